@@ -1,0 +1,1 @@
+//! Both "File System" boxes of Figure 1.

@@ -1,0 +1,1 @@
+//! The arrow "FTP Commands / FTP Replies" as bytes: pure, no socket, no clock, no file.
