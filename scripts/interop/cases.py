@@ -85,7 +85,18 @@ def round_trip(client, world, conn, name="file.bin"):
 
 @case("download")
 def anonymous(client, world):
-    round_trip(client, world, world.conn(user="anonymous", password="guest@"))
+    conn = world.conn(user="anonymous", password="guest@")
+    source = world.samples.path("ten")
+    os.link(source, world.disk / "file.bin")
+    client.download(conn, f"{world.path}/file.bin", world.local / "file.bin")
+    same(source, world.local / "file.bin")
+
+
+@case("upload", "anonymous_upload")
+def anonymous_upload(client, world):
+    source = world.samples.path("ten")
+    client.upload(world.conn(user="anonymous", password="guest@"), source, f"{world.path}/file.bin")
+    same(source, world.disk / "file.bin")
 
 
 @case("download")

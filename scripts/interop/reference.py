@@ -3,7 +3,9 @@
 It exists to tell a fault of the suite from a fault of the server under test: whatever fails against both is looked for here first.
 """
 
+import fnmatch
 import os
+import signal
 import socket
 import sys
 
@@ -11,6 +13,29 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
+
+
+class Handler(FTPHandler):
+    """What common clients rely on and the library leaves out: options and patterns in name lists, 550 for a folder that is not there."""
+
+    def pre_process_command(self, line, cmd, arg):
+        if cmd in ("NLST", "LIST"):
+            arg = " ".join(word for word in arg.split(" ") if not word.startswith("-"))
+        super().pre_process_command(line, cmd, arg)
+
+    def ftp_NLST(self, path):
+        folder, pattern = os.path.split(path)
+        if "*" not in pattern:
+            return super().ftp_NLST(path)
+        names = sorted(fnmatch.filter(os.listdir(folder), pattern))
+        self.push_dtp_data("".join(f"{name}\r\n" for name in names).encode(), cmd="NLST")
+        return path
+
+    def ftp_MLSD(self, path):
+        if not os.path.exists(path):
+            self.respond("550 No such directory.")
+            return None
+        return super().ftp_MLSD(path)
 
 
 def listener(family, address, both=False):
@@ -27,13 +52,13 @@ def main():
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, os.environ["MINIFTPD_PASSWORD"], root, perm="elradfmwMT")
     authorizer.add_anonymous(root, perm="elramw")
-    FTPHandler.authorizer = authorizer
+    Handler.authorizer = authorizer
     loop = IOLoop.instance()
     servers = []
     for family, address, both in ((socket.AF_INET, "127.0.0.1", False), (socket.AF_INET6, "::1", False), (socket.AF_INET6, "::", True)):
         sock = listener(family, address, both)
         port = sock.getsockname()[1]
-        servers.append(FTPServer(sock, FTPHandler, ioloop=loop))
+        servers.append(FTPServer(sock, Handler, ioloop=loop))
         shown = f"[{address}]" if family == socket.AF_INET6 else address
         print(f"listening on {shown}:{port}", file=sys.stderr, flush=True)
     try:
@@ -45,7 +70,5 @@ def main():
 
 
 if __name__ == "__main__":
-    import signal
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     main()

@@ -77,7 +77,7 @@ def inability(client, case, ipv6):
         return "speaks IPv4 only"
     if case.kind != "v4" and not ipv6:
         return "this machine has no ::1"
-    return next((client.cannot[ability] for ability in case.abilities if ability in client.cannot), None)
+    return next((client.cannot[key] for key in (case.name, *case.abilities) if key in client.cannot), None)
 
 
 def play(client_class, case, server, samples, report):

@@ -18,9 +18,9 @@ sub ask {
 sub entries {
     my ($path) = @_;
     my (%found, $short);
-    $short = ask($ftp->ls($path));
+    $short = ask(scalar $ftp->ls($path));
     ask($ftp->cwd($path));
-    my $long = ask($ftp->dir());
+    my $long = ask(scalar $ftp->dir());
     for (grep { !/^total / } @$long) {
         /^[-dl]\S{9}[.+]?\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\w{3}\s+\d+\s+[\d:]+ (.*?)\r?$/ or die "no line of ls -l: $_\n";
         $found{$2} = $1 + 0;
@@ -46,8 +46,9 @@ sub abort {
     my $data = ask($ftp->retr($remote));
     $data->read(my $buffer, 8192);
     $data->abort;
-    # Either reply may be still to come; NOOP shows that the dialogue is in step again.
-    for (1 .. 3) { $ftp->quot('NOOP'); last if $ftp->code == 200 && !$ftp->{net_cmd_lines}; }
+    # It has read both replies, 426 and 226: NOOP shows whether the dialogue is in step.
+    $ftp->quot('NOOP');
+    die 'NOOP: ' . $ftp->code . "\n" if $ftp->code != 200;
     my $got = 0;
     my $second = ask($ftp->retr($remote . '2'));
     while (my $count = $second->read($buffer, 65536)) { $got += $count }
@@ -72,7 +73,7 @@ my %operations = (
         my ($folder, $pattern, $local) = @_;
         ask($ftp->binary);
         ask($ftp->cwd($folder));
-        for my $name (@{ ask($ftp->ls($pattern)) }) {
+        for my $name (@{ ask(scalar $ftp->ls($pattern)) }) {
             my ($base) = $name =~ m{([^/]+)$};
             ask($ftp->get($name, "$local/$base"));
         }
