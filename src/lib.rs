@@ -19,4 +19,5 @@
 //! ```
 
 pub mod filesystem;
+pub mod reactor;
 pub mod wire;
