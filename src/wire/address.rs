@@ -203,3 +203,146 @@ fn from_octets([h1, h2, h3, h4, p1, p2]: [u8; 6]) -> Option<SocketAddrV4> {
     let port = u16::from_be_bytes([p1, p2]);
     (port != 0).then(|| SocketAddrV4::new(Ipv4Addr::new(h1, h2, h3, h4), port))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn v4(text: &str) -> Option<SocketAddrV4> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn port_arguments() {
+        for (argument, address) in [
+            ("127,0,0,1,200,10", v4("127.0.0.1:51210")),
+            ("127, 0, 0, 1, 200, 10", v4("127.0.0.1:51210")),
+            ("127,000,000,001,4,01", v4("127.0.0.1:1025")),
+            ("256,0,0,1,4,1", None),
+            ("-1,0,0,1,4,1", None),
+            ("+1,0,0,1,4,1", None),
+            ("4294967296,0,0,1,4,1", None),
+            ("0x1,0,0,1,4,1", None),
+            ("1,2,3,4,5", None),
+            ("1,2,3,4,5,6,7", None),
+            ("1,2,3,4,5,6,", None),
+            ("1,2,,4,5,6", None),
+            ("1,2,3,4,0,0", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_port(argument.as_bytes()), address, "{argument}");
+        }
+    }
+
+    #[test]
+    fn eprt_arguments() {
+        let good = |text: &str| text.parse::<SocketAddr>().map_err(|_| Unusable::Malformed);
+        for (argument, outcome) in [
+            ("|1|127.0.0.1|1025|", good("127.0.0.1:1025")),
+            ("|2|::1|1025|", good("[::1]:1025")),
+            ("!1!10.0.0.1!21!", good("10.0.0.1:21")),
+            ("|3|x|1|", Err(Unusable::Family)),
+            ("|7|x|1|", Err(Unusable::Family)),
+            ("||127.0.0.1|1025|", Err(Unusable::Malformed)),
+            ("|x|127.0.0.1|1025|", Err(Unusable::Malformed)),
+            ("|1|::1|1025|", Err(Unusable::Malformed)),
+            ("|2|127.0.0.1|1025|", Err(Unusable::Malformed)),
+            ("|2|::ffff:127.0.0.1|1025|", Err(Unusable::Malformed)),
+            ("|2|fe80::1%1|1025|", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|70000|", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|0|", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|+25|", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|1025", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|1025|x", Err(Unusable::Malformed)),
+            ("|1|127.0.0.1|1025||", Err(Unusable::Malformed)),
+            (" 1 127.0.0.1 1025 ", Err(Unusable::Malformed)),
+            ("", Err(Unusable::Malformed)),
+            ("|", Err(Unusable::Malformed)),
+        ] {
+            assert_eq!(parse_eprt(argument.as_bytes()), outcome, "{argument}");
+        }
+    }
+
+    #[test]
+    fn bounces_are_refused() {
+        let dial = |target: &str, peer: &str| match (target.parse(), peer.parse()) {
+            (Ok(target), Ok(peer)) => may_dial(target, peer),
+            _ => panic!("{target} {peer}"),
+        };
+        assert!(dial("127.0.0.1:1024", "127.0.0.1"));
+        assert!(dial("127.0.0.1:1024", "::ffff:127.0.0.1"));
+        assert!(dial("[::1]:1024", "::1"));
+        assert!(!dial("127.0.0.1:1023", "127.0.0.1"));
+        assert!(!dial("127.0.0.2:1024", "127.0.0.1"));
+        assert!(!dial("0.0.0.0:1024", "0.0.0.0"));
+    }
+
+    #[test]
+    fn pasv_texts_from_the_field() {
+        let address = v4("192.0.2.7:50000");
+        for text in [
+            "Entering Passive Mode (192,0,2,7,195,80).",
+            "Entering Passive Mode. 192,0,2,7,195,80",
+            "Passive mode 2 on =192,0,2,7,195,80",
+            "(192, 0, 2, 7, 195, 80)",
+            "1,2,3 no, but 192,0,2,7,195,80 is it",
+        ] {
+            assert_eq!(parse_pasv_text(text.as_bytes()), address, "{text}");
+        }
+        for text in [
+            "",
+            "(1,2,3,4,0,0)",
+            "(1,2,3,4,5)",
+            "(256,2,3,4,5,6)",
+            "(1;2;3;4;5;6)",
+        ] {
+            assert_eq!(parse_pasv_text(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn epsv_texts_from_the_field() {
+        for text in [
+            "Entering Extended Passive Mode (|||50007|)",
+            "Entering Extended Passive Mode |||50007|.",
+            "EPSV ok. (!!!50007!)",
+            "Mode (|1|192.0.2.7|50007|)",
+        ] {
+            assert_eq!(parse_epsv_text(text.as_bytes()), Some(50007), "{text}");
+        }
+        for text in [
+            "",
+            "(|||0|)",
+            "(|||70000|)",
+            "(|||50007)",
+            "(||50007|)",
+            "no port here",
+        ] {
+            assert_eq!(parse_epsv_text(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn writing_and_reading_agree(host in any::<[u8; 4]>(), port in 1u16..) {
+            let address = SocketAddrV4::new(host.into(), port);
+            prop_assert_eq!(parse_port(port_argument(address).as_bytes()), Some(address));
+            prop_assert_eq!(parse_pasv_text(pasv_text(address).as_bytes()), Some(address));
+            prop_assert_eq!(parse_eprt(eprt_argument(address.into()).as_bytes()), Ok(address.into()));
+            prop_assert_eq!(parse_epsv_text(epsv_text(port).as_bytes()), Some(port));
+        }
+
+        #[test]
+        fn long_addresses_too(host in any::<[u16; 8]>(), port in 1u16..) {
+            let address = SocketAddr::new(IpAddr::V6(host.into()), port);
+            prop_assert_eq!(parse_eprt(eprt_argument(address).as_bytes()), Ok(address));
+        }
+
+        #[test]
+        fn no_octets_break_the_parsers(text in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = (parse_port(&text), parse_eprt(&text), parse_pasv_text(&text), parse_epsv_text(&text));
+        }
+    }
+}

@@ -4,10 +4,11 @@ use super::*;
 
 /// Line in, command out; 500 and 421 stand for the two kinds of unknown words.
 fn read(line: &[u8]) -> Result<Command, u16> {
-    let (rule, argument) = split(line).map_err(|unknown| match unknown {
-        Unknown::Word => 500,
-        Unknown::NotFtp => 421,
-    })?;
+    let (rule, argument) = match split(line) {
+        Ok(parts) => parts,
+        Err(Unknown::Word) => return Err(500),
+        Err(Unknown::NotFtp) => return Err(421),
+    };
     parse(rule, argument).map_err(|malformed| malformed.code)
 }
 
@@ -312,9 +313,6 @@ proptest! {
 
     #[test]
     fn no_argument_breaks_any_verb(row in 0..RULES.len(), argument in "[ -~\\x00\\r]{0,60}") {
-        for status in [Status::On, Status::Off] {
-            prop_assert!(matches!(status, Status::On | Status::Off));
-        }
         if let Err(malformed) = parse(&RULES[row], argument.as_bytes()) {
             prop_assert!([500, 501, 502, 504, 522].contains(&malformed.code));
         }
