@@ -158,6 +158,16 @@ mod tests {
     fn endless_subnegotiation_ends() {
         let raw = [b"\xff\xfa".as_slice(), &[b'-'; 256], b"NOOP"].concat();
         assert_eq!(decoded(&[&raw]).0, b"NOOP");
+        for plain in 250..260 {
+            let raw = [
+                b"\xff\xfa".as_slice(),
+                &vec![b'-'; plain],
+                &[IAC; 20],
+                b"NOOP",
+            ]
+            .concat();
+            assert!(decoded(&[&raw]).0.ends_with(b"NOOP"), "{plain}");
+        }
     }
 
     #[test]
