@@ -9,10 +9,14 @@
 //! to resolve below one directory descriptor and trusts no text. So no check on a string is ever followed
 //! by a use of that string.
 
+pub mod owners;
 pub mod path;
+pub mod pattern;
 pub mod rights;
 pub mod root;
 
+pub use owners::Owners;
 pub use path::{PathFault, VirtualPath};
+pub use pattern::Pattern;
 pub use rights::{Right, Rights, Rules};
 pub use root::{Allow, Fault, Root, Start, Stat, Written};
