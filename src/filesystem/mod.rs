@@ -9,12 +9,14 @@
 //! to resolve below one directory descriptor and trusts no text. So no check on a string is ever followed
 //! by a use of that string.
 
+pub mod listing;
 pub mod owners;
 pub mod path;
 pub mod pattern;
 pub mod rights;
 pub mod root;
 
+pub use listing::{Fill, Form, Listing, Order, Request};
 pub use owners::Owners;
 pub use path::{PathFault, VirtualPath};
 pub use pattern::Pattern;
