@@ -126,9 +126,14 @@ impl Author {
         }
     }
 
-    /// Appends the line of `path` itself, which is in the author's directory.
-    pub(super) fn append_single(&self, path: &VirtualPath, stat: &Stat, out: &mut Vec<u8>) {
-        let name = if path.is_root() { b"." } else { path.name() };
+    /// Appends the line of what was asked for itself, which is in the author's directory.
+    pub(super) fn append_single(&self, request: &Request, stat: &Stat, out: &mut Vec<u8>) {
+        let path = &request.path;
+        let name = if path.is_root() || request.unnamed {
+            b"."
+        } else {
+            path.name()
+        };
         match &self.form {
             Form::Names { .. } => self.append_name(name, out),
             Form::Facts(facts) => self.append_facts(path.name(), name, stat, *facts, out),

@@ -170,7 +170,7 @@ impl Listing {
         };
         let mut line = Vec::new();
         let author = Author::new(root, &request, path.parent(), rules, owners, now);
-        author.append_single(path, &stat, &mut line);
+        author.append_single(&request, &stat, &mut line);
         Ok(Self::new(author, request, Stage::Line(line)))
     }
 

@@ -52,6 +52,8 @@ pub struct Request {
     pub follow: bool,
     /// `-d`: the directory itself, not what is in it.
     pub itself: bool,
+    /// The argument named the directory by no name of its own: a line about it says `.`.
+    pub unnamed: bool,
     /// `-t`, `-S`, `-U`, `-f`.
     pub order: Order,
     /// `-r`; without an order there is none to reverse.
@@ -103,6 +105,7 @@ impl Request {
             dots: false,
             follow: false,
             itself: false,
+            unnamed: false,
             order: Order::Name,
             reverse: false,
             pattern: None,
@@ -137,14 +140,14 @@ impl Request {
             reverse,
             ..
         } = options;
-        let itself = itself && pattern.is_none();
         Ok(Self {
             form,
             path: resolved,
             hidden,
             dots,
             follow,
-            itself,
+            itself: itself && pattern.is_none(),
+            unnamed: matches!(last, b"" | b"."),
             order,
             reverse,
             pattern,
@@ -179,7 +182,6 @@ impl Options {
                 b'f' => (self.order, self.hidden, self.dots) = (Order::None, true, true),
                 b'r' => self.reverse = true,
                 b'l' => self.long = true,
-                b'1' => self.long = false,
                 _ => {}
             }
         }

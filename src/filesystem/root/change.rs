@@ -151,7 +151,7 @@ enum Hold {
 
 /// The name under which the kernel lets a process reach what its own descriptor holds. It is no string that
 /// could lead elsewhere: the descriptor was resolved beneath the root, and is no link.
-fn proc_name(descriptor: &OwnedFd) -> String {
+pub(super) fn proc_name(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 

@@ -186,7 +186,7 @@ fn fact_sets_and_their_texts() {
     assert_eq!(FactSet::parse(b"type; size;"), None);
     let every = FactSet::all().options_text();
     assert_eq!(
-        FactSet::parse(every["MLST OPTS ".len()..].as_bytes()),
+        FactSet::parse(&every.as_bytes()["MLST OPTS ".len()..]),
         Some(FactSet::all())
     );
 }
