@@ -18,7 +18,9 @@
 
 pub mod address;
 pub mod command;
+pub mod date;
 pub mod line;
+pub mod listing;
 pub mod reply;
 pub mod rules;
 pub mod telnet;
