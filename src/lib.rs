@@ -19,4 +19,6 @@
 //! ```
 
 pub mod filesystem;
+pub mod process;
+pub mod server;
 pub mod wire;
