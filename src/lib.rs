@@ -19,4 +19,9 @@
 //! ```
 
 pub mod filesystem;
+pub mod filesystem;
+pub mod process;
+pub mod reactor;
+pub mod server;
+pub mod transfer;
 pub mod wire;

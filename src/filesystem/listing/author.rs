@@ -1,0 +1,277 @@
+//! Who writes the lines: from a name to what this session may know about it.
+
+use super::request::{Form, Request};
+use crate::filesystem::owners::Owners;
+use crate::filesystem::path::VirtualPath;
+use crate::filesystem::rights::{Right, Rights, Rules};
+use crate::filesystem::root::{Fault, Kind, Root, Stat};
+use crate::wire::listing::{Entry, FactSet, Perm, sendable};
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Appends the facts of `path`, one space and the path, without line end: the middle line of MLST's reply.
+///
+/// A link is described by what it leads to; one that leads nowhere as a link; one that leads out is a fault.
+pub fn append_facts_of(
+    root: &Rc<Root>,
+    path: &VirtualPath,
+    rules: &Rules,
+    owners: &Rc<Owners>,
+    facts: FactSet,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let stat = match root.stat(path) {
+        Err(Fault::Os(Errno::NOENT)) => root.lstat(path)?,
+        other => other?,
+    };
+    let request = Request::facts(path.clone(), facts);
+    let (root, owners) = (Rc::clone(root), Rc::clone(owners));
+    let mut author = Author::new(root, &request, path.parent(), rules, owners, 0);
+    if facts.wants_perm() && !path.is_root() {
+        author.parent = author.root.stat(&path.parent()).ok();
+    }
+    if path.is_root() {
+        author.rights = rules.at(path);
+    }
+    author.append_facts(path.name(), path.as_bytes(), &stat, facts, out);
+    Ok(())
+}
+
+/// Writes lines about the entries of one directory.
+#[derive(Debug)]
+pub(super) struct Author {
+    root: Rc<Root>,
+    owners: Rc<Owners>,
+    form: Form,
+    follow: bool,
+    now: i64,
+    /// The directory whose entries are written about.
+    path: VirtualPath,
+    /// What may be done in it, and the entries with rules of their own.
+    rights: Rights,
+    exceptions: Vec<(Box<[u8]>, Rights)>,
+    /// Its facts, where the `perm` of entries is wanted.
+    parent: Option<Stat>,
+}
+
+impl Author {
+    pub(super) fn new(
+        root: Rc<Root>,
+        request: &Request,
+        path: VirtualPath,
+        rules: &Rules,
+        owners: Rc<Owners>,
+        now: i64,
+    ) -> Self {
+        let (rights, exceptions) = match request.form {
+            Form::Facts(facts) if facts.wants_perm() => (rules.at(&path), rules.inside(&path)),
+            _ => (Rights::NONE, Vec::new()), // only `perm` asks for rights
+        };
+        let (form, follow) = (request.form.clone(), request.follow);
+        Self {
+            root,
+            owners,
+            form,
+            follow,
+            now,
+            path,
+            rights,
+            exceptions,
+            parent: None,
+        }
+    }
+
+    /// Learns what it must know of the open directory whose entries come.
+    pub(super) fn inside(&mut self, directory: &OwnedFd) -> Result<(), Errno> {
+        match &mut self.form {
+            Form::Facts(facts) if facts.wants_perm() => self.parent = Some(Stat::of(directory)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a line costs a look at the entry.
+    pub(super) fn needs_stat(&self) -> bool {
+        !matches!(self.form, Form::Names { .. })
+    }
+
+    /// Appends the line of `name` in `directory`, if there is one to write.
+    pub(super) fn append(&self, directory: &OwnedFd, name: &CStr, out: &mut Vec<u8>) -> bool {
+        let bytes = name.to_bytes();
+        match &self.form {
+            Form::Names { .. } if !sendable(bytes) => false,
+            Form::Names { .. } => {
+                self.append_name(bytes, out);
+                true
+            }
+            Form::Facts(_) if !sendable(bytes) => false,
+            Form::Facts(facts) => match self.stat(directory, name) {
+                Some(stat) => {
+                    self.append_facts(bytes, bytes, &stat, *facts, out);
+                    out.extend_from_slice(b"\r\n");
+                    true
+                }
+                None => false,
+            },
+            Form::Long => match self.stat(directory, name) {
+                Some(stat) => {
+                    self.append_long(bytes, bytes, &stat, out);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// Appends the line of what was asked for itself, which is in the author's directory.
+    pub(super) fn append_single(&self, request: &Request, stat: &Stat, out: &mut Vec<u8>) {
+        let path = &request.path;
+        let name = if path.is_root() || request.unnamed {
+            b"."
+        } else {
+            path.name()
+        };
+        match &self.form {
+            Form::Names { .. } => self.append_name(name, out),
+            Form::Facts(facts) => self.append_facts(path.name(), name, stat, *facts, out),
+            Form::Long => self.append_long(path.name(), name, stat, out),
+        }
+    }
+
+    /// What `name` in `directory` is; a link is described itself. `None` when it vanished or cannot be seen.
+    pub(super) fn stat(&self, directory: &OwnedFd, name: &CStr) -> Option<Stat> {
+        // The kernel's `..` of the root is outside; and a directory may be moved while it is listed.
+        if name.to_bytes() == b".." {
+            return self.root.stat(&self.path.parent()).ok();
+        }
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Stat::from_system(&stat))
+    }
+
+    fn append_name(&self, name: &[u8], out: &mut Vec<u8>) {
+        if let Form::Names { prefix } = &self.form {
+            out.extend_from_slice(prefix);
+        }
+        out.extend_from_slice(name);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn append_long(&self, name: &[u8], shown: &[u8], own: &Stat, out: &mut Vec<u8>) {
+        let referent = if self.follow {
+            self.referent(name, own)
+        } else {
+            None
+        };
+        let target = if referent.is_none() {
+            self.target(name, own)
+        } else {
+            None
+        };
+        let stat = referent.as_ref().unwrap_or(own);
+        self.entry(shown, stat, target.as_deref(), Perm::NONE)
+            .append_list(self.now, out);
+    }
+
+    fn append_facts(
+        &self,
+        name: &[u8],
+        shown: &[u8],
+        own: &Stat,
+        facts: FactSet,
+        out: &mut Vec<u8>,
+    ) {
+        let referent = self.referent(name, own);
+        let target = if referent.is_none() {
+            self.target(name, own)
+        } else {
+            None
+        };
+        let stat = referent.as_ref().unwrap_or(own);
+        let perm = if facts.wants_perm() {
+            self.perm(name, own, stat)
+        } else {
+            Perm::NONE
+        };
+        self.entry(shown, stat, target.as_deref(), perm)
+            .append_facts(facts, out);
+    }
+
+    fn entry<'a>(
+        &'a self,
+        name: &'a [u8],
+        stat: &Stat,
+        target: Option<&'a [u8]>,
+        perm: Perm,
+    ) -> Entry<'a> {
+        // The size of a link is the length of its target: what hides the one hides the other.
+        let hides = stat.kind == Kind::Link && target.is_none();
+        Entry {
+            name,
+            kind: stat.kind,
+            mode: stat.mode,
+            links: stat.nlink,
+            owner: self.owners.user(stat.uid),
+            group: self.owners.group(stat.gid),
+            size: if hides { 0 } else { stat.size },
+            mtime: stat.mtime,
+            target,
+            identity: (stat.dev, stat.ino),
+            perm,
+        }
+    }
+
+    /// What a link leads to, if it is one and leads to something inside.
+    fn referent(&self, name: &[u8], own: &Stat) -> Option<Stat> {
+        if own.kind != Kind::Link {
+            return None;
+        }
+        self.root.stat(&self.path.join(name)).ok()
+    }
+
+    /// The text of a link, unless it leads out: then not even the text is told.
+    fn target(&self, name: &[u8], own: &Stat) -> Option<Vec<u8>> {
+        if own.kind != Kind::Link {
+            return None;
+        }
+        let path = self.path.join(name);
+        if self.root.stat(&path) == Err(Fault::Os(Errno::XDEV)) {
+            return None;
+        }
+        self.root
+            .read_link(&path)
+            .ok()
+            .filter(|target| self.path.keeps(target))
+    }
+
+    /// What this session may do with an entry: its rights, and the mode bits for this process. `own` is the
+    /// entry in its directory, `stat` what it leads to.
+    fn perm(&self, name: &[u8], own: &Stat, stat: &Stat) -> Perm {
+        let exception = self.exceptions.iter().find(|(own, _)| **own == *name);
+        let rights = exception.map_or(self.rights, |(_, rights)| *rights);
+        let access = self.root.access(stat);
+        let identity = self.root.identity();
+        let loose = self
+            .parent
+            .is_some_and(|parent| identity.may_unlink(&parent, own));
+        let both = Perm::NONE
+            .with(Perm::DELETE, loose && rights.has(Right::Delete))
+            .with(Perm::RENAME, loose && rights.has(Right::Rename));
+        let open = access.write && access.search;
+        match stat.kind {
+            Kind::File => both
+                .with(Perm::READ, access.read && rights.has(Right::Read))
+                .with(Perm::WRITE, access.write && rights.has(Right::Overwrite))
+                .with(Perm::APPEND, access.write && rights.has(Right::Append)),
+            Kind::Dir => both
+                .with(Perm::ENTER, access.search && rights.has(Right::Enter))
+                .with(Perm::LIST, access.read && rights.has(Right::List))
+                .with(Perm::CREATE, open && rights.has(Right::Create))
+                .with(Perm::MAKE, open && rights.has(Right::MakeDir))
+                .with(Perm::PURGE, open && rights.has(Right::Delete)),
+            _ => both,
+        }
+    }
+}

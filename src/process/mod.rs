@@ -1,0 +1,1 @@
+//! The process tree around the loop.

@@ -1,0 +1,283 @@
+//! The machine that the boxes of Figure 1 run on. It knows sockets and time, not FTP.
+//!
+//! ```text
+//!        wait() ── sockets, deadlines ──▶ run queue ── next_runnable() ──▶ one bounded turn of one record
+//!          ▲                                  ▲                                   │
+//!          └──────── queue empty ─────────────┴──────── run_again(): budget spent ┘
+//! ```
+//!
+//! Edges are told once (epoll's edge triggering), so readiness is remembered here in [`Ready`] until a call on the
+//! socket disproves it. A record whose budget ran out while it was still ready goes to the back of the run queue; a
+//! budget without a run queue would be a hang. The reactor is generic over the record type and never looks inside.
+
+mod deadlines;
+mod key;
+mod link;
+mod ready;
+mod slots;
+mod time;
+mod transport;
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll, Registry};
+
+use deadlines::Deadlines;
+use slots::Slots;
+
+pub use key::Key;
+pub use link::{Link, Moved, reset};
+pub use ready::Ready;
+pub use slots::Slot;
+pub use time::{Clock, Moment};
+pub use transport::Transport;
+
+/// Events taken from the kernel at once. More would only delay the first of them.
+const EVENTS_A_PASS: usize = 512;
+
+/// What a record wants after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Still ready, budget spent: to the back of the queue.
+    Yield,
+    /// An edge, a deadline or a letter will queue it again.
+    Sleep,
+    /// Done for. It is freed when the pass is over.
+    Close,
+}
+
+/// The readiness loop's state: poller, records, run queue, deadlines.
+#[derive(Debug)]
+pub struct Reactor<C> {
+    poll: Poll,
+    events: Events,
+    slots: Slots<C>,
+    runnable: VecDeque<Key>,
+    /// How many of the queued records belong to the pass that `wait` opened.
+    pass: usize,
+    deadlines: Deadlines,
+    clock: Clock,
+    now: Moment,
+}
+
+impl<C> Reactor<C> {
+    /// An empty reactor.
+    ///
+    /// # Errors
+    /// When the kernel has no poller to give.
+    pub fn new() -> io::Result<Self> {
+        let clock = Clock::start();
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_A_PASS),
+            slots: Slots::new(),
+            runnable: VecDeque::new(),
+            pass: 0,
+            deadlines: Deadlines::default(),
+            now: clock.now(),
+            clock,
+        })
+    }
+
+    /// The time of this pass: read once, when `wait` returned.
+    pub const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// Takes a record in and names it.
+    pub fn insert(&mut self, conn: C) -> Key {
+        self.slots.insert(conn)
+    }
+
+    /// Frees a record. Called in one place of a program: after the pass, when nobody borrows it.
+    pub fn remove(&mut self, key: Key) -> Option<C> {
+        self.slots.remove(key)
+    }
+
+    /// The record behind a key, while it lives.
+    pub fn slot_mut(&mut self, key: Key) -> Option<&mut Slot<C>> {
+        self.slots.get_mut(key)
+    }
+
+    /// The record behind a key, together with what it needs for a turn.
+    pub fn turn(&mut self, key: Key) -> Option<(&mut Slot<C>, Sockets<'_>, Moment)> {
+        let slot = self.slots.get_mut(key)?;
+        Some((slot, Sockets { registry: self.poll.registry(), key }, self.now))
+    }
+
+    /// Every record, in no order: for summaries and for shutting down.
+    pub fn records(&self) -> impl Iterator<Item = (Key, &C)> {
+        self.slots.iter().map(|(key, slot)| (key, &slot.conn))
+    }
+
+    /// Registers a source for both directions under a key; edges of either will queue that record.
+    ///
+    /// # Errors
+    /// What the kernel says, `ENOMEM` and `ENOSPC` (epoll's watch limit) among it.
+    pub fn register(&self, key: Key, source: &mut impl Source) -> io::Result<()> {
+        Sockets { registry: self.poll.registry(), key }.register(source)
+    }
+
+    /// Sleeps until something happened: an edge, the nearest deadline, or at once when records wait to run.
+    ///
+    /// # Errors
+    /// Only what makes the poller itself unusable; an interrupted sleep is no error.
+    pub fn wait(&mut self) -> io::Result<()> {
+        let patience = self.patience();
+        match self.poll.poll(&mut self.events, patience) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => self.events.clear(),
+            Ok(()) => {}
+        }
+        self.now = self.clock.now();
+        self.note_events();
+        self.note_deadlines();
+        self.pass = self.runnable.len();
+        Ok(())
+    }
+
+    /// The next record of this pass. Records queued meanwhile wait for the next one, so that no group of them can
+    /// keep the loop from its sockets.
+    pub fn next_runnable(&mut self) -> Option<Key> {
+        while self.pass > 0 {
+            self.pass -= 1;
+            let key = self.runnable.pop_front()?;
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.queued = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Queues a record for the next pass.
+    pub fn run_again(&mut self, key: Key) {
+        enqueue(&mut self.slots, &mut self.runnable, key, Ready::none());
+    }
+
+    /// Makes the heap know of the deadline that a record has set. Called after each turn; almost always free.
+    pub fn arm(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(deadline) = slot.deadline else { return };
+        if slot.armed.is_none_or(|armed| deadline < armed) {
+            slot.armed = Some(deadline);
+            self.deadlines.push(deadline, key);
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        if !self.runnable.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        // One microsecond more than asked: the poller rounds, and waking early would be a turn for nothing.
+        let next = self.deadlines.next()?;
+        Some(next.since(self.clock.now()) + Duration::from_micros(1))
+    }
+
+    fn note_events(&mut self) {
+        for event in &self.events {
+            let key = Key::from_token(event.token());
+            enqueue(&mut self.slots, &mut self.runnable, key, Ready::of(event));
+        }
+    }
+
+    fn note_deadlines(&mut self) {
+        while let Some((when, key)) = self.deadlines.pop_due(self.now) {
+            let Some(slot) = self.slots.get_mut(key) else { continue };
+            if slot.armed != Some(when) {
+                continue; // superseded by an earlier entry that has come up already
+            }
+            slot.armed = None;
+            match slot.deadline {
+                Some(deadline) if deadline <= self.now => {
+                    slot.deadline = None;
+                    enqueue(&mut self.slots, &mut self.runnable, key, Ready::EXPIRED);
+                }
+                Some(_) => self.arm(key),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The right to register sockets under one key: what a record gets of the reactor during its turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Sockets<'a> {
+    registry: &'a Registry,
+    key: Key,
+}
+
+impl Sockets<'_> {
+    /// Registers once, for both directions.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn register(&self, source: &mut impl Source) -> io::Result<()> {
+        self.registry.register(source, self.key.token(), Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
+fn enqueue<C>(slots: &mut Slots<C>, runnable: &mut VecDeque<Key>, key: Key, ready: Ready) {
+    let Some(slot) = slots.get_mut(key) else { return };
+    slot.ready.set(ready);
+    if !slot.queued {
+        slot.queued = true;
+        runnable.push_back(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reactor() -> Reactor<&'static str> {
+        Reactor::new().expect("a poller")
+    }
+
+    #[test]
+    fn what_runs_again_waits_for_the_next_pass() {
+        let mut reactor = reactor();
+        let key = reactor.insert("busy");
+        reactor.run_again(key);
+        for _ in 0..3 {
+            reactor.wait().expect("no sleep");
+            assert_eq!(reactor.next_runnable(), Some(key));
+            reactor.run_again(key);
+            assert_eq!(reactor.next_runnable(), None);
+        }
+    }
+
+    #[test]
+    fn a_moved_deadline_is_asked_again_and_an_earlier_one_is_kept() {
+        let mut reactor = reactor();
+        let key = reactor.insert("timer");
+        let start = reactor.now();
+        let set = |reactor: &mut Reactor<_>, millis| {
+            let when = start.after(Duration::from_millis(millis));
+            reactor.slot_mut(key).expect("alive").deadline = Some(when);
+            reactor.arm(key);
+            when
+        };
+        set(&mut reactor, 3_600_000);
+        set(&mut reactor, 1);
+        let when = set(&mut reactor, 20);
+        while reactor.next_runnable().is_none() {
+            reactor.wait().expect("poll");
+        }
+        assert!(reactor.now() >= when);
+        assert!(reactor.slot_mut(key).expect("alive").ready.has(Ready::EXPIRED));
+    }
+
+    #[test]
+    fn the_dead_are_not_run() {
+        let mut reactor = reactor();
+        let key = reactor.insert("gone");
+        reactor.run_again(key);
+        reactor.remove(key);
+        reactor.wait().expect("poll");
+        assert_eq!(reactor.next_runnable(), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! The command line of `miniftpd`.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use getopts::{Matches, Options, ParsingStyle};
+
+use super::{Fault, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, keys};
+
+/// What `--help` prints: 80 columns, 24 lines. getopts' own listing would need 40.
+pub const HELP: &str = "\
+Usage: miniftpd [OPTIONS] [DIR]
+Serve DIR (default \".\") by FTP; without account or option: anonymous, read only.
+  -l, --listen ADDR     HOST:PORT, [V6]:PORT or :PORT; repeatable; default :21
+  -p, --port PORT       short for --listen :PORT (0: the kernel chooses)
+  -w, --write           anonymous may write too
+  -u, --user NAME       one account with full rights on DIR; its password comes
+                        from $MINIFTPD_PASSWORD, else is asked on the terminal
+      --anonymous       keep anonymous although accounts exist
+  -c, --config FILE     TOML; options given here win over it
+      --passive-ports LO-HI     --public-address IP
+      --max-clients N   --max-per-ip N (0: no limit)   --idle-timeout SECONDS
+      --log-level off|error|warn|info|debug|trace      --log-format text|json
+      --transfer-log FILE       append one xferlog line for each transfer
+      --check           read the configuration, test it, say what would happen
+      --hash-password   read a password, print its hash
+      --states          print the states of a session
+      --replies         print every command with the replies it can give
+  -h, --help   -V, --version
+Not in this build: --tls-cert --tls-key --tls-self-signed --tls-require
+      --implicit --workers --status
+Signals: TERM, INT drain and stop (twice: at once), HUP reloads, USR1 reports.
+Exit: 0 orderly end, 1 failure at work, 2 wrong usage or configuration.
+";
+
+/// What `--version` prints.
+pub const VERSION: &str = concat!("miniftpd ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What the command line asks for.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one, on the stack of main
+pub enum Command {
+    /// Run the server.
+    Serve(Invocation),
+    /// `--check`.
+    Check(Invocation),
+    /// `--hash-password`.
+    HashPassword,
+    /// `--states`.
+    States,
+    /// `--replies`.
+    Replies,
+    /// `--help`.
+    Help,
+    /// `--version`.
+    Version,
+}
+
+/// The options that shape the settings, kept for as long as the server runs: each reload applies them again over the
+/// configuration file as it then is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Invocation {
+    /// DIR.
+    pub dir: Option<PathBuf>,
+    /// `--listen` and `--port`, in the order of their kinds; empty when neither was given.
+    pub listen: Vec<ListenAddr>,
+    /// `--write`.
+    pub write: bool,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--anonymous`.
+    pub anonymous: bool,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--passive-ports`.
+    pub passive_ports: Option<PortRange>,
+    /// `--public-address`.
+    pub public_address: Option<std::net::Ipv4Addr>,
+    /// `--max-clients`; the inner `None` is its 0.
+    pub max_clients: Option<Option<NonZeroU32>>,
+    /// `--max-per-ip`, likewise.
+    pub max_per_ip: Option<Option<NonZeroU32>>,
+    /// `--idle-timeout`.
+    pub idle_timeout: Option<Duration>,
+    /// `--log-level`.
+    pub log_level: Option<Level>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
+    /// `--transfer-log`.
+    pub transfer_log: Option<PathBuf>,
+}
+
+/// Reads the arguments that follow the program's name.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Fault> {
+    let given = options()
+        .parse(arguments)
+        .map_err(|fail| Fault::option("command line", fail.to_string()))?;
+    let alone = [
+        ("help", Command::Help),
+        ("version", Command::Version),
+        ("hash-password", Command::HashPassword),
+        ("states", Command::States),
+        ("replies", Command::Replies),
+    ];
+    for (name, command) in alone {
+        if given.opt_present(name) {
+            return Ok(command);
+        }
+    }
+    refuse_later(&given)?;
+    let invocation = invocation(&given)?;
+    match given.opt_present("check") {
+        true => Ok(Command::Check(invocation)),
+        false => Ok(Command::Serve(invocation)),
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::new();
+    options.parsing_style(ParsingStyle::FloatingFrees);
+    options.optmulti("l", "listen", "", "ADDR");
+    options.optopt("p", "port", "", "PORT");
+    options.optflag("w", "write", "");
+    options.optopt("u", "user", "", "NAME");
+    options.optflag("", "anonymous", "");
+    options.optopt("c", "config", "", "FILE");
+    options.optflag("h", "help", "");
+    options.optflag("V", "version", "");
+    options.optmulti("", "implicit", "", "ADDR");
+    for flag in [
+        "tls-self-signed",
+        "check",
+        "hash-password",
+        "states",
+        "replies",
+    ] {
+        options.optflag("", flag, "");
+    }
+    for valued in VALUED {
+        options.optopt("", valued, "", "");
+    }
+    options
+}
+
+/// The options with a value and no letter.
+const VALUED: [&str; 13] = [
+    "passive-ports",
+    "public-address",
+    "tls-cert",
+    "tls-key",
+    "tls-require",
+    "max-clients",
+    "max-per-ip",
+    "idle-timeout",
+    "workers",
+    "log-level",
+    "log-format",
+    "transfer-log",
+    "status",
+];
+
+fn refuse_later(given: &Matches) -> Result<(), Fault> {
+    for name in [
+        "tls-cert",
+        "tls-key",
+        "tls-self-signed",
+        "tls-require",
+        "implicit",
+        "workers",
+        "status",
+    ] {
+        let harmless = match name {
+            "tls-require" => "none",
+            "workers" => "1",
+            _ => "",
+        };
+        let asked = given.opt_present(name);
+        if asked && (harmless.is_empty() || given.opt_str(name).as_deref() != Some(harmless)) {
+            return Err(Fault::option(&format!("--{name}"), NOT_BUILT));
+        }
+    }
+    Ok(())
+}
+
+fn invocation(given: &Matches) -> Result<Invocation, Fault> {
+    let mut listen = Vec::new();
+    for word in given.opt_strs("listen") {
+        listen.push(read("listen", &word)?);
+    }
+    if let Some(port) = value(given, "port")? {
+        listen.push(ListenAddr::any(port));
+    }
+    if given.free.len() > 1 {
+        return Err(Fault::option("command line", "more than one DIR"));
+    }
+    let count = |name| Ok(value::<u32>(given, name)?.map(NonZeroU32::new));
+    Ok(Invocation {
+        dir: given.free.first().map(PathBuf::from),
+        listen,
+        write: given.opt_present("write"),
+        user: user(given)?,
+        anonymous: given.opt_present("anonymous"),
+        config: given.opt_str("config").map(PathBuf::from),
+        passive_ports: value(given, "passive-ports")?,
+        public_address: value(given, "public-address")?,
+        max_clients: count("max-clients")?,
+        max_per_ip: count("max-per-ip")?,
+        idle_timeout: idle(given)?,
+        log_level: value(given, "log-level")?,
+        log_format: value(given, "log-format")?,
+        transfer_log: given.opt_str("transfer-log").map(PathBuf::from),
+    })
+}
+
+fn user(given: &Matches) -> Result<Option<String>, Fault> {
+    let Some(name) = given.opt_str("user") else {
+        return Ok(None);
+    };
+    match crate::server::accounts::check_name(&name) {
+        Ok(()) => Ok(Some(name)),
+        Err(why) => Err(Fault::option("--user", why)),
+    }
+}
+
+fn idle(given: &Matches) -> Result<Option<Duration>, Fault> {
+    let word = given.opt_str("idle-timeout");
+    let read = word.map(|word| keys::idle(&word));
+    read.transpose()
+        .map_err(|why| Fault::option("--idle-timeout", why))
+}
+
+fn value<T: std::str::FromStr<Err: std::fmt::Display>>(
+    given: &Matches,
+    name: &str,
+) -> Result<Option<T>, Fault> {
+    let word = given.opt_str(name);
+    word.map(|word| read(name, &word)).transpose()
+}
+
+fn read<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, word: &str) -> Result<T, Fault> {
+    word.parse()
+        .map_err(|why: T::Err| Fault::option(&format!("--{name}"), why.to_string()))
+}

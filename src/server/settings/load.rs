@@ -1,0 +1,200 @@
+//! From the command line and the files it names to [`Settings`] and [`Accounts`].
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use super::keys::{self, AccountsFile, Draft};
+use super::{Anonymous, Fault, Invocation, Settings, Source};
+use crate::server::accounts::{Account, Accounts, Credential, Permissions};
+
+/// Settings and accounts, read together since each shapes the other.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings, complete.
+    pub settings: Settings,
+    /// The accounts, if a file or `--user` provides any. `Some` and empty: there is a file, without an account.
+    pub accounts: Option<Accounts>,
+    /// What is odd but no fault: a line each.
+    pub warnings: Vec<String>,
+}
+
+/// How the password of `--user` reaches the accounts.
+#[derive(Debug, Clone)]
+pub enum PasswordSource {
+    /// Its hash, made once at start from what the environment or the terminal gave.
+    Hash(String),
+    /// It has not been asked for, since nobody will log in (`--check`).
+    Unasked,
+}
+
+impl Invocation {
+    /// Reads the files and resolves everything. Called at start and at each reload.
+    pub fn load(&self, password: &PasswordSource) -> Result<Loaded, Fault> {
+        let mut warnings = Vec::new();
+        let (mut draft, folder) = self.draft()?;
+        self.apply(&mut draft);
+        draft.settings.root = absolute(&draft.settings.root)?;
+        let accounts = self.accounts(&draft, &folder, password, &mut warnings)?;
+        let any = accounts
+            .as_ref()
+            .is_some_and(|all| !all.accounts.is_empty());
+        let mut settings = draft.settings;
+        if self.anonymous || draft.anonymous.unwrap_or(!any) {
+            let root = draft.anonymous_root.as_ref().unwrap_or(&settings.root);
+            settings.anonymous = Some(Anonymous {
+                root: absolute(root)?,
+                permissions: draft.anonymous_permissions,
+            });
+        }
+        if let Some(log) = &mut settings.log.transfers {
+            *log = absolute(log)?;
+        }
+        fit(&mut settings, descriptors(), &mut warnings);
+        if settings.anonymous.is_none() && !any {
+            warnings.push("nobody can log in: no account, and anonymous is off".to_owned());
+        }
+        Ok(Loaded {
+            settings,
+            accounts,
+            warnings,
+        })
+    }
+
+    /// The configuration file's draft, and the folder that relative paths in it count from.
+    fn draft(&self) -> Result<(Draft, PathBuf), Fault> {
+        let Some(path) = &self.config else {
+            return Ok((Draft::default(), PathBuf::from(".")));
+        };
+        let folder = match absolute(path)?.parent() {
+            Some(folder) => folder.to_owned(),
+            None => PathBuf::from("/"),
+        };
+        let draft = keys::read(&Source::read(path)?, &folder)?;
+        Ok((draft, folder))
+    }
+
+    /// Lays the options over the draft.
+    fn apply(&self, draft: &mut Draft) {
+        let settings = &mut draft.settings;
+        replace(&mut settings.root, &self.dir);
+        if !self.listen.is_empty() {
+            settings.listen.clone_from(&self.listen);
+        }
+        if self.write {
+            draft.anonymous_permissions = Permissions::full();
+        }
+        settings.passive.ports = self.passive_ports.or(settings.passive.ports);
+        settings.passive.address = self.public_address.or(settings.passive.address);
+        replace(&mut settings.limits.clients, &self.max_clients);
+        replace(&mut settings.limits.per_ip, &self.max_per_ip);
+        replace(&mut settings.limits.idle, &self.idle_timeout);
+        replace(&mut settings.log.level, &self.log_level);
+        replace(&mut settings.log.format, &self.log_format);
+        if self.transfer_log.is_some() {
+            settings.log.transfers.clone_from(&self.transfer_log);
+        }
+    }
+
+    fn accounts(
+        &self,
+        draft: &Draft,
+        folder: &Path,
+        password: &PasswordSource,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Accounts>, Fault> {
+        let path = match &draft.accounts {
+            AccountsFile::Named(path) => Some(path),
+            AccountsFile::Beside(path) if path.exists() => Some(path),
+            AccountsFile::Beside(_) | AccountsFile::None => None,
+        };
+        let home = &draft.settings.root;
+        let mut accounts = match path {
+            Some(path) => Some(Accounts::read(
+                &Source::read(path)?,
+                folder,
+                home,
+                warnings,
+            )?),
+            None => None,
+        };
+        if let Some(name) = &self.user {
+            let hash = match password {
+                PasswordSource::Hash(hash) => Some(hash.clone()),
+                PasswordSource::Unasked => None,
+            };
+            let all = accounts.get_or_insert_default();
+            let account = Account::owner(name.clone(), home.clone());
+            let name = name.clone();
+            all.add(account, Credential { name, hash })
+                .map_err(|why| Fault::option("--user", why))?;
+        }
+        Ok(accounts)
+    }
+}
+
+fn replace<T: Clone>(place: &mut T, option: &Option<T>) {
+    if let Some(value) = option {
+        place.clone_from(value);
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(path).map_err(|e| Fault::file(path, e.to_string()))
+}
+
+/// Raises the soft limit on descriptors to the hard one, which children inherit, and returns it.
+fn descriptors() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(_) => current.unwrap_or(u64::MAX),
+    }
+}
+
+/// Descriptors that are not a client's: listeners, the passive pool's start, logs, the spare one for a 421.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Clamps the number of clients to what `descriptors` can carry: three quarters of them may be control connections,
+/// the rest serve data connections and files. Not every client transfers at once; when too many do, a transfer gets
+/// 425 and no session is lost, so room for all of them three times over would only turn clients away.
+fn fit(settings: &mut Settings, descriptors: u64, warnings: &mut Vec<String>) {
+    let room = descriptors.saturating_sub(OWN_DESCRIPTORS) / 4 * 3;
+    let room = u32::try_from(room.max(1)).unwrap_or(u32::MAX);
+    let Some(clients) = settings.limits.clients else {
+        return;
+    };
+    if clients.get() > room {
+        settings.limits.clients = NonZeroU32::new(room);
+        let line = format!(
+            "limits.clients: {clients} is more than {descriptors} descriptors allow; {room} it is"
+        );
+        warnings.push(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_clamped_to_the_descriptors() {
+        let mut settings = Settings::default();
+        let mut warnings = Vec::new();
+        fit(&mut settings, 1 << 20, &mut warnings);
+        assert_eq!(settings.limits.clients, NonZeroU32::new(10_000));
+        assert!(warnings.is_empty());
+        fit(&mut settings, 1024, &mut warnings);
+        assert_eq!(settings.limits.clients, NonZeroU32::new(720));
+        assert_eq!(warnings.len(), 1);
+        fit(&mut settings, 0, &mut warnings);
+        assert_eq!(settings.limits.clients, NonZeroU32::new(1));
+        settings.limits.clients = None;
+        fit(&mut settings, 16, &mut warnings);
+        assert_eq!(settings.limits.clients, None);
+    }
+}

@@ -1,0 +1,303 @@
+//! Everything the server can be told, resolved: the command line over the configuration file over the defaults.
+//!
+//! ```text
+//!   command line ──> Invocation ──load──> Loaded { Settings, Accounts, warnings }
+//!                        │                   ▲
+//!                        └── --config FILE ──┘   read again at every reload
+//! ```
+//!
+//! [`Settings`] holds no secret: it travels as TOML from the keeper to the process that faces the network.
+//! The keys of parts that are not built in are known, and refused with a message of their own, so that a
+//! configuration never promises what nobody does.
+
+mod command_line;
+mod keys;
+mod load;
+mod toml_file;
+mod units;
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use command_line::{Command, HELP, Invocation, VERSION, parse};
+pub use load::{Loaded, PasswordSource};
+pub use toml_file::{Fault, NOT_BUILT, Source, Table};
+pub use units::{ListenAddr, Network, PortRange, Size, Span};
+
+use super::accounts::Permissions;
+
+/// The resolved settings of one server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Control addresses; never empty.
+    pub listen: Vec<ListenAddr>,
+    /// The directory served: home of accounts that name none. Absolute.
+    pub root: PathBuf,
+    /// The text of the 220 greeting, one line without control characters.
+    pub banner: String,
+    /// What anonymous may do and where; `None` when it is off.
+    pub anonymous: Option<Anonymous>,
+    /// Passive data connections.
+    pub passive: Passive,
+    /// Active data connections.
+    pub active: Active,
+    /// Every bound and every span of time.
+    pub limits: Limits,
+    /// How files are made.
+    pub files: Files,
+    /// The log and the transfer log.
+    pub log: LogSettings,
+}
+
+/// Anonymous users (RFC 1635).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Anonymous {
+    /// Their `/`. Absolute.
+    pub root: PathBuf,
+    /// What they may do there.
+    pub permissions: Permissions,
+}
+
+/// `[passive]`: PASV and EPSV.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Passive {
+    /// Ports to listen on; `None` leaves each to the kernel.
+    pub ports: Option<PortRange>,
+    /// The address 227 shows instead of the socket's own, for a server behind address translation.
+    /// EPSV shows no address, so there is no IPv6 form.
+    pub address: Option<Ipv4Addr>,
+    /// Peers for whom `address` does not hold.
+    pub local: Vec<Network>,
+}
+
+/// `[active]`: PORT and EPRT.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Active {
+    /// Whether PORT and EPRT are served at all.
+    pub enabled: bool,
+    /// Whether connections leave from port 20, as RFC 959 has it.
+    pub from_port_20: bool,
+}
+
+/// `[limits]`. Spans are [`Duration`]s, sizes bytes; `None` is "no limit".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// `clients`: sessions at once; one more gets 421.
+    pub clients: Option<NonZeroU32>,
+    /// `per_ip`: sessions at once from one address.
+    pub per_ip: Option<NonZeroU32>,
+    /// `per_user`: sessions at once of one account that sets no number of its own.
+    pub per_user: Option<NonZeroU32>,
+    /// `login_attempts`: failures after which the connection is closed (RFC 2577 section 5: three to five).
+    pub login_attempts: u32,
+    /// `login_delay`: what the first failed login waits for its 530; it grows from there.
+    pub login_delay: Duration,
+    /// `login`: from the connection to the login.
+    pub login: Duration,
+    /// `idle`: between commands (RFC 1123 section 4.1.3.2 asks for five minutes at least).
+    pub idle: Duration,
+    /// `stall`: a transfer without a byte of progress.
+    pub stall: Duration,
+    /// `connect`: for a data connection to come up.
+    pub connect: Duration,
+    /// `drain`: what running transfers get when the server stops.
+    pub drain: Duration,
+    /// `unused_listener`: a passive port that no transfer command follows.
+    pub unused_listener: Duration,
+    /// `linger`: reading on after our FIN, so that the last reply is not lost to a reset.
+    pub linger: Duration,
+    /// `output_stall`: a client that does not read its replies.
+    pub output_stall: Duration,
+    /// `line`: the longest command line, bytes.
+    pub line: u32,
+    /// `path`: the longest path, bytes. The kernel's own bound is 4095.
+    pub path: u32,
+    /// `held_lines`: command lines kept while a transfer runs.
+    pub held_lines: u32,
+    /// `held_bytes`: their bytes; past either, the socket is not read.
+    pub held_bytes: u32,
+    /// `output`: unread reply bytes past which a session's commands are not read.
+    pub output: u32,
+    /// `listing_sort`: entries up to which a listing is sorted.
+    pub listing_sort: u32,
+    /// `pattern_steps`: steps of one pattern match.
+    pub pattern_steps: u32,
+    /// `ascii_size`: the largest file that SIZE counts line ends in, bytes.
+    pub ascii_size: u64,
+    /// `stat_lines`: lines of a STAT that lists.
+    pub stat_lines: u32,
+}
+
+/// `[files]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Files {
+    /// Permission bits new files and directories do not get.
+    pub umask: u32,
+    /// The TYPE a session begins with.
+    pub default_type: DefaultType,
+}
+
+/// The TYPE a session begins with (RFC 959 section 3.1.1 says ASCII; files come out whole with image).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DefaultType {
+    /// `A`.
+    Ascii,
+    /// `I`.
+    Image,
+}
+
+impl FromStr for DefaultType {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "A" => Ok(DefaultType::Ascii),
+            "I" => Ok(DefaultType::Image),
+            _ => Err(one_of(word, "\"A\", \"I\"")),
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// What is logged at least this important.
+    pub level: Level,
+    /// The form of the lines.
+    pub format: LogFormat,
+    /// The transfer log; `None` is none.
+    pub transfers: Option<PathBuf>,
+}
+
+/// A log level by its name in files and options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names are all there is to say
+pub enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Level {
+    /// The same in the words of the `log` crate.
+    pub fn filter(self) -> log::LevelFilter {
+        match self {
+            Level::Off => log::LevelFilter::Off,
+            Level::Error => log::LevelFilter::Error,
+            Level::Warn => log::LevelFilter::Warn,
+            Level::Info => log::LevelFilter::Info,
+            Level::Debug => log::LevelFilter::Debug,
+            Level::Trace => log::LevelFilter::Trace,
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "off" => Level::Off,
+            "error" => Level::Error,
+            "warn" => Level::Warn,
+            "info" => Level::Info,
+            "debug" => Level::Debug,
+            "trace" => Level::Trace,
+            _ => {
+                return Err(one_of(word, "off, error, warn, info, debug, trace"));
+            }
+        })
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `2026-11-23T21:00:00Z INFO message`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(one_of(word, "text, json")),
+        }
+    }
+}
+
+/// What an enumerated value says of a word it does not know.
+fn one_of(word: &str, choices: &str) -> String {
+    format!("\"{word}\" is none of {choices}")
+}
+
+impl Default for Settings {
+    /// Anonymous off, the current directory, port 21: what file and command line start from.
+    fn default() -> Self {
+        Settings {
+            listen: vec![ListenAddr::any(21)],
+            root: PathBuf::from("."),
+            banner: "miniftpd ready".to_owned(),
+            anonymous: None,
+            passive: Passive::default(),
+            active: Active {
+                enabled: true,
+                from_port_20: false,
+            },
+            limits: Limits::default(),
+            files: Files {
+                umask: 0o022,
+                default_type: DefaultType::Image,
+            },
+            log: LogSettings {
+                level: Level::Info,
+                format: LogFormat::Text,
+                transfers: None,
+            },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            clients: NonZeroU32::new(10_000),
+            per_ip: NonZeroU32::new(100),
+            per_user: None,
+            login_attempts: 3,
+            login_delay: Duration::from_secs(2),
+            login: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+            stall: Duration::from_secs(300),
+            connect: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            unused_listener: Duration::from_secs(60),
+            linger: Duration::from_secs(5),
+            output_stall: Duration::from_secs(60),
+            line: 8 << 10,
+            path: 4095,
+            held_lines: 32,
+            held_bytes: 16 << 10,
+            output: 256 << 10,
+            listing_sort: 100_000,
+            pattern_steps: 100_000,
+            ascii_size: 8 << 20,
+            stat_lines: 1_000,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A TOML file read key by key, so that every complaint names file, line and key.
+//!
+//! Derived deserializers were tried first: they report the line of a wrong type, but lose the key's path, cannot tell
+//! "unknown" from "not in this build", and check values only after the lines are gone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A megabyte of configuration is a mistaken file name, not a configuration.
+/// Accounts files are held to the same bound: it is room for some ten thousand accounts.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// What is wrong with a configuration, a users' file or a command line. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    place: String,
+    why: String,
+}
+
+impl Fault {
+    /// A fault of a command line's option, such as `--listen`.
+    pub fn option(name: &str, why: impl Into<String>) -> Self {
+        let (place, why) = (name.to_owned(), why.into());
+        Fault { place, why }
+    }
+
+    /// A fault of a file as a whole.
+    pub fn file(path: &Path, why: impl Into<String>) -> Self {
+        let (place, why) = (path.display().to_string(), why.into());
+        Fault { place, why }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The text of a configuration file and its name.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Reads `path`; a missing, unreadable, enormous or non-UTF-8 file is a fault of that file.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        let fault = |e: std::io::Error| Fault::file(path, e.to_string());
+        let size = std::fs::metadata(path).map_err(fault)?.len();
+        if size > LARGEST_FILE {
+            return Err(Fault::file(path, "is too large for a configuration"));
+        }
+        let text = std::fs::read_to_string(path).map_err(fault)?;
+        Ok(Source::new(path, text))
+    }
+
+    /// A source whose text is at hand.
+    pub fn new(path: &Path, text: String) -> Self {
+        let path = path.to_owned();
+        Source { path, text }
+    }
+
+    /// The file's top table.
+    pub fn table(&self) -> Result<Table<'_>, Fault> {
+        let parsed = DeTable::parse(&self.text).map_err(|e| {
+            let line = self.line(e.span().unwrap_or(0..0));
+            self.fault(line, "", e.message())
+        })?;
+        Ok(Table::new(self, String::new(), parsed.into_inner()))
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        let before = self.text.as_bytes().iter().take(span.start);
+        1 + before.filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn fault(&self, line: usize, key: &str, why: impl fmt::Display) -> Fault {
+        let why = match key {
+            "" => why.to_string(),
+            key => format!("{key}: {why}"),
+        };
+        let place = format!("{}:{line}", self.path.display());
+        Fault { place, why }
+    }
+}
+
+/// One table of a [`Source`]. Readers take the keys they know; [`Table::finish`] refuses what is left.
+#[derive(Debug)]
+pub struct Table<'s> {
+    source: &'s Source,
+    prefix: String,
+    entries: BTreeMap<String, Entry<'s>>,
+}
+
+#[derive(Debug)]
+struct Entry<'s> {
+    line: usize,
+    value: DeValue<'s>,
+}
+
+impl<'s> Table<'s> {
+    fn new(source: &'s Source, prefix: String, table: DeTable<'s>) -> Self {
+        let entries = table.into_iter().map(|(key, value)| {
+            let line = source.line(key.span());
+            let value = value.into_inner();
+            (key.into_inner().into_owned(), Entry { line, value })
+        });
+        Table {
+            source,
+            prefix,
+            entries: entries.collect(),
+        }
+    }
+
+    /// The value of `key`, read from its word. Strings, integers and booleans all count as words, so `"300"` and
+    /// `300` are the same.
+    pub fn value<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<T>, Fault> {
+        self.with(key, |value| parse(&value))
+    }
+
+    /// Sets `place` when the file has `key`.
+    pub fn set<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        key: &str,
+        place: &mut T,
+    ) -> Result<(), Fault> {
+        if let Some(value) = self.value(key)? {
+            *place = value;
+        }
+        Ok(())
+    }
+
+    /// The list under `key`, each item read from its word.
+    pub fn list<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<Vec<T>>, Fault> {
+        self.with(key, |value| match value {
+            DeValue::Array(items) => items.iter().map(|item| parse(item.get_ref())).collect(),
+            other => Err(format!("wants a list, not {}", kind(&other))),
+        })
+    }
+
+    /// The path under `key`, relative ones counted from `folder`.
+    pub fn path(&mut self, key: &str, folder: &Path) -> Result<Option<PathBuf>, Fault> {
+        self.with(key, |value| match text(&value) {
+            Some("") => Err("wants a path".to_owned()),
+            Some(path) => Ok(folder.join(path)),
+            None => Err(format!("wants a path, not {}", kind(&value))),
+        })
+    }
+
+    /// The table under `key`; an absent one is empty.
+    pub fn table(&mut self, key: &str) -> Result<Table<'s>, Fault> {
+        let path = self.full(key);
+        let Some(entry) = self.entries.remove(key) else {
+            return Ok(Table::new(self.source, path, DeTable::new()));
+        };
+        match entry.value {
+            DeValue::Table(table) => Ok(Table::new(self.source, path, table)),
+            other => {
+                let why = format!("wants a table, not {}", kind(&other));
+                Err(self.source.fault(entry.line, &path, why))
+            }
+        }
+    }
+
+    /// The tables of the array `[[key]]`; an absent one is empty. Each knows its line, for [`Table::fault`].
+    pub fn tables(&mut self, key: &str) -> Result<Vec<(usize, Table<'s>)>, Fault> {
+        let path = self.full(key);
+        let Some(entry) = self.entries.remove(key) else {
+            return Ok(Vec::new());
+        };
+        let fault = |line| {
+            self.source
+                .fault(line, &path, format!("wants [[{path}]] tables"))
+        };
+        let DeValue::Array(items) = entry.value else {
+            return Err(fault(entry.line));
+        };
+        let one = |item: Spanned<DeValue<'s>>| {
+            let line = self.source.line(item.span());
+            match item.into_inner() {
+                DeValue::Table(table) => Ok((line, Table::new(self.source, path.clone(), table))),
+                _ => Err(fault(line)),
+            }
+        };
+        items.into_iter().map(one).collect()
+    }
+
+    /// Refuses `key` as belonging to a part that is not built in, unless its value is one of `harmless`, or an empty
+    /// list or table: then the file only says what happens anyway.
+    pub fn not_built(&mut self, key: &str, harmless: &[&str]) -> Result<(), Fault> {
+        let same = |value: DeValue<'s>| match &value {
+            DeValue::Array(items) => Ok(items.is_empty()),
+            DeValue::Table(table) => Ok(table.is_empty()),
+            scalar => Ok(word(scalar).is_some_and(|word| harmless.contains(&word.as_str()))),
+        };
+        let line = self.line_of(key);
+        match self.with(key, same)? {
+            None | Some(true) => Ok(()),
+            Some(false) => Err(self.source.fault(line, &self.full(key), NOT_BUILT)),
+        }
+    }
+
+    /// A fault of this table's `key` at `line`.
+    pub fn fault(&self, line: usize, key: &str, why: impl fmt::Display) -> Fault {
+        self.source.fault(line, &self.full(key), why)
+    }
+
+    /// The line `key` stands on, while it has not been taken; 0 when it is absent.
+    pub fn line_of(&self, key: &str) -> usize {
+        self.entries.get(key).map_or(0, |entry| entry.line)
+    }
+
+    /// Refuses whatever no reader has taken.
+    pub fn finish(self) -> Result<(), Fault> {
+        let first = self.entries.iter().min_by_key(|(_, entry)| entry.line);
+        match first {
+            None => Ok(()),
+            Some((key, entry)) => Err(self.fault(entry.line, key, "unknown key")),
+        }
+    }
+
+    fn with<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(DeValue<'s>) -> Result<T, String>,
+    ) -> Result<Option<T>, Fault> {
+        let Some(entry) = self.entries.remove(key) else {
+            return Ok(None);
+        };
+        match read(entry.value) {
+            Ok(value) => Ok(Some(value)),
+            Err(why) => Err(self.fault(entry.line, key, why)),
+        }
+    }
+
+    fn full(&self, key: &str) -> String {
+        match self.prefix.as_str() {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}.{key}"),
+        }
+    }
+}
+
+/// What is said of keys and options whose part is not built in.
+pub const NOT_BUILT: &str = "not in this build";
+
+fn parse<T: FromStr<Err: fmt::Display>>(value: &DeValue<'_>) -> Result<T, String> {
+    let word = word(value).ok_or_else(|| format!("wants one value, not {}", kind(value)))?;
+    word.parse().map_err(|e: T::Err| e.to_string())
+}
+
+fn word(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Datetime(when) => Some(when.to_string()),
+        _ => None,
+    }
+}
+
+fn text<'v>(value: &'v DeValue<'_>) -> Option<&'v str> {
+    match value {
+        DeValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    value.type_str()
+}
