@@ -4,6 +4,7 @@ A case is a function of (client, world). It names the abilities it needs, so tha
 """
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ UNICODE = "Grüße 日本 ñandú.txt"
 # Characters that shells, URLs, patterns and quoting rules of some client treat specially.
 SPECIAL = "[draft] 100% #1 'q' &c;x.txt"
 MANY = 1000
+# Thirty days back: old enough that a time of the transfer itself cannot pass for it, young enough that LIST shows hours and minutes.
+AGE_SECONDS = 30 * 24 * 3600
 TEXT = "first line\nsecond line\n\nlast line\n"
 # Deep enough for recursion, with the names that break it.
 TREE = {"a.txt": b"a", "sub/b.bin": bytes(range(256)) * 40, "sub/deeper/with blank.txt": b"blank", "sub/deeper/zero": b""}
@@ -301,6 +304,40 @@ def plant(root):
 def harvest(root):
     """Reads a folder back in the form of TREE; wget's own listing files do not count."""
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".listing"}
+
+
+@case("deep_upload")
+def deep_upload(client, world):
+    source = world.local / "file"
+    os.link(world.samples.path("one"), source)
+    (world.disk / "there").mkdir()
+    client.deep_upload(world.conn(), source, f"{world.path}/there/new folder/newer/file")
+    same(source, world.disk / "there" / "new folder" / "newer" / "file")
+
+
+@case("dated_download")
+def time_down(client, world):
+    then = int(time.time()) - AGE_SECONDS
+    (world.disk / "dated").write_bytes(b"dated")
+    os.utime(world.disk / "dated", (then, then))
+    client.dated_download(world.conn(), f"{world.path}/dated", world.local / "dated")
+    check_time(client, then, world.local / "dated")
+
+
+@case("dated_upload")
+def time_up(client, world):
+    then = int(time.time()) - AGE_SECONDS
+    (world.local / "dated").write_bytes(b"dated")
+    os.utime(world.local / "dated", (then, then))
+    client.dated_upload(world.conn(), world.local / "dated", f"{world.path}/dated")
+    check_time(client, then, world.disk / "dated")
+
+
+def check_time(client, then, path):
+    """Demands a file's time, as precisely as the client can know it."""
+    off = abs(int(path.stat().st_mtime) - then)
+    if off > client.time_slack:
+        raise Failure(f"the time of {path.name} is {off} s off")
 
 
 @case("segments")

@@ -1,8 +1,8 @@
 """The command-line clients: how a person would make each of them do what a case asks.
 
 An adapter has one method per ability (`list`, `download`, `upload`, `resume_download`, `resume_upload`, `rename`, `delete`, `mkdir`,
-`rmdir`, `ascii_download`, `ascii_upload`, `glob_download`, `tree_download`, `tree_upload`, `segments`, `abort`). Remote paths are
-absolute, local ones are `Path`s. What a client cannot do stands in its `cannot` table with the reason, which the report prints:
+`rmdir`, `ascii_download`, `ascii_upload`, `glob_download`, `tree_download`, `tree_upload`, `segments`, `abort`, `deep_upload` into
+folders that are not there yet, `dated_download` and `dated_upload` that keep the file's time). Remote paths are absolute, local ones are `Path`s. What a client cannot do stands in its `cannot` table with the reason, which the report prints:
 an ability is never skipped in silence. `list` gives {name: size}, with None for sizes the client does not show.
 """
 
@@ -21,6 +21,8 @@ NO_SEGMENTS = "fetches a file in one piece"
 NO_GLOB = "no patterns on remote names"
 NO_ABORT = "has no way to abort and go on"
 NO_ASCII = "image type only"
+NO_TIME = "does not keep the time of a file"
+NO_PARENTS = "makes no folders on the way"
 
 UNIX_LINE = re.compile(r"^[-dl][-rwxsStT]{9}[.+]?\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\w{3}\s+\d+\s+[\d:]+ (.*)$")
 
@@ -52,6 +54,8 @@ class Client:
     cannot = {}
     ipv6 = True
     active = True
+    # How far a kept time may be off: the precision of what the client reads it from.
+    time_slack = 0
 
     def __init__(self, runner):
         self.runner = runner
@@ -72,7 +76,8 @@ class Curl(Client):
 
     name = "curl"
     programs = ("curl",)
-    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "glob_download": NO_GLOB, "segments": "only by ranges: see abort"}
+    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "glob_download": NO_GLOB, "segments": "only by ranges: see abort",
+              "dated_upload": NO_TIME}
     options = ()
     active_options = ()
 
@@ -100,6 +105,12 @@ class Curl(Client):
 
     def resume_upload(self, conn, local, remote):
         self.curl(conn, "-C", "-", "-T", local, self.url(conn, remote))
+
+    def deep_upload(self, conn, local, remote):
+        self.curl(conn, "--ftp-create-dirs", "-T", local, self.url(conn, remote))
+
+    def dated_download(self, conn, remote, local):
+        self.curl(conn, "-R", "-o", local, self.url(conn, remote))
 
     def quote(self, conn, *commands):
         words = [word for command in commands for word in ("-Q", command)]
@@ -137,6 +148,7 @@ class CurlOldStyle(Curl):
     """curl told to use PASV and PORT and whole paths, which older devices do."""
 
     name = "curl-pasv"
+    cannot = Curl.cannot | {"deep_upload": "makes folders only when it walks through them"}
     options = ("--disable-epsv", "--ftp-method", "nocwd")
     active_options = ("--disable-eprt",)
 
@@ -146,8 +158,10 @@ class Wget(Client):
 
     name = "wget"
     programs = ("wget",)
-    cannot = {ability: NO_UPLOAD for ability in ("upload", "resume_upload", "rename", "delete", "mkdir", "rmdir", "ascii_upload", "tree_upload")} | {
-        "segments": NO_SEGMENTS, "abort": NO_ABORT}
+    cannot = {ability: NO_UPLOAD for ability in ("upload", "resume_upload", "rename", "delete", "mkdir", "rmdir", "ascii_upload", "tree_upload",
+                                               "deep_upload", "dated_upload")} | {"segments": NO_SEGMENTS, "abort": NO_ABORT}
+    # LIST shows minutes.
+    time_slack = 60
 
     def wget(self, conn, *words):
         login = [] if conn.anonymous else [f"--ftp-user={conn.user}", f"--ftp-password={conn.password}"]
@@ -167,6 +181,10 @@ class Wget(Client):
 
     def resume_download(self, conn, remote, local):
         self.wget(conn, "-c", "-O", local, self.url(conn, remote))
+
+    def dated_download(self, conn, remote, local):
+        # With -O it leaves the time alone; without -N it takes none.
+        self.wget(conn, "-N", "-P", local.parent, self.url(conn, remote))
 
     def ascii_download(self, conn, remote, local):
         self.wget(conn, "-O", local, self.url(conn, remote) + ";type=a")
@@ -248,6 +266,16 @@ class Lftp(Client):
 
     def tree_upload(self, conn, local, remote):
         self.lftp(conn, f"mirror -R -P 3 {self.word(local)} {self.word(remote)}")
+
+    def deep_upload(self, conn, local, remote):
+        folder = remote.rsplit("/", 1)[0]
+        self.lftp(conn, f"mkdir -p {self.word(folder)}", f"put {self.word(local)} -o {self.word(remote)}")
+
+    def dated_download(self, conn, remote, local):
+        self.download(conn, remote, local)
+
+    def dated_upload(self, conn, local, remote):
+        self.upload(conn, local, remote)
 
     def segments(self, conn, remote, local):
         self.lftp(conn, f"pget -n 4 {self.word(remote)} -o {self.word(local)}")
@@ -333,6 +361,15 @@ class Ncftp(Client):
     def tree_download(self, conn, remote, local):
         self.get(conn, "-R", "-T", conn.host, local.parent, remote)
 
+    def deep_upload(self, conn, local, remote):
+        self.put(conn, "-m", conn.host, remote.rsplit("/", 1)[0], local)
+
+    def dated_download(self, conn, remote, local):
+        self.get(conn, conn.host, local.parent, remote)
+
+    def dated_upload(self, conn, local, remote):
+        self.put(conn, conn.host, remote.rsplit("/", 1)[0], local)
+
     def tree_upload(self, conn, local, remote):
         self.put(conn, "-R", conn.host, remote.rsplit("/", 1)[0], local)
 
@@ -340,7 +377,8 @@ class Ncftp(Client):
 class BsdFtp(Client):
     """The classic interactive client: a script on its standard input, judged by its replies since it always exits with 0."""
 
-    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS, "abort": NO_ABORT}
+    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS, "abort": NO_ABORT, "deep_upload": NO_PARENTS,
+              "dated_upload": NO_TIME}
     before = ()
 
     def words(self, conn):
@@ -407,6 +445,9 @@ class BsdFtp(Client):
     def ascii_upload(self, conn, local, remote):
         self.script(conn, "ascii", f'put "{local}" "{remote}"')
 
+    def dated_download(self, conn, remote, local):
+        self.download(conn, remote, local)
+
     def glob_download(self, conn, folder, pattern, local):
         self.script(conn, f'lcd "{local}"', f'cd "{folder}"', f"mget {pattern}")
 
@@ -426,6 +467,7 @@ class Inetutils(BsdFtp):
 
     name = "inetutils"
     programs = ("inetutils-ftp",)
+    cannot = BsdFtp.cannot | {"dated_download": NO_TIME}
 
     def words(self, conn):
         family = "-6" if ":" in conn.host else "-4"
@@ -437,7 +479,8 @@ class Aria2(Client):
 
     name = "aria2"
     programs = ("aria2c",)
-    cannot = {ability: NO_UPLOAD for ability in ("upload", "resume_upload", "rename", "delete", "mkdir", "rmdir", "ascii_upload", "tree_upload")} | {
+    cannot = {ability: NO_UPLOAD for ability in ("upload", "resume_upload", "rename", "delete", "mkdir", "rmdir", "ascii_upload", "tree_upload",
+                                               "deep_upload", "dated_upload")} | {
         "list": "fetches files, shows no folders", "tree_download": NO_TREE, "glob_download": NO_GLOB, "abort": NO_ABORT}
 
     def aria2(self, conn, remote, local, *words):
@@ -456,6 +499,9 @@ class Aria2(Client):
 
     def ascii_download(self, conn, remote, local):
         self.aria2(conn, remote, local, "--ftp-type=ascii")
+
+    def dated_download(self, conn, remote, local):
+        self.aria2(conn, remote, local, "--remote-time=true")
 
     def segments(self, conn, remote, local):
         self.aria2(conn, remote, local, "-x", "4", "-s", "4", "-k", "1M")
@@ -509,6 +555,15 @@ class Rclone(Client):
     def tree_download(self, conn, remote, local):
         self.rclone(conn, "sync", f":ftp:{remote}", local)
 
+    def deep_upload(self, conn, local, remote):
+        self.upload(conn, local, remote)
+
+    def dated_download(self, conn, remote, local):
+        self.download(conn, remote, local)
+
+    def dated_upload(self, conn, local, remote):
+        self.upload(conn, local, remote)
+
     def tree_upload(self, conn, local, remote):
         self.rclone(conn, "sync", local, f":ftp:{remote}")
 
@@ -519,6 +574,7 @@ class RcloneList(Rclone):
     name = "rclone-list"
     # PASV knows no IPv6 addresses.
     ipv6 = False
+    time_slack = 60
     options = ("--ftp-disable-mlsd", "--ftp-disable-epsv")
 
 

@@ -164,7 +164,7 @@ class Runner:
     def _environment(self):
         # Proxies and the user's own client configuration must not take part.
         kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and k not in ("NETRC", "LS_COLORS")}
-        return {**kept, "HOME": str(self.home), "LC_ALL": "C.UTF-8", "TERM": "dumb", "XDG_CONFIG_HOME": str(self.home),
+        return {**kept, "HOME": str(self.home), "LC_ALL": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "XDG_CONFIG_HOME": str(self.home),
                 "XDG_DATA_HOME": str(self.home), "XDG_CACHE_HOME": str(self.home)}
 
     def _note(self, words, stdin, out, err, code):

@@ -8,18 +8,21 @@ import os
 import sys
 from pathlib import Path
 
-from clients import NO_ABORT, NO_ASCII, NO_GLOB, NO_SEGMENTS, NO_TREE, Client
+from clients import NO_ABORT, NO_ASCII, NO_GLOB, NO_PARENTS, NO_SEGMENTS, NO_TIME, NO_TREE, Client
 from harness import Failure, Refused
 
 DRIVERS = Path(__file__).parent / "drivers"
 ABILITIES = ("list", "download", "upload", "resume_download", "resume_upload", "rename", "delete", "mkdir", "rmdir", "ascii_download",
-             "ascii_upload", "glob_download", "tree_download", "tree_upload", "segments", "abort")
+             "ascii_upload", "glob_download", "tree_download", "tree_upload", "segments", "abort", "deep_upload",
+             "dated_download", "dated_upload")
 
 
 class Library(Client):
     """An adapter whose abilities are all the driver's: it forwards the name and the arguments."""
 
     driver = ()
+    # None of them touches the time of a file by itself.
+    UNTIMED = {"dated_download": NO_TIME, "dated_upload": NO_TIME}
 
     @classmethod
     def command(cls):
@@ -55,7 +58,7 @@ class Ftplib(Library):
 
     name = "ftplib"
     driver = (sys.executable, DRIVERS / "ftplib_driver.py")
-    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS}
+    cannot = Library.UNTIMED | {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS, "deep_upload": NO_PARENTS}
 
 
 class Aioftp(Library):
@@ -64,7 +67,7 @@ class Aioftp(Library):
     name = "aioftp"
     active = False
     driver = (os.environ.get("INTEROP_AIOFTP_PYTHON", sys.executable), DRIVERS / "aioftp_driver.py")
-    cannot = {"ascii_download": NO_ASCII, "ascii_upload": NO_ASCII, "glob_download": NO_GLOB, "segments": NO_SEGMENTS}
+    cannot = Library.UNTIMED | {"ascii_download": NO_ASCII, "ascii_upload": NO_ASCII, "glob_download": NO_GLOB, "segments": NO_SEGMENTS}
 
     @classmethod
     def missing(cls):
@@ -80,7 +83,7 @@ class NetFtp(Library):
     name = "net-ftp"
     programs = ("perl",)
     driver = ("perl", DRIVERS / "net_ftp.pl")
-    cannot = {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS}
+    cannot = Library.UNTIMED | {"tree_download": NO_TREE, "tree_upload": NO_TREE, "segments": NO_SEGMENTS}
 
 
 class BasicFtp(Library):
@@ -90,7 +93,8 @@ class BasicFtp(Library):
     programs = ("node",)
     active = False
     driver = ("node", DRIVERS / "basic_ftp.cjs")
-    cannot = {"ascii_download": NO_ASCII, "ascii_upload": NO_ASCII, "glob_download": NO_GLOB, "segments": NO_SEGMENTS, "abort": NO_ABORT}
+    cannot = Library.UNTIMED | {"ascii_download": NO_ASCII, "ascii_upload": NO_ASCII, "glob_download": NO_GLOB, "segments": NO_SEGMENTS,
+                                "abort": NO_ABORT}
 
     @classmethod
     def missing(cls):

@@ -44,6 +44,10 @@ async def resume_upload(client, local, remote):
     await send(client.upload_stream(remote, offset=held), local, held)
 
 
+async def deep_upload(client, local, remote):
+    await client.upload(local, remote, write_into=True)
+
+
 async def tree_upload(client, local, remote):
     target = PurePosixPath(remote)
     await client.change_directory(target.parent)
@@ -69,6 +73,7 @@ OPERATIONS = {
     "rename": lambda client, old, new: client.rename(old, new), "delete": lambda client, path: client.remove_file(path),
     "mkdir": lambda client, path: client.make_directory(path, parents=False), "rmdir": lambda client, path: client.remove_directory(path),
     "tree_download": lambda client, remote, local: client.download(remote, local, write_into=True), "tree_upload": tree_upload, "abort": abort,
+    "deep_upload": deep_upload,
 }
 
 

@@ -21,6 +21,11 @@ const operations = {
     async delete(client, path) { await client.remove(path); },
     async mkdir(client, path) { await client.send("MKD " + path); },
     async rmdir(client, path) { await client.removeEmptyDir(path); },
+    async deep_upload(client, local, remote) {
+        const at = remote.lastIndexOf("/");
+        await client.ensureDir(remote.slice(0, at));
+        await client.uploadFrom(local, remote.slice(at + 1));
+    },
     async tree_download(client, remote, local) { await client.downloadToDir(local, remote); },
     async tree_upload(client, local, remote) { await client.uploadFromDir(local, remote); },
 };

@@ -79,6 +79,14 @@ my %operations = (
         }
         return;
     },
+    deep_upload => sub {
+        my ($local, $remote) = @_;
+        my ($folder) = $remote =~ m{^(.*)/};
+        ask($ftp->binary);
+        ask($ftp->mkdir($folder, 1));
+        ask($ftp->put($local, $remote));
+        return;
+    },
     abort => \&abort,
 );
 
