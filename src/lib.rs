@@ -19,7 +19,6 @@
 //! ```
 
 pub mod filesystem;
-pub mod filesystem;
 pub mod process;
 pub mod reactor;
 pub mod server;

@@ -22,3 +22,5 @@ pub use path::{PathFault, VirtualPath};
 pub use pattern::Pattern;
 pub use rights::{Right, Rights, Rules};
 pub use root::{Allow, Fault, Root, Start, Stat, Written};
+
+pub use crate::wire::listing::Kind;

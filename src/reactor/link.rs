@@ -104,6 +104,11 @@ impl Link {
         Ok(true)
     }
 
+    /// Whether the poller knows the socket, so that its edges are told.
+    pub const fn registered(&self) -> bool {
+        self.registered
+    }
+
     /// Bytes that wait to be sent.
     pub const fn unsent(&self) -> usize {
         self.unsent.len() - self.gone

@@ -1,14 +1,52 @@
-//! The server: Server-PI and Server-DTP of Figure 1, and what they are told.
+//! The server: Server-PI and Server-DTP of Figure 1 on one readiness loop.
+//!
+//! Start with the data: [`Conn`] lists the kinds of record, [`Server`] holds the one table of them and what they
+//! share. [`Server::run`] is the loop. A record's turn never touches another record; what it wants of one is put into
+//! `mail` and delivered before the next record runs, so that PASV is answered and a small file sent within one turn.
 
 pub mod accounts;
+mod census;
+mod clerk;
+mod control;
+mod desk;
+mod dtp;
+mod life;
+mod listener;
+pub mod logging;
+mod master;
+mod passive;
+pub mod pi;
+mod realm;
 pub mod settings;
 pub mod stamp;
+mod tables;
+pub mod transfer_log;
+mod world;
 
-use std::net::TcpListener;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mio::net::TcpStream;
+
+use crate::reactor::{Key, Next, Reactor};
+use crate::transfer::{Report, Scratch};
 
 use accounts::Account;
+use census::Census;
+use clerk::Clerk;
+use control::Control;
+use dtp::{Data, Pool, PoolPort, Waits};
+use listener::Listener;
+use master::{Command, MasterLink};
+use pi::{Input, Output, Verdict};
 use settings::{Invocation, ListenAddr, Settings};
+use transfer_log::TransferLog;
+use world::World;
+
+pub use tables::{replies, states};
 
 /// What the process tree hands to the loop.
 #[derive(Debug)]
@@ -47,17 +85,184 @@ pub enum Master {
 }
 
 /// Serves until drained.
-pub fn run(inheritance: Inheritance) -> std::io::Result<()> {
-    let _ = inheritance;
-    Ok(())
+///
+/// # Errors
+/// What keeps the loop from starting, or the poller itself failing.
+pub fn run(inheritance: Inheritance) -> io::Result<()> {
+    Server::new(inheritance)?.run()
 }
 
-/// The table of session states, for `--states`.
-pub fn states() -> String {
-    String::new()
+/// The kinds of record in the table.
+#[derive(Debug)]
+enum Conn {
+    /// Accepts control connections.
+    Listener(Box<Listener>),
+    /// A control connection and its session.
+    Control(Box<Control>),
+    /// A data connection, from promise to close.
+    Data(Box<Data>),
+    /// A port of the passive pool.
+    PoolPort(Box<PoolPort>),
+    /// Where signals, or the keeper's orders, arrive.
+    Master(Box<MasterLink>),
+    /// The way to the process that checks passwords.
+    Clerk(Box<Clerk>),
 }
 
-/// The table of verbs and replies, for `--replies`.
-pub fn replies() -> String {
-    String::new()
+/// What a record wants of another one.
+#[derive(Debug)]
+enum Letter {
+    /// A control connection was accepted.
+    Arrived(TcpStream, SocketAddr),
+    /// The connection that a data record was promised.
+    Connected(Key, TcpStream),
+    /// From a data record to its session.
+    Reported { to: Key, from: Key, report: Report },
+    /// From the verifier to the session that asked.
+    Judged(Key, Verdict),
+    /// From the master to all.
+    Commanded(Command),
+}
+
+/// How far the server is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// Serving.
+    Running,
+    /// No newcomers; transfers may finish until the master's deadline.
+    Draining,
+    /// What is flushed is flushed.
+    Over,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+struct Server {
+    reactor: Reactor<Conn>,
+    world: World,
+    pool: Pool,
+    census: Census,
+    scratch: Scratch,
+    transfers: Option<TransferLog>,
+    /// What to read again on SIGHUP, when there is no keeper to do it.
+    invocation: Option<Invocation>,
+    course: Course,
+    master: Key,
+    clerk: Option<Key>,
+    /// Between records, delivered before the next one runs.
+    mail: VecDeque<Letter>,
+    /// What the session that just ran wishes; empty between turns.
+    wishes: Vec<Output>,
+    /// Control records that may have output: each is flushed once, after the mail is delivered.
+    touched: Vec<Key>,
+    /// Records that are done for; freed by `reap`.
+    closing: Vec<Key>,
+}
+
+impl Server {
+    fn run(mut self) -> io::Result<()> {
+        while self.course != Course::Over {
+            self.reactor.wait()?; // sleep: sockets, signals, the nearest deadline
+            while let Some(key) = self.reactor.next_runnable() {
+                self.turn(key);
+            }
+            self.reap(); // free what closed: nobody borrows a record here
+        }
+        Ok(())
+    }
+
+    /// One bounded turn of one record, with everything that follows from it.
+    ///
+    /// The one place that survives a panic: a fault in the handling of one record must not take the others along.
+    fn turn(&mut self, key: Key) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.advance(key);
+            self.settle();
+        }));
+        if outcome.is_err() {
+            log::error!("a fault in this program; the connection it concerned is closed");
+            self.wishes.clear();
+            self.closing.push(key);
+        }
+    }
+
+    fn advance(&mut self, key: Key) {
+        let Some((slot, _, now)) = self.reactor.turn(key) else {
+            return; // closed after it was queued; the key's generation tells
+        };
+        let ready = &mut slot.ready;
+        let mail = &mut self.mail;
+        let next = match &mut slot.conn {
+            Conn::Control(_) => return self.advance_control(key),
+            Conn::Data(_) => return self.advance_data(key),
+            Conn::Listener(listener) => {
+                let next = listener.advance(ready, now, |stream, peer| mail.push_back(Letter::Arrived(stream, peer)));
+                slot.deadline = listener.deadline(now);
+                next
+            }
+            Conn::PoolPort(port) => {
+                let arrived = |to, stream| mail.push_back(Letter::Connected(to, stream));
+                let next = port.advance(ready, now, &mut self.pool, arrived);
+                slot.deadline = port.deadline(now);
+                next
+            }
+            Conn::Master(master) => master.advance(ready, |command| mail.push_back(Letter::Commanded(command))),
+            Conn::Clerk(clerk) => clerk.advance(ready, |to, verdict| mail.push_back(Letter::Judged(to, verdict))),
+        };
+        self.follow(key, next);
+    }
+
+    /// Delivers until nobody wants anything of anybody, then sends what was said meanwhile.
+    fn settle(&mut self) {
+        while let Some(letter) = self.mail.pop_front() {
+            match letter {
+                Letter::Arrived(stream, peer) => self.arrived(stream, peer),
+                Letter::Connected(to, stream) => self.connected(to, stream),
+                Letter::Reported { to, from, report } => self.reported(to, from, report),
+                Letter::Judged(to, verdict) => self.notify(to, Input::Verdict(verdict)),
+                Letter::Commanded(command) => self.commanded(command),
+            }
+        }
+        self.flush();
+    }
+
+    /// What a record asked for at the end of its turn.
+    fn follow(&mut self, key: Key, next: Next) {
+        self.reactor.arm(key);
+        match next {
+            Next::Yield => self.reactor.run_again(key),
+            Next::Sleep => {}
+            Next::Close => self.closing.push(key),
+        }
+    }
+
+    /// The one place that frees records. A control record takes its data record along.
+    fn reap(&mut self) {
+        while let Some(key) = self.closing.pop() {
+            if self.clerk == Some(key) {
+                self.dismiss(key);
+                self.clerk = None;
+            }
+            match self.reactor.remove(key) {
+                Some(Conn::Control(control)) => self.bury_session(*control),
+                Some(Conn::Data(data)) => self.take_back(key, &data),
+                Some(Conn::Master(_)) => self.course = Course::Over,
+                _ => {}
+            }
+        }
+        self.settle();
+        self.check_drained();
+    }
+
+    /// A data record's promise dies with it.
+    fn take_back(&mut self, key: Key, data: &Data) {
+        if let Some((peer, address)) = data.promise() {
+            self.pool.withdraw(peer, address, key);
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        let limits = &self.world.settings.limits;
+        Waits { unused: limits.unused_listener, connect: limits.connect, stall: limits.stall, linger: limits.linger }
+    }
 }

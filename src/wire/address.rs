@@ -56,10 +56,7 @@ pub fn parse_eprt(argument: &[u8]) -> Result<SocketAddr, Unusable> {
 fn eprt_address(family: &[u8], address: &[u8]) -> Result<IpAddr, Unusable> {
     let text = str::from_utf8(address).map_err(|_| Unusable::Malformed);
     match family {
-        b"1" => text?
-            .parse()
-            .map(IpAddr::V4)
-            .map_err(|_| Unusable::Malformed),
+        b"1" => text?.parse().map(IpAddr::V4).map_err(|_| Unusable::Malformed),
         b"2" => match text?.parse::<Ipv6Addr>() {
             Ok(address) if address.to_ipv4_mapped().is_none() => Ok(IpAddr::V6(address)),
             _ => Err(Unusable::Malformed),
@@ -127,10 +124,7 @@ fn six_numbers(text: &[u8]) -> Option<[u8; 6]> {
     let mut rest = text;
     for (index, octet) in octets.iter_mut().enumerate() {
         if index > 0 {
-            rest = rest
-                .trim_ascii_start()
-                .strip_prefix(b",")?
-                .trim_ascii_start();
+            rest = rest.trim_ascii_start().strip_prefix(b",")?.trim_ascii_start();
         }
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (number, behind) = rest.split_at_checked(digits)?;
@@ -155,17 +149,8 @@ fn epsv_at(text: &[u8]) -> Option<u16> {
         return None;
     }
     let mut fields = fields.split(|byte| byte == delimiter);
-    let (family, _address, port, _end) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
-    if matches!(family, b"" | b"1" | b"2") {
-        port_number(port)
-    } else {
-        None
-    }
+    let (family, _address, port, _end) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    if matches!(family, b"" | b"1" | b"2") { port_number(port) } else { None }
 }
 
 /// Decimal digits as a number of at most `limit`; a sign, a blank, nothing, or one digit more than a
@@ -194,9 +179,7 @@ fn port_number(digits: &[u8]) -> Option<u16> {
     if digits.len() > 5 {
         return None;
     }
-    u16::try_from(number(digits, u64::from(u16::MAX))?)
-        .ok()
-        .filter(|port| *port != 0)
+    u16::try_from(number(digits, u64::from(u16::MAX))?).ok().filter(|port| *port != 0)
 }
 
 fn from_octets([h1, h2, h3, h4, p1, p2]: [u8; 6]) -> Option<SocketAddrV4> {
@@ -291,13 +274,7 @@ mod tests {
         ] {
             assert_eq!(parse_pasv_text(text.as_bytes()), address, "{text}");
         }
-        for text in [
-            "",
-            "(1,2,3,4,0,0)",
-            "(1,2,3,4,5)",
-            "(256,2,3,4,5,6)",
-            "(1;2;3;4;5;6)",
-        ] {
+        for text in ["", "(1,2,3,4,0,0)", "(1,2,3,4,5)", "(256,2,3,4,5,6)", "(1;2;3;4;5;6)"] {
             assert_eq!(parse_pasv_text(text.as_bytes()), None, "{text}");
         }
     }
@@ -312,14 +289,7 @@ mod tests {
         ] {
             assert_eq!(parse_epsv_text(text.as_bytes()), Some(50007), "{text}");
         }
-        for text in [
-            "",
-            "(|||0|)",
-            "(|||70000|)",
-            "(|||50007)",
-            "(||50007|)",
-            "no port here",
-        ] {
+        for text in ["", "(|||0|)", "(|||70000|)", "(|||50007)", "(||50007|)", "no port here"] {
             assert_eq!(parse_epsv_text(text.as_bytes()), None, "{text}");
         }
     }

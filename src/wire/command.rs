@@ -175,27 +175,13 @@ pub struct Malformed {
     pub text: &'static str,
 }
 
-pub(super) const MISSING: Malformed = Malformed {
-    code: 501,
-    text: "Missing argument.",
-};
-pub(super) const BAD_ARGUMENT: Malformed = Malformed {
-    code: 501,
-    text: "Bad argument.",
-};
-const NUL_INSIDE: Malformed = Malformed {
-    code: 501,
-    text: "NUL is not allowed here.",
-};
-const TURNED_OFF: Malformed = Malformed {
-    code: 502,
-    text: "Command not implemented.",
-};
+pub(super) const MISSING: Malformed = Malformed { code: 501, text: "Missing argument." };
+pub(super) const BAD_ARGUMENT: Malformed = Malformed { code: 501, text: "Bad argument." };
+const NUL_INSIDE: Malformed = Malformed { code: 501, text: "NUL is not allowed here." };
+const TURNED_OFF: Malformed = Malformed { code: 502, text: "Command not implemented." };
 
 /// Request words of HTTP. Browsers can be made to send them to any port.
-const HTTP_WORDS: [&[u8]; 7] = [
-    b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT",
-];
+const HTTP_WORDS: [&[u8]; 7] = [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT"];
 
 /// Parts a line (without its end) into the verb's row and the argument, which begins after exactly one
 /// space and is empty when there is none.
@@ -217,14 +203,8 @@ pub fn split(line: &[u8]) -> Result<(&'static Rule, &[u8]), Unknown> {
 /// Serves on the first octets of a connection too: a TLS hello need not contain a line end.
 pub fn is_foreign(start: &[u8]) -> bool {
     let (word, _) = cut(start);
-    let begins = |with: &[u8]| {
-        start
-            .get(..with.len())
-            .is_some_and(|s| s.eq_ignore_ascii_case(with))
-    };
-    HTTP_WORDS
-        .iter()
-        .any(|http| word.eq_ignore_ascii_case(http))
+    let begins = |with: &[u8]| start.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
+    HTTP_WORDS.iter().any(|http| word.eq_ignore_ascii_case(http))
         || begins(b"Host:")
         || begins(b"SSH-")
         || start.starts_with(&[0x16, 0x03])
@@ -239,9 +219,8 @@ pub fn parse(rule: &'static Rule, argument: &[u8]) -> Result<Command, Malformed>
     if rule.argument == Argument::Required && argument.is_empty() {
         return Err(MISSING);
     }
-    let settled = bare(rule.verb)
-        .or_else(|| of_path(rule.verb, argument))
-        .or_else(|| of_optional_path(rule.verb, argument));
+    let settled =
+        bare(rule.verb).or_else(|| of_path(rule.verb, argument)).or_else(|| of_optional_path(rule.verb, argument));
     match settled {
         Some(command) => Ok(command),
         None => of_words(rule.verb, argument),
@@ -280,9 +259,7 @@ fn of_path(verb: Verb, argument: &[u8]) -> Option<Command> {
         Verb::Mdtm => Command::Mdtm(path()),
         Verb::Size => Command::Size(path()),
         Verb::Hash => Command::Hash(path()),
-        Verb::Xcrc | Verb::Xmd5 | Verb::Xsha1 | Verb::Xsha256 | Verb::Xsha512 => {
-            Command::Digest(verb, path())
-        }
+        Verb::Xcrc | Verb::Xmd5 | Verb::Xsha1 | Verb::Xsha256 | Verb::Xsha512 => Command::Digest(verb, path()),
         _ => return None,
     })
 }
@@ -360,9 +337,5 @@ fn optional_word(argument: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 /// NUL ends a string in too many libraries to let one in: what is checked here and what is used there
 /// would differ.
 fn without_nul(argument: &[u8]) -> Result<&[u8], Malformed> {
-    if argument.contains(&0) {
-        Err(NUL_INSIDE)
-    } else {
-        Ok(argument)
-    }
+    if argument.contains(&0) { Err(NUL_INSIDE) } else { Ok(argument) }
 }

@@ -126,15 +126,11 @@ impl LineReader {
     }
 
     fn complete(&self) -> &[u8] {
-        self.held
-            .get(self.head as usize..self.begun as usize)
-            .unwrap_or_default()
+        self.held.get(self.head as usize..self.begun as usize).unwrap_or_default()
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.complete()
-            .split(|octet| *octet == LF)
-            .filter(|line| !line.is_empty())
+        self.complete().split(|octet| *octet == LF).filter(|line| !line.is_empty())
     }
 
     /// Removes a waiting line and its LF from the midst of the others.
@@ -198,9 +194,7 @@ impl LineReader {
             self.go_deaf();
         } else if length > LINE_LIMIT {
             self.held.truncate(self.begun as usize);
-            self.skipped = u16::try_from(length - LINE_LIMIT)
-                .ok()
-                .and_then(NonZeroU16::new);
+            self.skipped = u16::try_from(length - LINE_LIMIT).ok().and_then(NonZeroU16::new);
         } else {
             self.held.extend_from_slice(run);
         }
@@ -335,10 +329,7 @@ mod tests {
     #[test]
     fn nothing_waiting_means_nothing_owned() {
         let mut reader = fed(b"NOOP\r\nPWD\r\n");
-        assert_eq!(
-            (reader.waiting(), reader.bytes(), reader.partial()),
-            (2, 9, false)
-        );
+        assert_eq!((reader.waiting(), reader.bytes(), reader.partial()), (2, 9, false));
         assert_eq!(reader.by_ref().count(), 2);
         assert_eq!((reader.held.capacity(), reader.bytes()), (0, 0));
         assert!(size_of::<LineReader>() <= 40);
@@ -349,10 +340,7 @@ mod tests {
         let mut reader = fed(b"NOOP\r\nABOR\r\nPWD\r\nABO");
         assert!(reader.any(|line| line == b"ABOR"));
         assert!(!reader.any(|line| line == b"ABO"));
-        assert_eq!(
-            reader.take_first(|line| line == b"ABOR"),
-            Some(b"ABOR".to_vec())
-        );
+        assert_eq!(reader.take_first(|line| line == b"ABOR"), Some(b"ABOR".to_vec()));
         assert_eq!(reader.take_first(|line| line == b"ABOR"), None);
         assert!(reader.partial());
         reader.feed(b"R\r\n", &mut Vec::new());
@@ -382,11 +370,7 @@ mod tests {
             assert_eq!(read(&[&line(LINE_LIMIT + 1, end)]), ["<too long>", "NOOP"]);
         }
         for end in [b"\r\0\n".as_slice(), b"\r\r\n", b"\ry\n"] {
-            assert_eq!(
-                read(&[&line(LINE_LIMIT, end)]),
-                ["<too long>", "NOOP"],
-                "{end:?}"
-            );
+            assert_eq!(read(&[&line(LINE_LIMIT, end)]), ["<too long>", "NOOP"], "{end:?}");
         }
     }
 
@@ -411,10 +395,7 @@ mod tests {
         for fed in 1..=1000 {
             reader.feed(&segment, &mut Vec::new());
             assert!(reader.bytes() <= LINE_LIMIT);
-            assert_eq!(
-                reader.waiting(),
-                usize::from(fed * segment.len() > ENDLESS_LIMIT)
-            );
+            assert_eq!(reader.waiting(), usize::from(fed * segment.len() > ENDLESS_LIMIT));
         }
         assert_eq!(reader.next(), Some(Line::Endless));
         assert_eq!((reader.next(), reader.held.capacity()), (None, 0));
@@ -437,20 +418,8 @@ mod tests {
     }
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {
-        let pieces = [
-            b"\r".as_slice(),
-            b"\n",
-            b"\r\n",
-            b"\0",
-            b"\xff",
-            b"\xfb",
-            b"\xfa",
-            b"\xf0",
-            b"A",
-            b"BC",
-        ];
-        proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..40)
-            .prop_map(|pieces| pieces.concat())
+        let pieces = [b"\r".as_slice(), b"\n", b"\r\n", b"\0", b"\xff", b"\xfb", b"\xfa", b"\xf0", b"A", b"BC"];
+        proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
     }
 
     proptest! {

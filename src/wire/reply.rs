@@ -78,30 +78,18 @@ struct Lines {
 impl Reply {
     /// A reply of one line. A text known at compile time is not copied.
     pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Reply {
-            code,
-            width: Width::Short,
-            text: Text::Line(octets(text.into())),
-        }
+        Reply { code, width: Width::Short, text: Text::Line(octets(text.into())) }
     }
 
     /// A reply of one line that echoes what is not known to be text, a path as a rule.
     pub fn bytes(code: u16, text: Vec<u8>) -> Self {
-        Reply {
-            code,
-            width: Width::Short,
-            text: Text::Line(Cow::Owned(text)),
-        }
+        Reply { code, width: Width::Short, text: Text::Line(Cow::Owned(text)) }
     }
 
     /// A reply of one line that is never cut, as a program reads a path or an address out of it: 257, 213,
     /// 227, 229. The caller bounds it by bounding its path.
     pub fn path_line(code: u16, text: Vec<u8>) -> Self {
-        Reply {
-            code,
-            width: Width::Whole,
-            text: Text::Line(Cow::Owned(text)),
-        }
+        Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text)) }
     }
 
     /// A reply of several lines (RFC 959 4.2). Each line of `body` gets a blank before it.
@@ -113,11 +101,7 @@ impl Reply {
     ) -> Self {
         let (first, last) = (octets(first.into()), octets(last.into()));
         let body = body.into_iter().map(Into::into).collect();
-        Reply {
-            code,
-            width: Width::Short,
-            text: Text::Lines(Box::new(Lines { first, body, last })),
-        }
+        Reply { code, width: Width::Short, text: Text::Lines(Box::new(Lines { first, body, last })) }
     }
 
     /// As [`Reply::lines`], never cut and with a first line that may hold a path: MLST's 250.
@@ -129,11 +113,7 @@ impl Reply {
     ) -> Self {
         let (first, last) = (Cow::Owned(first), octets(last.into()));
         let body = body.into_iter().map(Into::into).collect();
-        Reply {
-            code,
-            width: Width::Whole,
-            text: Text::Lines(Box::new(Lines { first, body, last })),
-        }
+        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(Lines { first, body, last })) }
     }
 
     /// What the first digit says. A code outside RFC 959 counts as [`Kind::Permanent`]: the safe reading.
@@ -153,9 +133,7 @@ impl Reply {
             Text::Line(line) => (line, &[], None),
             Text::Lines(lines) => (&lines.first, &lines.body, Some(&*lines.last)),
         };
-        std::iter::once(first)
-            .chain(body.iter().map(Vec::as_slice))
-            .chain(last)
+        std::iter::once(first).chain(body.iter().map(Vec::as_slice)).chain(last)
     }
 
     /// The text of the last line, which is the only one as a rule.
@@ -256,10 +234,7 @@ fn escape(octet: u8, out: &mut Vec<u8>) {
 /// half of a UTF-8 sequence may stay.
 fn cut(out: &mut Vec<u8>, start: usize) {
     let room = LINE_LIMIT - FRAME;
-    let Some((kept, rest)) = out
-        .get(start..)
-        .and_then(|text| text.split_at_checked(room))
-    else {
+    let Some((kept, rest)) = out.get(start..).and_then(|text| text.split_at_checked(room)) else {
         return;
     };
     if rest.is_empty() {

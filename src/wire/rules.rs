@@ -92,9 +92,7 @@ impl Rule {
 }
 
 fn first_word(argument: &[u8]) -> &[u8] {
-    let mut words = argument
-        .split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty());
+    let mut words = argument.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     words.next().unwrap_or_default()
 }
 
@@ -354,12 +352,7 @@ static INDEX: [(u64, Verb); WORDS] = {
     let mut filled = 0;
     let mut row = 0;
     while row < TABLE.len() {
-        let Rule {
-            verb,
-            name,
-            aliases,
-            ..
-        } = TABLE[row];
+        let Rule { verb, name, aliases, .. } = TABLE[row];
         insert(&mut index, filled, name, verb);
         filled += 1;
         let mut alias = 0;
@@ -405,17 +398,7 @@ mod tests {
 
     #[test]
     fn near_misses_find_nothing() {
-        for word in [
-            "",
-            "USE",
-            "USERS",
-            "USER\0",
-            "\0USER",
-            "XSHA2567",
-            "XSHA25678",
-            "RE R",
-            "P@SW",
-        ] {
+        for word in ["", "USE", "USERS", "USER\0", "\0USER", "XSHA2567", "XSHA25678", "RE R", "P@SW"] {
             assert!(find(word.as_bytes()).is_none(), "{word:?}");
         }
     }
@@ -426,11 +409,7 @@ mod tests {
             assert!(rule.syntax.starts_with(rule.name), "{}", rule.name);
             assert!(rule.replies.is_sorted_by(|a, b| a < b), "{}", rule.name);
             let takes = rule.syntax.contains("<SP>");
-            assert!(
-                takes || rule.argument != Argument::Required,
-                "{}",
-                rule.name
-            );
+            assert!(takes || rule.argument != Argument::Required, "{}", rule.name);
             let refusal = if rule.status == Status::Off { 502 } else { 530 };
             let refused = rule.status == Status::Off || rule.when == When::Member;
             assert!(!refused || rule.replies.contains(&refusal), "{}", rule.name);
@@ -443,14 +422,8 @@ mod tests {
     #[test]
     fn stat_and_site_depend_on_their_argument() {
         let stat = rule(Verb::Stat);
-        assert_eq!(
-            (stat.when_given(b""), stat.during_given(b"")),
-            (When::Anyone, During::Acts)
-        );
-        assert_eq!(
-            (stat.when_given(b"x"), stat.during_given(b"x")),
-            (When::Member, During::Waits)
-        );
+        assert_eq!((stat.when_given(b""), stat.during_given(b"")), (When::Anyone, During::Acts));
+        assert_eq!((stat.when_given(b"x"), stat.during_given(b"x")), (When::Member, During::Waits));
         let site = rule(Verb::Site);
         assert_eq!(site.when_given(b"help"), When::Anyone);
         assert_eq!(site.when_given(b" Help CHMOD"), When::Anyone);

@@ -57,10 +57,7 @@ impl Telnet {
         let mut rest = raw;
         while let Some((&octet, behind)) = rest.split_first() {
             if *self == Telnet::Text {
-                let run = rest
-                    .iter()
-                    .position(|octet| *octet == IAC)
-                    .unwrap_or(rest.len());
+                let run = rest.iter().position(|octet| *octet == IAC).unwrap_or(rest.len());
                 let (plain, command) = rest.split_at(run);
                 if !plain.is_empty() {
                     text(plain);
@@ -105,9 +102,7 @@ impl Telnet {
             (Telnet::SubCommand(_), SUBNEGOTIATION_END) => Telnet::Text,
             (Telnet::Subnegotiation(0) | Telnet::SubCommand(0), _) => Telnet::Text,
             (Telnet::Subnegotiation(room), IAC) => Telnet::SubCommand(room - 1),
-            (Telnet::Subnegotiation(room) | Telnet::SubCommand(room), _) => {
-                Telnet::Subnegotiation(room - 1)
-            }
+            (Telnet::Subnegotiation(room) | Telnet::SubCommand(room), _) => Telnet::Subnegotiation(room - 1),
             (Telnet::Option(_) | Telnet::Text, _) => Telnet::Text,
         }
     }
@@ -131,11 +126,7 @@ mod tests {
     #[test]
     fn commands_vanish_and_options_are_refused() {
         for (raw, text, answers) in [
-            (
-                b"a\xff\xf4\xff\xf2ABOR".as_slice(),
-                b"aABOR".as_slice(),
-                b"".as_slice(),
-            ),
+            (b"a\xff\xf4\xff\xf2ABOR".as_slice(), b"aABOR".as_slice(), b"".as_slice()),
             (b"a\xff\xffb", b"a\xffb", b""),
             (b"\xff\xfb\x01x", b"x", b"\xff\xfe\x01"),
             (b"\xff\xfd\x03x", b"x", b"\xff\xfc\x03"),
@@ -146,11 +137,7 @@ mod tests {
             (b"x\xff", b"x", b""),
             (b"\xff\xf0x", b"x", b""),
         ] {
-            assert_eq!(
-                decoded(&[raw]),
-                (text.to_vec(), answers.to_vec()),
-                "{raw:x?}"
-            );
+            assert_eq!(decoded(&[raw]), (text.to_vec(), answers.to_vec()), "{raw:x?}");
         }
     }
 
@@ -159,13 +146,7 @@ mod tests {
         let raw = [b"\xff\xfa".as_slice(), &[b'-'; 256], b"NOOP"].concat();
         assert_eq!(decoded(&[&raw]).0, b"NOOP");
         for plain in 250..260 {
-            let raw = [
-                b"\xff\xfa".as_slice(),
-                &vec![b'-'; plain],
-                &[IAC; 20],
-                b"NOOP",
-            ]
-            .concat();
+            let raw = [b"\xff\xfa".as_slice(), &vec![b'-'; plain], &[IAC; 20], b"NOOP"].concat();
             assert!(decoded(&[&raw]).0.ends_with(b"NOOP"), "{plain}");
         }
     }

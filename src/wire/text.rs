@@ -18,9 +18,7 @@ pub struct ToWire {
 impl ToWire {
     /// At the start of a file.
     pub const fn new() -> Self {
-        ToWire {
-            after_return: false,
-        }
+        ToWire { after_return: false }
     }
 
     /// Appends the converted `input`, at most twice its length, to `out`.
@@ -93,10 +91,7 @@ pub struct Count {
 impl Count {
     /// At the start of a file.
     pub const fn new() -> Self {
-        Count {
-            total: 0,
-            after_return: false,
-        }
+        Count { total: 0, after_return: false }
     }
 
     /// Counts the next octets of the file.
@@ -109,10 +104,7 @@ impl Count {
         // code of this.
         let pairs = input.chunks(BLOCK).zip(rest.chunks(BLOCK));
         let inner = pairs.map(|(left, right)| {
-            let ends = left
-                .iter()
-                .zip(right)
-                .map(|(l, r)| u8::from((*r == LF) & (*l != CR)));
+            let ends = left.iter().zip(right).map(|(l, r)| u8::from((*r == LF) & (*l != CR)));
             u64::from(ends.sum::<u8>())
         });
         self.total += input.len() as u64 + u64::from(opening) + inner.sum::<u64>();
@@ -139,17 +131,13 @@ mod tests {
 
     fn to_wire(chunks: &[&[u8]]) -> Vec<u8> {
         let (mut converter, mut out) = (ToWire::new(), Vec::new());
-        chunks
-            .iter()
-            .for_each(|chunk| converter.convert(chunk, &mut out));
+        chunks.iter().for_each(|chunk| converter.convert(chunk, &mut out));
         out
     }
 
     fn from_wire(chunks: &[&[u8]]) -> Vec<u8> {
         let (mut converter, mut out) = (FromWire::new(), Vec::new());
-        chunks
-            .iter()
-            .for_each(|chunk| converter.convert(chunk, &mut out));
+        chunks.iter().for_each(|chunk| converter.convert(chunk, &mut out));
         converter.finish(&mut out);
         out
     }
@@ -173,13 +161,9 @@ mod tests {
             assert_eq!(to_wire(&[file.as_bytes()]), wire.as_bytes(), "{file:?}");
             assert_eq!(count(&[file.as_bytes()]), wire.len() as u64, "{file:?}");
         }
-        for (wire, file) in [
-            ("x\r\ny\r\n", "x\ny\n"),
-            ("x\ny\rz", "x\ny\rz"),
-            ("\r\r\n", "\r\n"),
-            ("\r", "\r"),
-            ("\r\n\r", "\n\r"),
-        ] {
+        for (wire, file) in
+            [("x\r\ny\r\n", "x\ny\n"), ("x\ny\rz", "x\ny\rz"), ("\r\r\n", "\r\n"), ("\r", "\r"), ("\r\n\r", "\n\r")]
+        {
             assert_eq!(from_wire(&[wire.as_bytes()]), file.as_bytes(), "{wire:?}");
         }
     }
@@ -194,17 +178,10 @@ mod tests {
 
     #[test]
     fn counting_in_blocks_misses_no_line_end() {
-        for length in (0..3)
-            .chain(BLOCK - 1..BLOCK + 3)
-            .chain([2 * BLOCK, 2 * BLOCK + 1])
-        {
+        for length in (0..3).chain(BLOCK - 1..BLOCK + 3).chain([2 * BLOCK, 2 * BLOCK + 1]) {
             assert_eq!(count(&[&vec![LF; length]]), 2 * length as u64);
             let mixed: Vec<u8> = [CR, LF, LF].into_iter().cycle().take(length).collect();
-            assert_eq!(
-                count(&[&mixed]),
-                to_wire(&[&mixed]).len() as u64,
-                "{length}"
-            );
+            assert_eq!(count(&[&mixed]), to_wire(&[&mixed]).len() as u64, "{length}");
         }
     }
 

@@ -1,9 +1,6 @@
 //! Arguments of SITE, OPTS, PRET, MFMT and MFF: words followed by paths.
 
-use super::{
-    BAD_ARGUMENT, Command, MISSING, Malformed, PathText, Status, Verb, cut, find, optional_word,
-    rule, word,
-};
+use super::{BAD_ARGUMENT, Command, MISSING, Malformed, PathText, Status, Verb, cut, find, optional_word, rule, word};
 use crate::wire::address;
 
 /// SITE's words (RFC 1123 4.1.2.8 sends private functions here). There is no EXEC and never will be.
@@ -48,18 +45,9 @@ pub enum OptsCommand {
     ModeZ(PathText),
 }
 
-const NO_SUCH_SITE: Malformed = Malformed {
-    code: 500,
-    text: "Unknown SITE command.",
-};
-const NO_SUCH_OPTION: Malformed = Malformed {
-    code: 501,
-    text: "Option not understood.",
-};
-const BAD_TIME: Malformed = Malformed {
-    code: 501,
-    text: "Bad time.",
-};
+const NO_SUCH_SITE: Malformed = Malformed { code: 500, text: "Unknown SITE command." };
+const NO_SUCH_OPTION: Malformed = Malformed { code: 501, text: "Option not understood." };
+const BAD_TIME: Malformed = Malformed { code: 501, text: "Bad time." };
 /// YYYYMMDDHHMMSS.
 const STAMP_DIGITS: usize = 14;
 /// Longer than any clock's resolution: beyond it the time is noise and refused.
@@ -74,18 +62,12 @@ pub(super) fn site(argument: &[u8]) -> Result<SiteCommand, Malformed> {
     Ok(match name.to_ascii_uppercase().as_slice() {
         b"CHMOD" => {
             let (mode, path) = cut(rest);
-            SiteCommand::Chmod {
-                mode: octal(mode)?,
-                path: path_of(path)?,
-            }
+            SiteCommand::Chmod { mode: octal(mode)?, path: path_of(path)? }
         }
         b"UTIME" => SiteCommand::Utime(path_of(rest)?),
         b"SYMLINK" => {
             let (target, link) = symlink(rest)?;
-            SiteCommand::Symlink {
-                target: path_of(target)?,
-                link: path_of(link)?,
-            }
+            SiteCommand::Symlink { target: path_of(target)?, link: path_of(link)? }
         }
         b"UMASK" => SiteCommand::Umask(optional_word(rest)?.map(umask).transpose()?),
         b"IDLE" => SiteCommand::Idle(optional_word(rest)?.map(seconds).transpose()?),
@@ -102,9 +84,7 @@ pub(super) fn opts(argument: &[u8]) -> Result<OptsCommand, Malformed> {
         b"UTF8" | b"UTF-8" => utf8(setting),
         b"MLST" => Ok(OptsCommand::Mlst(setting.map(Into::into))),
         // A command that is off has no options.
-        b"HASH" if rule(Verb::Hash).status == Status::On => {
-            Ok(OptsCommand::Hash(setting.map(Into::into)))
-        }
+        b"HASH" if rule(Verb::Hash).status == Status::On => Ok(OptsCommand::Hash(setting.map(Into::into))),
         b"MODE" => match cut(setting.unwrap_or_default()) {
             (b"Z" | b"z", settings) => Ok(OptsCommand::ModeZ(settings.trim_ascii().into())),
             _ => Err(NO_SUCH_OPTION),
@@ -125,15 +105,7 @@ fn utf8(setting: Option<&[u8]>) -> Result<OptsCommand, Malformed> {
 pub(super) fn pret(argument: &[u8]) -> Result<(), Malformed> {
     let (name, _) = cut(word(argument)?);
     match find(name).map(|rule| rule.verb) {
-        Some(
-            Verb::Retr
-            | Verb::Stor
-            | Verb::Appe
-            | Verb::Stou
-            | Verb::List
-            | Verb::Nlst
-            | Verb::Mlsd,
-        ) => Ok(()),
+        Some(Verb::Retr | Verb::Stor | Verb::Appe | Verb::Stou | Verb::List | Verb::Nlst | Verb::Mlsd) => Ok(()),
         _ => Err(BAD_ARGUMENT),
     }
 }
@@ -143,30 +115,18 @@ pub(super) fn mfmt(argument: &[u8]) -> Result<Command, Malformed> {
     if !is_stamp(time) {
         return Err(BAD_TIME);
     }
-    Ok(Command::Mfmt {
-        time: time.into(),
-        path: path_of(path)?,
-    })
+    Ok(Command::Mfmt { time: time.into(), path: path_of(path)? })
 }
 
 pub(super) fn mff(argument: &[u8]) -> Result<Command, Malformed> {
     let (list, path) = cut(argument);
     let list = list.strip_suffix(b";").ok_or(BAD_ARGUMENT)?;
-    let facts = list
-        .split(|byte| *byte == b';')
-        .map(fact)
-        .collect::<Result<_, _>>()?;
-    Ok(Command::Mff {
-        facts,
-        path: path_of(path)?,
-    })
+    let facts = list.split(|byte| *byte == b';').map(fact).collect::<Result<_, _>>()?;
+    Ok(Command::Mff { facts, path: path_of(path)? })
 }
 
 fn fact(text: &[u8]) -> Result<(PathText, PathText), Malformed> {
-    let at = text
-        .iter()
-        .position(|byte| *byte == b'=')
-        .ok_or(BAD_ARGUMENT)?;
+    let at = text.iter().position(|byte| *byte == b'=').ok_or(BAD_ARGUMENT)?;
     let (name, value) = text.split_at(at);
     if name.is_empty() || text.contains(&0) {
         return Err(BAD_ARGUMENT);
@@ -187,33 +147,20 @@ fn is_stamp(time: &[u8]) -> bool {
 }
 
 fn path_of(path: &[u8]) -> Result<PathText, Malformed> {
-    if path.is_empty() {
-        Err(MISSING)
-    } else {
-        Ok(path.into())
-    }
+    if path.is_empty() { Err(MISSING) } else { Ok(path.into()) }
 }
 
 /// Symbolic modes (`u+x`) are refused: clients compute bits, and two dialects of them exist.
 fn octal(digits: &[u8]) -> Result<u32, Malformed> {
-    let good = (1..=MODE_DIGITS).contains(&digits.len())
-        && digits.iter().all(|byte| (b'0'..=b'7').contains(byte));
+    let good = (1..=MODE_DIGITS).contains(&digits.len()) && digits.iter().all(|byte| (b'0'..=b'7').contains(byte));
     if !good {
         return Err(BAD_ARGUMENT);
     }
-    Ok(digits
-        .iter()
-        .fold(0, |bits, byte| bits * 8 + u32::from(byte - b'0')))
+    Ok(digits.iter().fold(0, |bits, byte| bits * 8 + u32::from(byte - b'0')))
 }
 
 fn umask(digits: &[u8]) -> Result<u32, Malformed> {
-    octal(digits).and_then(|bits| {
-        if bits <= UMASK_LIMIT {
-            Ok(bits)
-        } else {
-            Err(BAD_ARGUMENT)
-        }
-    })
+    octal(digits).and_then(|bits| if bits <= UMASK_LIMIT { Ok(bits) } else { Err(BAD_ARGUMENT) })
 }
 
 fn seconds(digits: &[u8]) -> Result<u32, Malformed> {
@@ -226,17 +173,12 @@ fn seconds(digits: &[u8]) -> Result<u32, Malformed> {
 fn symlink(rest: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (target, link) = match rest.strip_prefix(b"\"") {
         Some(open) => {
-            let end = open
-                .iter()
-                .position(|byte| *byte == b'"')
-                .ok_or(BAD_ARGUMENT)?;
+            let end = open.iter().position(|byte| *byte == b'"').ok_or(BAD_ARGUMENT)?;
             let (target, behind) = open.split_at(end);
             (target, behind.strip_prefix(b"\" ").ok_or(BAD_ARGUMENT)?)
         }
         None => cut(rest),
     };
-    let unquoted = link
-        .strip_prefix(b"\"")
-        .and_then(|link| link.strip_suffix(b"\""));
+    let unquoted = link.strip_prefix(b"\"").and_then(|link| link.strip_suffix(b"\""));
     Ok((target, unquoted.unwrap_or(link)))
 }

@@ -62,19 +62,11 @@ const OFFSET_LIMIT: u64 = i64::MAX as u64;
 /// As many as [`OFFSET_LIMIT`] has. More could only be leading zeros, which no client sends in earnest.
 const OFFSET_DIGITS: usize = 19;
 
-const NO_SUCH_FAMILY: Malformed = Malformed {
-    code: 522,
-    text: "Network protocol not supported, use (1,2)",
-};
-const NOT_OFFERED: Malformed = Malformed {
-    code: 504,
-    text: "Not implemented for that parameter.",
-};
+const NO_SUCH_FAMILY: Malformed = Malformed { code: 522, text: "Network protocol not supported, use (1,2)" };
+const NOT_OFFERED: Malformed = Malformed { code: 504, text: "Not implemented for that parameter." };
 
 pub(super) fn port(argument: &[u8]) -> Result<SocketAddr, Malformed> {
-    address::parse_port(word(argument)?)
-        .map(SocketAddr::V4)
-        .ok_or(BAD_ARGUMENT)
+    address::parse_port(word(argument)?).map(SocketAddr::V4).ok_or(BAD_ARGUMENT)
 }
 
 pub(super) fn eprt(argument: &[u8]) -> Result<SocketAddr, Malformed> {
@@ -99,9 +91,7 @@ pub(super) fn epsv(argument: &[u8]) -> Result<EpsvWord, Malformed> {
 /// carriage control (`A C`) would, and is refused.
 pub(super) fn representation(argument: &[u8]) -> Result<TypeCode, Malformed> {
     let upper = word(argument)?.to_ascii_uppercase();
-    let mut words = upper
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
+    let mut words = upper.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     match (words.next(), words.next(), words.next()) {
         (Some(b"A"), None | Some(b"N" | b"T"), None) => Ok(TypeCode::Ascii),
         (Some(b"I"), None, None) => Ok(TypeCode::Image),
@@ -142,9 +132,7 @@ pub(super) fn protection(argument: &[u8]) -> Result<ProtLevel, Malformed> {
 
 /// `n` or `n R m`; only n matters.
 pub(super) fn allocation(argument: &[u8]) -> Result<u64, Malformed> {
-    let mut words = word(argument)?
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
+    let mut words = word(argument)?.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let octets = octet(words.next().ok_or(MISSING)?)?;
     match (words.next(), words.next(), words.next()) {
         (None, _, _) => Ok(octets),
@@ -155,18 +143,12 @@ pub(super) fn allocation(argument: &[u8]) -> Result<u64, Malformed> {
 
 /// `first last`. The end is inclusive, so an empty range cannot be written: `1 0` stands for no range.
 pub(super) fn range(argument: &[u8]) -> Result<(u64, u64), Malformed> {
-    let mut words = word(argument)?
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
+    let mut words = word(argument)?.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (Some(first), Some(last), None) = (words.next(), words.next(), words.next()) else {
         return Err(BAD_ARGUMENT);
     };
     let (first, last) = (octet(first)?, octet(last)?);
-    if first <= last || (first, last) == (1, 0) {
-        Ok((first, last))
-    } else {
-        Err(BAD_ARGUMENT)
-    }
+    if first <= last || (first, last) == (1, 0) { Ok((first, last)) } else { Err(BAD_ARGUMENT) }
 }
 
 /// A count or offset of octets, 0 to 2^63 - 1.
@@ -187,9 +169,8 @@ pub(super) fn language(argument: &[u8]) -> Result<Option<PathText>, Malformed> {
     let Some(tag) = optional_word(argument)? else {
         return Ok(None);
     };
-    let well_formed = |subtag: &[u8]| {
-        (1..=SUBTAG_LIMIT).contains(&subtag.len()) && subtag.iter().all(u8::is_ascii_alphanumeric)
-    };
+    let well_formed =
+        |subtag: &[u8]| (1..=SUBTAG_LIMIT).contains(&subtag.len()) && subtag.iter().all(u8::is_ascii_alphanumeric);
     let starts_with_letter = tag.first().is_some_and(u8::is_ascii_alphabetic);
     if starts_with_letter && tag.split(|byte| *byte == b'-').all(well_formed) {
         Ok(Some(tag.into()))
@@ -201,26 +182,18 @@ pub(super) fn language(argument: &[u8]) -> Result<Option<PathText>, Malformed> {
 /// A colon outside brackets would be a port, which RFC 7151 3.1 forbids; no label has one.
 pub(super) fn host(argument: &[u8]) -> Result<HostName, Malformed> {
     let name = word(argument)?;
-    let literal = name
-        .strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"));
+    let literal = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let good = match literal {
         Some(inner) => str::from_utf8(inner).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
         None => name.len() <= NAME_LIMIT && name.split(|byte| *byte == b'.').all(is_label),
     };
-    if good {
-        Ok(HostName(name.into()))
-    } else {
-        Err(BAD_ARGUMENT)
-    }
+    if good { Ok(HostName(name.into())) } else { Err(BAD_ARGUMENT) }
 }
 
 /// Letters, digits and inner hyphens (RFC 1123 2.1).
 fn is_label(label: &[u8]) -> bool {
     (1..=LABEL_LIMIT).contains(&label.len())
-        && label
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
         && !label.starts_with(b"-")
         && !label.ends_with(b"-")
 }

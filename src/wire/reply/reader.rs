@@ -51,22 +51,14 @@ struct Open {
 impl ReplyReader {
     /// A reader at the start of a connection.
     pub const fn new() -> Self {
-        ReplyReader {
-            held: Vec::new(),
-            head: 0,
-            searched: 0,
-            telnet: Telnet::new(),
-            open: None,
-            failed: None,
-        }
+        ReplyReader { held: Vec::new(), head: 0, searched: 0, telnet: Telnet::new(), open: None, failed: None }
     }
 
     /// Takes in what was read from the socket; refusals of Telnet options are appended to `answers`.
     pub fn feed(&mut self, raw: &[u8], answers: &mut Vec<u8>) {
         if self.failed.is_none() {
             let held = &mut self.held;
-            self.telnet
-                .decode(raw, answers, |text| held.extend_from_slice(text));
+            self.telnet.decode(raw, answers, |text| held.extend_from_slice(text));
         }
     }
 
@@ -93,21 +85,13 @@ impl ReplyReader {
         let Some(length) = unseen.iter().position(|octet| *octet == b'\n') else {
             self.searched = self.held.len();
             let too_long = self.searched - self.head > LINE_LIMIT;
-            return if too_long {
-                Err(Overlong::Line)
-            } else {
-                Ok(None)
-            };
+            return if too_long { Err(Overlong::Line) } else { Ok(None) };
         };
         let end = self.searched + length;
         let line = self.held.get(self.head..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // A copy of its own size: a line that kept a read's capacity would outgrow the limits unseen.
-        let line = if line.len() > LINE_LIMIT {
-            Err(Overlong::Line)
-        } else {
-            Ok(Some(line.to_vec()))
-        };
+        let line = if line.len() > LINE_LIMIT { Err(Overlong::Line) } else { Ok(Some(line.to_vec())) };
         self.head = end + 1;
         self.searched = self.head;
         line
@@ -133,26 +117,15 @@ impl ReplyReader {
                 // Empty lines cost memory too.
                 let size = open.size + open.body.len() * size_of::<Vec<u8>>();
                 self.open = Some(open);
-                if size > REPLY_LIMIT {
-                    Err(Overlong::Reply)
-                } else {
-                    Ok(None)
-                }
+                if size > REPLY_LIMIT { Err(Overlong::Reply) } else { Ok(None) }
             }
             None => Ok(match start {
-                Start::Last(code) => Some(Reply {
-                    code,
-                    width: Width::Whole,
-                    text: Text::Line(Cow::Owned(text_of(&line))),
-                }),
+                Start::Last(code) => {
+                    Some(Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text_of(&line))) })
+                }
                 Start::First(code) => {
                     let first = text_of(&line);
-                    self.open = Some(Open {
-                        code,
-                        size: first.len(),
-                        first,
-                        body: Vec::new(),
-                    });
+                    self.open = Some(Open { code, size: first.len(), first, body: Vec::new() });
                     None
                 }
                 Start::Text => None,
@@ -163,19 +136,9 @@ impl ReplyReader {
 
 impl Open {
     fn close(self, last: Vec<u8>) -> Reply {
-        let Open {
-            code, first, body, ..
-        } = self;
-        let lines = Lines {
-            first: Cow::Owned(first),
-            body,
-            last: Cow::Owned(last),
-        };
-        Reply {
-            code,
-            width: Width::Whole,
-            text: Text::Lines(Box::new(lines)),
-        }
+        let Open { code, first, body, .. } = self;
+        let lines = Lines { first: Cow::Owned(first), body, last: Cow::Owned(last) };
+        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(lines)) }
     }
 }
 
@@ -201,10 +164,7 @@ impl Iterator for ReplyReader {
                 Ok(None) => {}
                 Ok(Some(reply)) => return Some(Ok(reply)),
                 Err(overlong) => {
-                    *self = ReplyReader {
-                        failed: Some(overlong),
-                        ..ReplyReader::new()
-                    };
+                    *self = ReplyReader { failed: Some(overlong), ..ReplyReader::new() };
                     return Some(Err(overlong));
                 }
             }
@@ -225,13 +185,7 @@ enum Start {
 
 impl Start {
     fn of(line: &[u8]) -> Start {
-        let [
-            hundreds @ b'1'..=b'6',
-            tens @ b'0'..=b'9',
-            units @ b'0'..=b'9',
-            rest @ ..,
-        ] = line
-        else {
+        let [hundreds @ b'1'..=b'6', tens @ b'0'..=b'9', units @ b'0'..=b'9', rest @ ..] = line else {
             return Start::Text;
         };
         let digit = |digit: &u8| u16::from(digit - b'0');

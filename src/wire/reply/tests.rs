@@ -14,12 +14,7 @@ fn read(segments: &[&[u8]]) -> Vec<Result<Reply, Overlong>> {
     for segment in segments {
         reader.feed(segment, &mut Vec::new());
         // One more than can be complete, as a failed reader repeats its error for ever.
-        replies.extend(
-            reader
-                .by_ref()
-                .take(segment.len() + 1)
-                .take_while(Result::is_ok),
-        );
+        replies.extend(reader.by_ref().take(segment.len() + 1).take_while(Result::is_ok));
     }
     replies.extend(reader.next().filter(Result::is_err));
     replies
@@ -29,35 +24,23 @@ fn read(segments: &[&[u8]]) -> Vec<Result<Reply, Overlong>> {
 fn one_line() {
     assert_eq!(wire(&Reply::new(200, "NOOP ok.")), b"200 NOOP ok.\r\n");
     assert_eq!(wire(&Reply::new(200, "")), b"200 \r\n");
-    assert_eq!(
-        wire(&Reply::new(200, format!("PBSZ={}", 0))),
-        b"200 PBSZ=0\r\n"
-    );
+    assert_eq!(wire(&Reply::new(200, format!("PBSZ={}", 0))), b"200 PBSZ=0\r\n");
     assert_eq!(wire(&Reply::new(7, "x")), b"007 x\r\n");
 }
 
 #[test]
 fn names_cannot_forge_lines() {
     let forged = b"a\r\n226 done\r\n\x1b[2J\x7f\xff".to_vec();
-    assert_eq!(
-        wire(&Reply::bytes(550, forged)),
-        b"550 a??226 done???[2J?\xff\xff\r\n"
-    );
+    assert_eq!(wire(&Reply::bytes(550, forged)), b"550 a??226 done???[2J?\xff\xff\r\n");
 }
 
 #[test]
 fn several_lines() {
     let reply = Reply::lines(211, "Features:", vec!["UTF8", "226 trap"], "End");
-    assert_eq!(
-        wire(&reply),
-        b"211-Features:\r\n UTF8\r\n 226 trap\r\n211 End\r\n"
-    );
+    assert_eq!(wire(&reply), b"211-Features:\r\n UTF8\r\n 226 trap\r\n211 End\r\n");
     let facts = vec![b"type=file; /a".to_vec()];
     let reply = Reply::path_lines(250, b"Listing /a".to_vec(), facts, "End");
-    assert_eq!(
-        wire(&reply),
-        b"250-Listing /a\r\n type=file; /a\r\n250 End\r\n"
-    );
+    assert_eq!(wire(&reply), b"250-Listing /a\r\n type=file; /a\r\n250 End\r\n");
     assert_eq!(reply.texts().count(), 3);
     assert_eq!(reply.text(), b"End");
 }
@@ -73,14 +56,8 @@ fn long_lines_are_cut_between_characters() {
         let line = wire(&reply);
         assert!(line.len() > LINE_LIMIT - 4 && line.len() <= LINE_LIMIT);
         assert!(str::from_utf8(&line).is_ok());
-        let escaped = wire(&Reply::bytes(
-            550,
-            [vec![b'x'; lead], vec![0xff; 400]].concat(),
-        ));
-        assert_eq!(
-            escaped.iter().filter(|octet| **octet == 0xff).count() % 2,
-            0
-        );
+        let escaped = wire(&Reply::bytes(550, [vec![b'x'; lead], vec![0xff; 400]].concat()));
+        assert_eq!(escaped.iter().filter(|octet| **octet == 0xff).count() % 2, 0);
     }
     let path = wire(&Reply::path_line(257, quoted(&[b'x'; 4095])));
     assert_eq!(path.len(), 4095 + 2 + FRAME);
@@ -109,20 +86,13 @@ fn kinds_follow_the_first_digit() {
 
 #[test]
 fn the_reader_takes_what_servers_send() {
-    let raw =
-        b"\r\nnoise\r\n220-hello\r\n221 other code\r\n220-again\n 220 blank\r\n220\r\n331 name?\n";
+    let raw = b"\r\nnoise\r\n220-hello\r\n221 other code\r\n220-again\n 220 blank\r\n220\r\n331 name?\n";
     let replies = read(&[raw]);
     let [Ok(greeting), Ok(name)] = replies.as_slice() else {
         panic!("{replies:?}");
     };
     let texts: Vec<_> = greeting.texts().collect();
-    let want: [&[u8]; 5] = [
-        b"hello",
-        b"221 other code",
-        b"220-again",
-        b" 220 blank",
-        b"",
-    ];
+    let want: [&[u8]; 5] = [b"hello", b"221 other code", b"220-again", b" 220 blank", b""];
     assert_eq!((greeting.code, texts), (220, want.to_vec()));
     assert_eq!((name.code, name.text()), (331, b"name?".as_slice()));
 }
@@ -133,10 +103,7 @@ fn the_last_line_may_lack_its_end() {
     reader.feed(b"221 bye", &mut Vec::new());
     assert!(reader.next().is_none() && reader.partial());
     reader.finish();
-    assert_eq!(
-        reader.next().and_then(Result::ok).map(|reply| reply.code),
-        Some(221)
-    );
+    assert_eq!(reader.next().and_then(Result::ok).map(|reply| reply.code), Some(221));
     assert!(!reader.partial());
 }
 
@@ -144,10 +111,7 @@ fn the_last_line_may_lack_its_end() {
 fn endless_replies_are_given_up() {
     let line = vec![b'x'; reader::LINE_LIMIT + 1];
     assert_eq!(read(&[b"220-\r\n", &line]), [Err(Overlong::Line)]);
-    assert_eq!(
-        read(&[&[line.as_slice(), b"\n"].concat()]),
-        [Err(Overlong::Line)]
-    );
+    assert_eq!(read(&[&[line.as_slice(), b"\n"].concat()]), [Err(Overlong::Line)]);
     let reply = [b"220-\n".as_slice(), &b"\n".repeat(reader::REPLY_LIMIT)].concat();
     assert_eq!(read(&[&reply]), [Err(Overlong::Reply)]);
 }

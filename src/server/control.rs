@@ -1,0 +1,317 @@
+//! The control connection: a link, the lines that came over it, and the dialogue they belong to.
+
+use std::io;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
+use crate::server::settings::Limits;
+use crate::server::world::World;
+use crate::transfer::Report;
+use crate::wire::command::{self, Verb};
+use crate::wire::line::{Line, LineReader};
+
+/// Commands carried out a turn; a pipelining client gets the rest of its lines in the next pass.
+const COMMANDS_A_TURN: usize = 16;
+
+/// What one read may bring: more than any command line of the field.
+const READ_SIZE: usize = 4096;
+
+/// Bytes thrown away while a closed connection waits for the peer's close.
+const DRAIN_LIMIT: usize = 64 * 1024;
+
+/// A control connection.
+#[derive(Debug)]
+pub struct Control {
+    link: Link,
+    lines: LineReader,
+    session: Session,
+    /// The data record that works for this session.
+    pub data: Option<Key>,
+    phase: Phase,
+    /// Since when the session's patience counts: the connection, the last command, the penalty's beginning.
+    since: Moment,
+    /// Since when replies wait to be taken by the peer.
+    stuck: Option<Moment>,
+}
+
+/// What the connection itself is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Both directions.
+    Open,
+    /// The peer will send no more; what it sent is still carried out.
+    HalfClosed,
+    /// The last reply is queued.
+    Closing {
+        /// The peer has closed its direction already: no close of its own to wait for.
+        ended: bool,
+    },
+    /// It is out, and so is our FIN; the peer's close is awaited.
+    Closed {
+        /// Bytes thrown away meanwhile.
+        dust: usize,
+    },
+}
+
+/// What a turn needs from outside.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Readiness of the record.
+    pub ready: &'a mut Ready,
+    /// Registration under the record's key.
+    pub sockets: Sockets<'a>,
+    /// The pass's time.
+    pub now: Moment,
+    /// What sessions may look at.
+    pub world: &'a World,
+    /// What sessions wish.
+    pub out: &'a mut Vec<Output>,
+}
+
+impl Control {
+    /// A connection that was just accepted.
+    pub fn new(stream: TcpStream, session: Session, now: Moment) -> Self {
+        let lines = LineReader::new();
+        Self { link: Link::new(stream), lines, session, data: None, phase: Phase::Open, since: now, stuck: None }
+    }
+
+    /// Says hello.
+    ///
+    /// # Errors
+    /// When the poller does not take the socket.
+    pub fn open(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
+        self.link.register(turn.sockets)?;
+        turn.ready.set(Ready::WRITE);
+        self.feed(Input::Hello, turn);
+        Ok(())
+    }
+
+    /// The dialogue.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// One bounded turn: time, input, commands. Output waits for [`Control::flush`].
+    pub fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
+        if turn.ready.take(Ready::EXPIRED) && self.is_overdue(turn) {
+            return Next::Close;
+        }
+        match self.phase {
+            Phase::Open | Phase::HalfClosed => self.converse(turn),
+            Phase::Closing { .. } => Next::Sleep,
+            Phase::Closed { dust } => self.drain(dust, turn),
+        }
+    }
+
+    /// Something happened elsewhere that this dialogue waits for.
+    pub fn notify(&mut self, input: Input, turn: &mut Turn<'_>) -> Next {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. }) {
+            return Next::Sleep;
+        }
+        self.feed(input, turn);
+        self.run_lines(turn)
+    }
+
+    /// The connection is gone in mid-transfer: what to write down about that.
+    pub fn bury(&mut self, report: Report, world: &World) -> Option<Finished> {
+        let mut out = Vec::new();
+        self.session.handle(Input::Report(report), &mut Stage { world, out: &mut out });
+        out.into_iter().find_map(|wish| match wish {
+            Output::Record(finished) => Some(*finished),
+            _ => None,
+        })
+    }
+
+    /// Queues a reply: it leaves with the others of this turn.
+    pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
+        reply.encode(self.link.queue());
+    }
+
+    /// After the last reply nothing is read.
+    pub fn hang_up(&mut self) {
+        self.phase = Phase::Closing { ended: self.phase == Phase::HalfClosed };
+    }
+
+    /// Sends what waits; a connection whose last reply is out is closed in our direction.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
+        match self.link.flush(turn.ready, turn.sockets) {
+            Ok(true) => self.stuck = None,
+            Ok(false) => {
+                self.stuck.get_or_insert(turn.now);
+                return Next::Sleep;
+            }
+            Err(error) => {
+                log::debug!("{}: {error}", self.session.peer());
+                return Next::Close;
+            }
+        }
+        let Phase::Closing { ended } = self.phase else { return Next::Sleep };
+        if self.link.finish().is_err() || ended {
+            return Next::Close;
+        }
+        self.since = turn.now;
+        self.phase = Phase::Closed { dust: 0 };
+        Next::Yield
+    }
+
+    /// When to look again at the latest.
+    pub fn deadline(&self, world: &World) -> Option<Moment> {
+        let limits = &world.settings.limits;
+        let stuck = self.stuck.map(|since| since.after(limits.output_stall));
+        let own = match self.phase {
+            Phase::Closed { .. } => Some(self.since.after(limits.linger)),
+            Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
+            Phase::Open | Phase::HalfClosed => match self.session.patience(world) {
+                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) => Some(self.since.after(span)),
+                Patience::Endless => None,
+            },
+        };
+        [own, stuck].into_iter().flatten().min()
+    }
+
+    /// Deals with a deadline that has passed. True: the connection is beyond talking.
+    fn is_overdue(&mut self, turn: &mut Turn<'_>) -> bool {
+        let limits = &turn.world.settings.limits;
+        let overdue = |since: Moment, span: Duration| since.after(span) <= turn.now;
+        if self.stuck.is_some_and(|since| overdue(since, limits.output_stall)) {
+            log::info!("{}: does not read its replies, dropped", self.session.peer());
+            return true;
+        }
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. }) {
+            return self.deadline(turn.world).is_some_and(|when| when <= turn.now);
+        }
+        if self.deadline(turn.world).is_some_and(|when| when <= turn.now) {
+            self.since = turn.now;
+            self.feed(Input::Expired, turn);
+        }
+        false
+    }
+
+    fn converse(&mut self, turn: &mut Turn<'_>) -> Next {
+        if self.session.computing() {
+            self.feed(Input::Continue, turn);
+        }
+        match self.read(turn) {
+            Ok(()) => {}
+            Err(error) => {
+                log::info!("{}: {error}", self.session.peer());
+                return Next::Close;
+            }
+        }
+        self.look_ahead(turn);
+        let next = self.run_lines(turn);
+        if next == Next::Sleep && self.can_read(&turn.world.settings.limits) && turn.ready.has(Ready::READ) {
+            return Next::Yield;
+        }
+        next
+    }
+
+    /// One read, when there is room for what may come.
+    fn read(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
+        if self.phase != Phase::Open || !turn.ready.has(Ready::READ) || !self.can_read(&turn.world.settings.limits) {
+            return Ok(());
+        }
+        let mut buffer = [0; READ_SIZE];
+        match self.link.read(turn.ready, turn.sockets, &mut buffer)? {
+            Moved::Bytes(count) => self.lines.feed(&buffer[..count], self.link.queue()),
+            Moved::End => self.phase = Phase::HalfClosed,
+            Moved::Blocked => {}
+        }
+        Ok(())
+    }
+
+    /// Back-pressure both ways: neither lines nor replies pile up.
+    fn can_read(&self, limits: &Limits) -> bool {
+        self.lines.waiting() < limits.held_lines as usize
+            && self.lines.bytes() < limits.held_bytes as usize
+            && self.link.unsent() < limits.output as usize
+    }
+
+    /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply.
+    fn look_ahead(&mut self, turn: &mut Turn<'_>) {
+        if !self.session.state().transferring() || self.lines.waiting() == 0 {
+            return;
+        }
+        while self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some() {
+            self.feed(Input::Inquire, turn);
+        }
+        if self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _)))) {
+            self.feed(Input::Interrupt, turn);
+        }
+    }
+
+    /// Carries lines out until the session has to wait for something, or its share of the pass is used up.
+    fn run_lines(&mut self, turn: &mut Turn<'_>) -> Next {
+        let mut budget = COMMANDS_A_TURN;
+        while self.session.state().takes_lines() {
+            if self.link.unsent() >= turn.world.settings.limits.output as usize {
+                return Next::Sleep;
+            }
+            if budget == 0 {
+                return Next::Yield;
+            }
+            let Some(line) = self.lines.next() else { break };
+            budget -= 1;
+            if matches!(self.session.patience(turn.world), Patience::Idle(_)) {
+                self.since = turn.now;
+            }
+            self.feed(
+                match line {
+                    Line::Text(text) => Input::Line(text),
+                    Line::TooLong => Input::TooLong,
+                    Line::Endless => Input::Endless,
+                },
+                turn,
+            );
+        }
+        if self.session.computing() {
+            return Next::Yield;
+        }
+        self.end_of_input()
+    }
+
+    /// The peer has closed its direction: what it had sent is done first, a transfer only if QUIT follows it.
+    fn end_of_input(&mut self) -> Next {
+        if self.phase != Phase::HalfClosed {
+            return Next::Sleep;
+        }
+        let state = self.session.state();
+        if state.takes_lines() && self.lines.waiting() == 0 {
+            self.hang_up();
+            return Next::Sleep;
+        }
+        let quits = self.lines.any(|line| matches!(verb_of(line), Some((Verb::Quit, _))));
+        if state.transferring() && !quits { Next::Close } else { Next::Sleep }
+    }
+
+    fn drain(&mut self, mut dust: usize, turn: &mut Turn<'_>) -> Next {
+        let mut buffer = [0; READ_SIZE];
+        while turn.ready.has(Ready::READ) && dust <= DRAIN_LIMIT {
+            match self.link.read(turn.ready, turn.sockets, &mut buffer) {
+                Ok(Moved::Bytes(count)) => dust += count,
+                Ok(Moved::Blocked) => {}
+                Ok(Moved::End) | Err(_) => return Next::Close,
+            }
+        }
+        self.phase = Phase::Closed { dust };
+        if dust > DRAIN_LIMIT { Next::Close } else { Next::Sleep }
+    }
+
+    /// The session's clock starts anew whenever it begins to wait for something else.
+    fn feed(&mut self, input: Input, turn: &mut Turn<'_>) {
+        let before = std::mem::discriminant(&self.session.patience(turn.world));
+        self.session.handle(input, &mut Stage { world: turn.world, out: turn.out });
+        if std::mem::discriminant(&self.session.patience(turn.world)) != before {
+            self.since = turn.now;
+        }
+    }
+}
+
+/// The verb of a waiting line, and whether it stands alone.
+fn verb_of(line: &[u8]) -> Option<(Verb, bool)> {
+    let (rule, argument) = command::split(line).ok()?;
+    Some((rule.verb, argument.iter().all(|byte| *byte == b' ')))
+}

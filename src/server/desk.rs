@@ -1,0 +1,284 @@
+//! Sessions and their data connections, seen from the loop: who is let in, and what is done about their wishes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use mio::net::TcpStream;
+
+use super::census::Crowded;
+use super::control::{Control, Turn};
+use super::dtp::{self, Data};
+use super::listener::refuse;
+use super::pi::{Finished, Input, Output, Session};
+use super::realm::GUEST;
+use super::stamp::Stamp;
+use super::transfer_log::{Direction, Record, User};
+use super::{Conn, Letter, Server};
+use crate::reactor::{Key, Next, Ready};
+use crate::transfer::{Fault, Job, Order, Report};
+use crate::wire::command::{Verb, rule};
+
+impl Server {
+    /// Lets a newcomer in, or says why not before any 220.
+    pub(super) fn arrived(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Ok(local) = stream.local_addr() else { return };
+        let limits = &self.world.settings.limits;
+        let (total, each) = (limits.clients.map(Into::into), limits.per_ip.map(Into::into));
+        if let Err(crowded) = self.census.enter(peer.ip(), total, each) {
+            log::warn!("{peer}: turned away, too many connections ({crowded:?})");
+            let line: &[u8] = match crowded {
+                Crowded::Server => b"421 Too many connections, try again later.\r\n",
+                Crowded::Address => b"421 Too many connections from your address.\r\n",
+            };
+            return refuse(stream, line);
+        }
+        let session = Session::new(peer, local.ip().to_canonical());
+        let control = Box::new(Control::new(stream, session, self.reactor.now()));
+        let key = self.reactor.insert(Conn::Control(control));
+        log::debug!("{peer}: connected");
+        if let Err(error) = self.with_control(key, |control, turn| control.open(turn)).unwrap_or(Ok(())) {
+            log::error!("{peer}: cannot watch the connection: {error}");
+            self.closing.push(key);
+        }
+        self.grant(key);
+    }
+
+    /// A control record's turn.
+    pub(super) fn advance_control(&mut self, key: Key) {
+        let next = self.with_control(key, Control::advance).unwrap_or(Next::Sleep);
+        self.after_control(key, next);
+    }
+
+    /// Something happened that a session waits for.
+    pub(super) fn notify(&mut self, key: Key, input: Input) {
+        let next = self.with_control(key, |control, turn| control.notify(input, turn)).unwrap_or(Next::Sleep);
+        self.after_control(key, next);
+    }
+
+    fn after_control(&mut self, key: Key, next: Next) {
+        self.follow(key, next);
+        self.touched.push(key);
+        self.grant(key);
+    }
+
+    /// Sends what sessions have said during this turn: one write each.
+    pub(super) fn flush(&mut self) {
+        while let Some(key) = self.touched.pop() {
+            let next = self.with_control(key, Control::flush).unwrap_or(Next::Sleep);
+            self.follow(key, next);
+        }
+    }
+
+    /// Runs a call on a control record with everything it may use, and keeps its deadline.
+    fn with_control<R>(&mut self, key: Key, call: impl FnOnce(&mut Control, &mut Turn<'_>) -> R) -> Option<R> {
+        let (slot, sockets, now) = self.reactor.turn(key)?;
+        let Conn::Control(control) = &mut slot.conn else { return None };
+        let out = &mut self.wishes;
+        let result = call(control, &mut Turn { ready: &mut slot.ready, sockets, now, world: &self.world, out });
+        slot.deadline = control.deadline(&self.world);
+        Some(result)
+    }
+
+    /// Changes a control record, if it still lives.
+    pub(super) fn adjust(&mut self, key: Key, change: impl FnOnce(&mut Control)) {
+        self.with_control(key, |control, _| change(control));
+    }
+
+    /// Does what a session wishes, in order.
+    fn grant(&mut self, by: Key) {
+        let mut wishes = std::mem::take(&mut self.wishes);
+        for wish in wishes.drain(..) {
+            match wish {
+                Output::Reply(reply) => self.adjust(by, |control| control.queue(&reply)),
+                Output::HangUp => self.adjust(by, Control::hang_up),
+                Output::Order(order) => self.ordered(by, order),
+                Output::Check { user, password } => self.check_password(by, &user, &password),
+                Output::Record(finished) => self.record(by, &finished),
+            }
+        }
+        self.wishes = wishes; // empty, but its memory serves the next turn
+        self.touched.push(by);
+    }
+
+    fn ordered(&mut self, by: Key, order: Order) {
+        match order {
+            Order::Promise => self.promise(by),
+            Order::Begin(job, None) => self.begin(by, job),
+            Order::Begin(job, Some(address)) => self.dial(by, job, address),
+            Order::Abort => self.abort(by),
+            Order::Forget => drop(self.end_data(by)),
+            Order::Inquire => self.inquire(by),
+        }
+    }
+
+    /// The job goes to the data record that waits for it; a small file is on its way when this returns.
+    fn begin(&mut self, by: Key, job: Job) {
+        let now = self.reactor.now();
+        let Some(data) = self.data_of(by) else {
+            return self.report(by, by, never());
+        };
+        if let Some(record) = self.data_mut(data) {
+            record.begin(job, now);
+        }
+        self.advance_data(data);
+    }
+
+    fn dial(&mut self, by: Key, job: Job, address: SocketAddr) {
+        drop(self.end_data(by));
+        let Some((_, local)) = self.ends_of(by) else { return };
+        let from_20 = self.world.settings.active.from_port_20;
+        match super::passive::dial(local, address, from_20) {
+            Ok(stream) => {
+                let now = self.reactor.now();
+                let record = Data::dialling(by, stream, address.ip(), job, now);
+                let data = self.reactor.insert(Conn::Data(Box::new(record)));
+                self.adjust(by, |control| control.data = Some(data));
+                self.advance_data(data);
+            }
+            Err(error) => {
+                log::warn!("cannot dial {address}: {error}");
+                self.report(by, by, never());
+            }
+        }
+    }
+
+    /// A data record's turn.
+    pub(super) fn advance_data(&mut self, key: Key) {
+        let waits = self.waits();
+        let Some((slot, sockets, now)) = self.reactor.turn(key) else { return };
+        let Conn::Data(data) = &mut slot.conn else { return };
+        let scratch = &mut self.scratch;
+        let outcome = data.advance(&mut dtp::Turn { ready: &mut slot.ready, sockets, now, scratch, waits });
+        slot.deadline = data.deadline(&waits);
+        let owner = data.owner;
+        if let Some(report) = outcome.report {
+            self.report(owner, key, report);
+        }
+        self.follow(key, outcome.next);
+    }
+
+    /// The connection that was promised has come.
+    pub(super) fn connected(&mut self, to: Key, stream: TcpStream) {
+        let now = self.reactor.now();
+        let Some(slot) = self.reactor.slot_mut(to) else { return };
+        let Conn::Data(data) = &mut slot.conn else { return };
+        slot.ready = Ready::unknown();
+        data.connected(stream, now);
+        self.advance_data(to);
+    }
+
+    /// A report reaches its session; a data record that is through with it is no longer the session's.
+    pub(super) fn reported(&mut self, to: Key, from: Key, report: Report) {
+        if matches!(report, Report::Done { .. } | Report::Lapsed) {
+            self.adjust(to, |control| {
+                if control.data == Some(from) {
+                    control.data = None;
+                }
+            });
+        }
+        self.notify(to, Input::Report(report));
+    }
+
+    fn abort(&mut self, by: Key) {
+        if let Some((data, Some(report))) = self.end_data(by) {
+            self.report(by, data, report);
+        }
+    }
+
+    /// Ends whatever the session's data record does and parts the two.
+    pub(super) fn end_data(&mut self, by: Key) -> Option<(Key, Option<Report>)> {
+        let now = self.reactor.now();
+        let data = self.with_control(by, |control, _| control.data.take())??;
+        let record = self.data_mut(data)?;
+        let promise = record.promise();
+        let report = record.abort(now);
+        if let Some((peer, address)) = promise {
+            self.pool.withdraw(peer, address, data);
+        }
+        self.closing.push(data);
+        Some((data, report))
+    }
+
+    fn inquire(&mut self, by: Key) {
+        let (moved, total) = match self.data_of(by).and_then(|data| self.data_mut(data)) {
+            Some(record) => record.progress(),
+            None => (0, None),
+        };
+        self.report(by, by, Report::Progress { moved, total });
+    }
+
+    pub(super) fn report(&mut self, to: Key, from: Key, report: Report) {
+        self.mail.push_back(Letter::Reported { to, from, report });
+    }
+
+    fn record(&mut self, by: Key, finished: &Finished) {
+        let Some((peer, _)) = self.ends_of(by) else { return };
+        self.note_transfer(peer, finished);
+    }
+
+    pub(super) fn note_transfer(&mut self, peer: SocketAddr, finished: &Finished) {
+        let Finished { verb, user, path, moved, elapsed, fault, .. } = finished;
+        let seconds = elapsed.as_secs_f64();
+        let verb = rule(*verb).name;
+        match fault {
+            None => log::info!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, complete"),
+            Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
+        }
+        if let Some(transfers) = &mut self.transfers {
+            transfers.write(&xferlog(peer, finished));
+        }
+    }
+
+    /// A control record is gone: what it had under way is ended, counted and written down.
+    pub(super) fn bury_session(&mut self, mut control: Control) {
+        let peer = control.session().peer();
+        self.census.leave(peer.ip());
+        let now = self.reactor.now();
+        if let Some(data) = control.data.take() {
+            if let Some(Conn::Data(mut record)) = self.reactor.remove(data) {
+                self.take_back(data, &record);
+                if let Some(finished) = record.abort(now).and_then(|report| control.bury(report, &self.world)) {
+                    self.note_transfer(peer, &finished);
+                }
+            }
+        }
+        log::debug!("{peer}: disconnected");
+    }
+
+    fn data_of(&mut self, by: Key) -> Option<Key> {
+        self.with_control(by, |control, _| control.data)?
+    }
+
+    pub(super) fn data_mut(&mut self, key: Key) -> Option<&mut Data> {
+        match &mut self.reactor.slot_mut(key)?.conn {
+            Conn::Data(data) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// The peer's and our own address of a control connection.
+    pub(super) fn ends_of(&mut self, key: Key) -> Option<(SocketAddr, IpAddr)> {
+        self.with_control(key, |control, _| (control.session().peer(), control.session().local()))
+    }
+}
+
+/// A finished transfer in the transfer log's terms. Listings stand there too: they are downloads of a kind.
+fn xferlog(peer: SocketAddr, finished: &Finished) -> Record<'_> {
+    let Finished { verb, user, path, ascii, moved, elapsed, fault } = finished;
+    let incoming = matches!(verb, Verb::Stor | Verb::Stou | Verb::Appe);
+    Record {
+        ended: Stamp::now(),
+        elapsed: *elapsed,
+        peer: peer.ip(),
+        bytes: *moved,
+        path: path.as_bytes(),
+        ascii: *ascii,
+        direction: if incoming { Direction::In } else { Direction::Out },
+        user: if &**user == GUEST { User::Anonymous("?") } else { User::Account(user) },
+        complete: fault.is_none(),
+    }
+}
+
+const fn never() -> Report {
+    Report::Done { moved: 0, elapsed: std::time::Duration::ZERO, result: Err(Fault::NeverConnected) }
+}

@@ -1,0 +1,358 @@
+//! The Server-DTP: everything between a promised port and the last byte of a transfer, as one state a record.
+//!
+//! ```text
+//!  PASV, EPSV                 RETR … (150)
+//!  ──────────▶ Promised ───────────────────────▶ Expecting ──── 30 s ───▶ 425
+//!                 │ connected                        │ connected
+//!                 ▼           RETR … (150)           ▼       FIN sent
+//!              Arrived ─────────────────────────▶ Running ─────────────▶ Lingering ──▶ closed
+//!                 │ 60 s unused                      ▲  │ lost, stalled, ABOR: reset
+//!                 ▼                                  │  ▼
+//!               closed            PORT, RETR … ──▶ Dialling ── 30 s, refused ───▶ 425
+//! ```
+//!
+//! The record belongs to the session that asked for it until the final report; from then on (Lingering) it belongs to
+//! nobody and only waits for the peer to close, so that a reset cannot swallow the end of the file.
+
+mod pool;
+mod port;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
+use crate::transfer::{Fault, Flow, Job, Report, Scratch, Step};
+
+pub use pool::{Offer, Pool};
+pub use port::PoolPort;
+
+/// Input that a peer may send on a download before it counts as noise: some clients send a byte or two.
+const NOISE_LIMIT: usize = 64 * 1024;
+
+/// What a DTP may wait for, from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// A promise without a verb.
+    pub unused: Duration,
+    /// A connection that was begun for a verb.
+    pub connect: Duration,
+    /// A transfer without progress.
+    pub stall: Duration,
+    /// The peer's close after ours.
+    pub linger: Duration,
+}
+
+/// One data connection, from promise to close.
+#[derive(Debug)]
+pub struct Data {
+    /// The session it works for.
+    pub owner: Key,
+    peer: IpAddr,
+    dtp: Dtp,
+    /// Since when the present state, or the last progress, counts.
+    since: Moment,
+    /// When the job began to run.
+    began: Moment,
+    noise: usize,
+}
+
+#[derive(Debug)]
+enum Dtp {
+    /// The peer was told to connect to this address of ours.
+    Promised(SocketAddr),
+    /// It did; no verb yet.
+    Arrived(Link),
+    /// 150 is out; nobody has connected yet.
+    Expecting(SocketAddr, Box<Job>),
+    /// 150 is out; we connect.
+    Dialling(Link, Box<Job>),
+    /// Bytes flow.
+    Running(Link, Box<Job>),
+    /// Our FIN is out, the session knows the result.
+    Lingering(Link),
+    /// Nothing is left but the record.
+    Over,
+}
+
+/// What a turn of a DTP needs from outside.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Readiness of the record.
+    pub ready: &'a mut Ready,
+    /// Registration under the record's key.
+    pub sockets: Sockets<'a>,
+    /// The pass's time.
+    pub now: Moment,
+    /// The loop's buffers.
+    pub scratch: &'a mut Scratch,
+    /// How long to wait for what.
+    pub waits: Waits,
+}
+
+/// What a turn came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the reactor should do with the record.
+    pub next: Next,
+    /// What the session must know.
+    pub report: Option<Report>,
+}
+
+impl Outcome {
+    const fn of(next: Next) -> Self {
+        Self { next, report: None }
+    }
+}
+
+impl Data {
+    /// A record for a peer that is about to be promised a port.
+    pub const fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
+        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, noise: 0 }
+    }
+
+    /// The peer is told to connect to this address.
+    pub fn promise_at(&mut self, address: SocketAddr) {
+        self.dtp = Dtp::Promised(address);
+    }
+
+    /// A record that connects to the peer, with a job to do once it is there.
+    pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, job: Job, now: Moment) -> Self {
+        Self { owner, peer, dtp: Dtp::Dialling(Link::new(stream), Box::new(job)), since: now, began: now, noise: 0 }
+    }
+
+    /// Whose connection is awaited where; the pool is told when the record goes.
+    pub const fn promise(&self) -> Option<(IpAddr, SocketAddr)> {
+        match self.dtp {
+            Dtp::Promised(address) | Dtp::Expecting(address, _) => Some((self.peer, address)),
+            _ => None,
+        }
+    }
+
+    /// The connection that was promised has come.
+    pub fn connected(&mut self, stream: TcpStream, now: Moment) {
+        self.since = now;
+        self.began = now;
+        self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Promised(_) => Dtp::Arrived(Link::new(stream)),
+            Dtp::Expecting(_, job) => Dtp::Running(Link::new(stream), job),
+            other => {
+                reset(&stream);
+                other
+            }
+        };
+    }
+
+    /// The session's verb has come.
+    pub fn begin(&mut self, job: Job, now: Moment) {
+        self.since = now;
+        self.began = now;
+        let job = Box::new(job);
+        self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Promised(address) => Dtp::Expecting(address, job),
+            Dtp::Arrived(link) => Dtp::Running(link, job),
+            other => other,
+        };
+    }
+
+    /// How far the job is: bytes moved and bytes there will be.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        match &self.dtp {
+            Dtp::Running(link, job) => (moved(link, job), job.total),
+            Dtp::Expecting(_, job) | Dtp::Dialling(_, job) => (0, job.total),
+            _ => (0, None),
+        }
+    }
+
+    /// Ends whatever it is doing, so that the peer cannot take it for an orderly end.
+    pub fn abort(&mut self, now: Moment) -> Option<Report> {
+        match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Running(link, job) => {
+                let report = self.done(moved(&link, &job), now, Err(Fault::Aborted));
+                link.reset();
+                Some(report)
+            }
+            Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::Aborted))),
+            Dtp::Arrived(link) => {
+                link.reset();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// When to look again at the latest.
+    pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
+        let span = match self.dtp {
+            Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
+            Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
+            Dtp::Running(..) => waits.stall,
+            Dtp::Lingering(_) => waits.linger,
+            Dtp::Over => return None,
+        };
+        Some(self.since.after(span))
+    }
+
+    /// One bounded turn.
+    pub fn advance(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        if turn.ready.take(Ready::EXPIRED) && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
+            return self.expired(turn.now);
+        }
+        match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Running(link, job) => self.run(link, job, turn),
+            Dtp::Dialling(link, job) => self.dial(link, job, turn),
+            Dtp::Lingering(link) => self.linger(link, turn),
+            Dtp::Over => Outcome::of(Next::Close),
+            waiting => {
+                self.dtp = waiting;
+                Outcome::of(Next::Sleep)
+            }
+        }
+    }
+
+    fn expired(&mut self, now: Moment) -> Outcome {
+        let report = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
+            Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
+            Dtp::Running(link, job) => {
+                let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
+                link.reset();
+                Some(report)
+            }
+            Dtp::Lingering(_) | Dtp::Over => None,
+        };
+        Outcome { next: Next::Close, report }
+    }
+
+    fn dial(&mut self, mut link: Link, job: Box<Job>, turn: &mut Turn<'_>) -> Outcome {
+        if let Err(error) = link.register(turn.sockets) {
+            log::warn!("cannot watch a data connection: {error}");
+            return self.never(turn.now);
+        }
+        if !turn.ready.has(Ready::WRITE) {
+            self.dtp = Dtp::Dialling(link, job);
+            return Outcome::of(Next::Sleep);
+        }
+        match link.socket().take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => {
+                log::debug!("data connection to {} failed: {error}", self.peer);
+                return self.never(turn.now);
+            }
+        }
+        match link.socket().peer_addr() {
+            Ok(_) => {
+                self.since = turn.now;
+                self.began = turn.now;
+                turn.ready.set(Ready::READ);
+                self.run(link, job, turn)
+            }
+            // Not there yet: the first event of a socket may come before its connection.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                turn.ready.clear(Ready::WRITE);
+                self.dtp = Dtp::Dialling(link, job);
+                Outcome::of(Next::Sleep)
+            }
+            Err(_) => self.never(turn.now),
+        }
+    }
+
+    fn never(&self, now: Moment) -> Outcome {
+        Outcome { next: Next::Close, report: Some(self.done(0, now, Err(Fault::NeverConnected))) }
+    }
+
+    fn run(&mut self, mut link: Link, mut job: Box<Job>, turn: &mut Turn<'_>) -> Outcome {
+        let before = moved(&link, &job);
+        let step = match &mut job.flow {
+            Flow::Send(sender) => match self.hush(&mut link, turn) {
+                Ok(()) => sender.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
+                Err(fault) => Err(fault),
+            },
+            Flow::Receive(receiver) => receiver.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
+        };
+        let now_moved = moved(&link, &job);
+        if now_moved > before {
+            self.since = turn.now;
+        }
+        match step {
+            Ok(Step::Done) => self.complete(link, &job, turn),
+            Ok(step) => {
+                self.dtp = Dtp::Running(link, job);
+                Outcome::of(if step == Step::More { Next::Yield } else { Next::Sleep })
+            }
+            Err(fault) => {
+                link.reset();
+                Outcome { next: Next::Close, report: Some(self.done(now_moved, turn.now, Err(fault))) }
+            }
+        }
+    }
+
+    /// On a download, what the peer says is thrown away, within limits.
+    fn hush(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if !link.registered() || !turn.ready.has(Ready::READ) {
+            return Ok(());
+        }
+        let mut dust = [0; 4096];
+        match link.read(turn.ready, turn.sockets, &mut dust).map_err(|error| Fault::of_link(&error))? {
+            Moved::Bytes(count) => {
+                self.noise += count;
+                if self.noise > NOISE_LIMIT { Err(Fault::Noise) } else { Ok(()) }
+            }
+            // A peer that closes its direction may still read ours.
+            Moved::End | Moved::Blocked => {
+                turn.ready.clear(Ready::READ);
+                Ok(())
+            }
+        }
+    }
+
+    /// All bytes are where they belong: FIN, the good news, and for a download the wait for the peer's close.
+    fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
+        let report = Some(self.done(moved(&link, job), turn.now, Ok(())));
+        if matches!(job.flow, Flow::Receive(_)) {
+            return Outcome { next: Next::Close, report };
+        }
+        if let Err(error) = link.finish() {
+            log::debug!("data connection to {} went before its end: {error}", self.peer);
+            return Outcome { next: Next::Close, report };
+        }
+        if let Err(error) = link.register(turn.sockets) {
+            log::warn!("cannot watch a data connection: {error}");
+            return Outcome { next: Next::Close, report };
+        }
+        // Its own edge will tell when the peer has closed; asking now would mostly be asking too early.
+        turn.ready.clear(Ready::READ);
+        self.since = turn.now;
+        self.dtp = Dtp::Lingering(link);
+        Outcome { next: Next::Sleep, report }
+    }
+
+    fn linger(&mut self, mut link: Link, turn: &mut Turn<'_>) -> Outcome {
+        let mut dust = [0; 4096];
+        while turn.ready.has(Ready::READ) && self.noise <= NOISE_LIMIT {
+            match link.read(turn.ready, turn.sockets, &mut dust) {
+                Ok(Moved::Bytes(count)) => self.noise += count,
+                Ok(Moved::Blocked) => {}
+                Ok(Moved::End) | Err(_) => return Outcome::of(Next::Close),
+            }
+        }
+        if self.noise > NOISE_LIMIT {
+            return Outcome::of(Next::Close);
+        }
+        self.dtp = Dtp::Lingering(link);
+        Outcome::of(Next::Sleep)
+    }
+
+    fn done(&self, moved: u64, now: Moment, result: Result<(), Fault>) -> Report {
+        Report::Done { moved, elapsed: now.since(self.began), result }
+    }
+}
+
+fn moved(link: &Link, job: &Job) -> u64 {
+    match &job.flow {
+        Flow::Send(sender) => sender.moved(link),
+        Flow::Receive(receiver) => receiver.moved(),
+    }
+}

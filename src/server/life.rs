@@ -1,0 +1,322 @@
+//! The server's own life: how it begins, what signals and reloads do to it, how it ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use rustix::net::sockopt;
+
+use super::accounts::Account;
+use super::census::Census;
+use super::clerk::Clerk;
+use super::dtp::Pool;
+use super::listener::Listener;
+use super::master::{Command, MasterLink};
+use super::pi::{Input, Verdict};
+use super::realm::{GUEST, Realm};
+use super::settings::{PasswordSource, Settings};
+use super::transfer_log::TransferLog;
+use super::world::World;
+use super::{Bound, Conn, Course, Inheritance, Master, Server};
+use crate::filesystem::{Owners, Rights, Rules};
+use crate::process::packet::FromWorker;
+use crate::reactor::{Key, Reactor};
+use crate::transfer::Scratch;
+
+/// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long unacknowledged data, keep-alive probes among it, may stay unanswered.
+const GONE: Duration = Duration::from_secs(120);
+
+impl Server {
+    /// Everything that must work before the first client comes.
+    pub(super) fn new(inheritance: Inheritance) -> io::Result<Self> {
+        let Inheritance { settings, accounts, listeners, master, verifier } = inheritance;
+        let (master, invocation) = match master {
+            Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
+            Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
+        };
+        let transfers = open_transfer_log(&settings)?;
+        let mut reactor = Reactor::new()?;
+        let master = reactor.insert(Conn::Master(Box::new(master)));
+        let world = World {
+            owners: Rc::new(Owners::load()),
+            anonymous: None,
+            accounts: HashMap::new(),
+            has_verifier: false,
+            draining: false,
+            settings: Rc::new(settings),
+        };
+        let mut server = Self {
+            reactor,
+            world,
+            pool: Pool::default(),
+            census: Census::default(),
+            scratch: Scratch::default(),
+            transfers,
+            invocation,
+            course: Course::Running,
+            master,
+            clerk: None,
+            mail: VecDeque::new(),
+            wishes: Vec::new(),
+            touched: Vec::new(),
+            closing: Vec::new(),
+        };
+        server.people(&accounts)?;
+        server.watch_master()?;
+        server.listen(listeners)?;
+        if let Some(socket) = verifier {
+            server.hire(socket)?;
+        }
+        server.tell_master(&FromWorker::Ready);
+        Ok(server)
+    }
+
+    fn watch_master(&mut self) -> io::Result<()> {
+        let Some((slot, sockets, _)) = self.reactor.turn(self.master) else { return Ok(()) };
+        match &mut slot.conn {
+            Conn::Master(master) => master.register(sockets),
+            _ => Ok(()),
+        }
+    }
+
+    /// Options that accepted sockets inherit are set here once, not for each of them.
+    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
+        for Bound { label, listener } in listeners {
+            listener.set_nonblocking(true)?;
+            sockopt::set_tcp_nodelay(&listener, true)?;
+            sockopt::set_socket_oobinline(&listener, true)?;
+            sockopt::set_socket_keepalive(&listener, true)?;
+            sockopt::set_tcp_keepidle(&listener, KEEPALIVE)?;
+            sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
+            let address = listener.local_addr()?;
+            let socket = TcpListener::from_std(listener);
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))));
+            let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
+            if let Conn::Listener(listener) = &mut slot.conn {
+                listener.register(sockets)?;
+            }
+            log::debug!("{label:?} is {address}");
+            super::logging::announce(&address.to_string());
+        }
+        Ok(())
+    }
+
+    /// Makes the realms that logins open; sessions already in keep the ones they have.
+    fn people(&mut self, accounts: &[Account]) -> io::Result<()> {
+        let settings = Rc::clone(&self.world.settings);
+        let mut realms = HashMap::with_capacity(accounts.len());
+        for account in accounts {
+            let name: Box<str> = account.name.as_str().into();
+            let old = self.world.accounts.get(&name);
+            let mut realm = Realm::new(&name, account.home.clone(), rules(account)?).succeeding(old);
+            realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
+            realm.allow_from.clone_from(&account.allow_from);
+            realm.expires = account.expires;
+            realms.insert(name, Rc::new(realm));
+        }
+        self.world.accounts = realms;
+        self.world.anonymous = match &settings.anonymous {
+            Some(guests) => {
+                let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
+                let realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                let realm = realm.succeeding(self.world.anonymous.as_ref());
+                realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
+                Some(Rc::new(realm))
+            }
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Takes up the way to a verifier; the old one's unanswered questions are told to try again.
+    fn hire(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<()> {
+        let clerk = Clerk::new(socket)?;
+        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)));
+        let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
+        if let Conn::Clerk(clerk) = &mut slot.conn {
+            clerk.register(sockets)?;
+        }
+        if let Some(old) = self.clerk.replace(key) {
+            self.dismiss(old);
+            self.closing.push(old);
+        }
+        self.world.has_verifier = true;
+        Ok(())
+    }
+
+    /// Who waited for an answer of a verifier that is gone hears so.
+    pub(super) fn dismiss(&mut self, key: Key) {
+        let Some(slot) = self.reactor.slot_mut(key) else { return };
+        let Conn::Clerk(clerk) = &mut slot.conn else { return };
+        for orphan in clerk.orphans() {
+            self.mail.push_back(super::Letter::Judged(orphan, Verdict::Lost));
+        }
+    }
+
+    pub(super) fn check_password(&mut self, by: Key, user: &[u8], password: &[u8]) {
+        let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
+            Conn::Clerk(clerk) => clerk.ask(by, user, password),
+            _ => false,
+        });
+        let verdict = match asked {
+            Some(true) => return,
+            Some(false) => Verdict::Crowded,
+            None => Verdict::Lost,
+        };
+        self.mail.push_back(super::Letter::Judged(by, verdict));
+    }
+
+    pub(super) fn commanded(&mut self, command: Command) {
+        match command {
+            Command::Drain => match self.course {
+                Course::Running => self.drain(),
+                _ => self.stop(),
+            },
+            Command::Stop => self.stop(),
+            Command::Reload => self.reload(),
+            Command::Handed(text) => self.handed(&text),
+            Command::Verifier(socket) => {
+                if let Err(error) = self.hire(socket) {
+                    log::error!("cannot take up the new verifier: {error}");
+                }
+            }
+            Command::Summary => self.summary(),
+        }
+    }
+
+    /// No newcomers; idle sessions hear 421, transfers may finish within the time allowed.
+    fn drain(&mut self) {
+        log::info!("draining: {} sessions", self.census.total());
+        self.world.draining = true;
+        let end = self.reactor.now().after(self.world.settings.limits.drain);
+        self.course = Course::Draining;
+        if let Some(slot) = self.reactor.slot_mut(self.master) {
+            slot.deadline = Some(end);
+        }
+        self.reactor.arm(self.master);
+        self.closing.extend(self.keys_of(|conn| matches!(conn, Conn::Listener(_))));
+        for key in self.keys_of(|conn| matches!(conn, Conn::Control(_))) {
+            self.notify(key, Input::Drain);
+        }
+    }
+
+    /// Everything ends now; what the peers' buffers take of the last words they get.
+    fn stop(&mut self) {
+        for key in self.keys_of(|conn| matches!(conn, Conn::Control(_))) {
+            self.notify(key, Input::Stop);
+        }
+        self.flush();
+        self.course = Course::Over;
+    }
+
+    /// A draining server ends when nobody is left.
+    pub(super) fn check_drained(&mut self) {
+        if self.course == Course::Draining && self.census.total() == 0 {
+            log::info!("drained");
+            self.course = Course::Over;
+        }
+    }
+
+    /// Reads the files again; with a fault in them nothing changes.
+    fn reload(&mut self) {
+        let Some(invocation) = &self.invocation else { return };
+        match invocation.load(&PasswordSource::Unasked) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                let accounts = loaded.accounts.map(|all| all.accounts).unwrap_or_default();
+                if !accounts.is_empty() {
+                    log::warn!("accounts need a restart: this server was started without any");
+                }
+                self.renew(loaded.settings, &[]);
+            }
+            Err(fault) => log::error!("reload refused, nothing changes: {fault}"),
+        }
+    }
+
+    fn handed(&mut self, text: &str) {
+        match crate::process::Handover::read(text) {
+            Ok(handover) => {
+                self.renew(handover.settings, &handover.accounts);
+                self.tell_master(&FromWorker::Reloaded);
+            }
+            Err(error) => self.tell_master(&FromWorker::Refused(error.to_string())),
+        }
+    }
+
+    fn renew(&mut self, settings: Settings, accounts: &[Account]) {
+        let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
+        if let Err(error) = self.people(accounts) {
+            log::error!("reload refused, nothing changes: {error}");
+            self.world.settings = old;
+            return;
+        }
+        if old.listen != self.world.settings.listen {
+            log::warn!("the listening addresses change only with a restart");
+        }
+        log::set_max_level(self.world.settings.log.level.filter());
+        match open_transfer_log(&self.world.settings) {
+            Ok(transfers) => self.transfers = transfers,
+            Err(error) => log::error!("the old transfer log stays in use: {error}"),
+        }
+        log::info!("reloaded");
+    }
+
+    fn summary(&self) {
+        let mut counts = [0_usize; 4];
+        let mut states: HashMap<String, usize> = HashMap::new();
+        for (_, conn) in self.reactor.records() {
+            match conn {
+                Conn::Control(control) => {
+                    *states.entry(control.session().state().to_string()).or_default() += 1;
+                    counts[0] += 1;
+                }
+                Conn::Data(_) => counts[1] += 1,
+                Conn::PoolPort(_) => counts[2] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) => counts[3] += 1,
+            }
+        }
+        let [control, data, ports, other] = counts;
+        log::info!(
+            "records: {control} control, {data} data, {ports} passive ports, {other} others; \
+             {} promises; sessions by state: {states:?}",
+            self.pool.promised()
+        );
+    }
+
+    fn tell_master(&mut self, message: &FromWorker) {
+        if let Some(slot) = self.reactor.slot_mut(self.master) {
+            if let Conn::Master(master) = &slot.conn {
+                master.tell(message);
+            }
+        }
+    }
+
+    fn keys_of(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<Key> {
+        self.reactor.records().filter(|(_, conn)| wanted(conn)).map(|(key, _)| key).collect()
+    }
+}
+
+fn rules(account: &Account) -> io::Result<Rules> {
+    let parse = |letters: &str| Rights::parse(letters).map_err(io::Error::other);
+    let base = parse(account.permissions.letters())?;
+    let mut rules = Vec::with_capacity(account.rules.len());
+    for rule in &account.rules {
+        rules.push((rule.path.as_str(), parse(rule.permissions.letters())?));
+    }
+    Rules::new(base, rules).map_err(io::Error::other)
+}
+
+fn open_transfer_log(settings: &Settings) -> io::Result<Option<TransferLog>> {
+    let Some(path) = &settings.log.transfers else { return Ok(None) };
+    TransferLog::open(path).map(Some).map_err(|error| naming(&path.display(), &error))
+}
+
+/// An error that says what it is about.
+fn naming(what: &dyn std::fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}

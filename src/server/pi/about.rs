@@ -1,0 +1,146 @@
+//! RFC 959 4.1.3, the informational services: SYST STAT HELP, with FEAT (RFC 2389), LANG (RFC 2640), CLNT and CSID.
+
+use super::faults::named;
+use super::state::State;
+use super::{Endpoint, Session, Stage, Type};
+use crate::filesystem::Fill;
+use crate::server::world::World;
+use crate::wire::command::{RULES, Rule, Status, Verb, find};
+use crate::wire::reply::Reply;
+
+/// Entries that STAT lists on the control connection, which is no place for more.
+const STAT_LINES: usize = 1000;
+
+/// Verbs on a line of HELP.
+const HELP_COLUMNS: usize = 8;
+
+/// Extensions by the labels that clients compare, apart from MLST, whose line depends on the session.
+const FEATURES: [&str; 16] = [
+    "AVBL",
+    "CLNT",
+    "CSID",
+    "EPRT",
+    "EPSV",
+    "HOST",
+    "LANG EN*",
+    "MDTM",
+    "MFF modify;UNIX.mode;",
+    "MFMT",
+    "PASV",
+    "REST STREAM",
+    "SITE SYMLINK",
+    "SIZE",
+    "TVFS",
+    "UTF8",
+];
+
+impl Session {
+    pub(super) fn feat(&self, stage: &mut Stage<'_>) {
+        let mut body: Vec<Vec<u8>> = FEATURES.iter().map(|label| label.as_bytes().to_vec()).collect();
+        body.push(self.facts.feature_text().into_bytes());
+        body.sort_unstable();
+        stage.reply(Reply::lines(211, "Features:", body, "End"));
+    }
+
+    pub(super) fn stat(&self, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
+        let reply = match argument {
+            None => self.session_status(),
+            Some(argument) => self.path_status(argument, stage.world).unwrap_or_else(|refusal| refusal),
+        };
+        stage.reply(reply);
+    }
+
+    fn session_status(&self) -> Reply {
+        let user = match &self.state {
+            State::Member(member) => format!("Logged in as {}", member.realm().name),
+            _ => String::from("Not logged in"),
+        };
+        let type_ = match self.type_ {
+            Type::Unset => "I (until TYPE says otherwise)",
+            Type::Ascii => "A",
+            Type::Image => "I",
+        };
+        let data = match self.endpoint {
+            Endpoint::None => "No data connection",
+            Endpoint::Passive => "Passive data connection expected",
+            Endpoint::Active(_) => "Active data connection set up",
+        };
+        let mut body = vec![
+            format!("Connected from {}", self.peer.ip()),
+            user,
+            format!("TYPE: {type_}; STRU: F; MODE: S"),
+            String::from(data),
+        ];
+        if self.restart > 0 {
+            body.push(format!("Restart position: {}", self.restart));
+        }
+        let body = body.into_iter().map(String::into_bytes).collect();
+        Reply::lines(211, concat!("miniftpd ", env!("CARGO_PKG_VERSION"), " status:"), body, "End of status")
+    }
+
+    fn path_status(&self, argument: &[u8], world: &World) -> Result<Reply, Reply> {
+        let member = self.logged_in()?;
+        let request = member.list_request(Verb::List, Some(argument))?;
+        let mut listing = member.open_listing(request, argument, world)?;
+        let mut text = Vec::new();
+        while listing.listed() < STAT_LINES as u64 {
+            match listing.fill(&mut text, usize::MAX) {
+                Ok(Fill::More) => {}
+                Ok(Fill::End) => break,
+                Err(_) => return Err(named(451, argument, "Local error.")),
+            }
+        }
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let body = lines.filter(|line| !line.is_empty()).take(STAT_LINES).map(<[u8]>::to_vec).collect();
+        let mut first = b"Status of ".to_vec();
+        first.extend_from_slice(argument);
+        first.push(b':');
+        Ok(Reply::path_lines(213, first, body, "End of status"))
+    }
+
+    pub(super) fn help(word: Option<&[u8]>, stage: &mut Stage<'_>) {
+        let reply = match word {
+            None => Reply::lines(214, "Commands:", table(RULES.iter()), "End"),
+            Some(word) if word.eq_ignore_ascii_case(b"SITE") => Self::site_help(),
+            Some(word) => match find(word) {
+                Some(rule) => Reply::new(214, format!("Syntax: {}", rule.syntax)),
+                None => Reply::new(502, "Unknown command."),
+            },
+        };
+        stage.reply(reply);
+    }
+
+    /// One language is spoken. Tags are compared by their first part, as RFC 2640 4.1 has it.
+    pub(super) fn lang(tag: Option<&[u8]>, stage: &mut Stage<'_>) {
+        let tag = tag.unwrap_or(b"en");
+        let well_formed = tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'*');
+        let first = tag.split(|byte| *byte == b'-').next().unwrap_or_default();
+        if !well_formed {
+            stage.say(501, "Malformed language tag.");
+        } else if first.eq_ignore_ascii_case(b"en") {
+            stage.say(200, "Language is English.");
+        } else {
+            stage.say(504, "Only English is spoken here.");
+        }
+    }
+
+    pub(super) fn clnt(&self, text: &[u8], stage: &mut Stage<'_>) {
+        log::debug!("{}: client says to be {:?}", self.peer, String::from_utf8_lossy(text));
+        stage.say(200, "Noted.");
+    }
+
+    pub(super) fn csid(stage: &mut Stage<'_>) {
+        stage.say(200, concat!("Name=miniftp; Version=", env!("CARGO_PKG_VERSION"), ";"));
+    }
+
+    /// The mode bits that new files of this session do not get.
+    pub(super) fn umask_in_force(&self, world: &World) -> u32 {
+        self.umask.map_or(world.settings.files.umask, u32::from)
+    }
+}
+
+fn table<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Vec<u8>> {
+    let names: Vec<&str> = rules.filter(|rule| rule.status == Status::On).map(|rule| rule.name).collect();
+    let line = |row: &[&str]| row.iter().map(|name| format!("{name:<8}")).collect::<String>();
+    names.chunks(HELP_COLUMNS).map(|row| line(row).trim_end().as_bytes().to_vec()).collect()
+}

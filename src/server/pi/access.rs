@@ -1,0 +1,221 @@
+//! RFC 959 4.1.1, access control: USER PASS ACCT CWD CDUP REIN QUIT, and HOST (RFC 7151).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::faults::ReplyTo;
+use super::state::{Member, State, Work};
+use super::{Abort, Endpoint, Output, Session, Stage, Type};
+use crate::filesystem::{Right, VirtualPath};
+use crate::server::realm::{Realm, Refusal, Seat};
+use crate::server::world::World;
+use crate::transfer::Order;
+use crate::wire::command::PathText;
+use crate::wire::listing::FactSet;
+use crate::wire::reply::Reply;
+
+/// How much longer each further wrong password has to wait, and the most it can come to (RFC 2577 5 names 5 seconds).
+const PENALTY_STEP: Duration = Duration::from_secs(1);
+const PENALTY_MOST: Duration = Duration::from_secs(5);
+
+/// What the verifier found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Name and password belong together.
+    Right,
+    /// No such name, or not its password: nobody is told which.
+    Wrong,
+    /// The verifier died over it.
+    Lost,
+    /// Too many wait to be checked.
+    Crowded,
+}
+
+impl Session {
+    pub(super) fn user_named(&mut self, user: PathText, stage: &mut Stage<'_>) {
+        self.log_out(stage);
+        let guest = stage.world.anonymous.is_some() && is_guest(&user);
+        self.enter(State::Named { user });
+        if guest {
+            stage.say(331, "Guest login ok, send your e-mail address as password.");
+        } else {
+            stage.say(331, "Password required.");
+        }
+    }
+
+    pub(super) fn pass(&mut self, password: PathText, stage: &mut Stage<'_>) {
+        let user = match &mut self.state {
+            State::Named { user } => std::mem::take(user),
+            State::Member(_) => return stage.say(202, "Already logged in."),
+            _ => return stage.say(503, "Send USER first."),
+        };
+        if let Some(realm) = stage.world.anonymous.as_ref().filter(|_| is_guest(&user)) {
+            log::debug!("{}: guest, says to be {}", self.peer, String::from_utf8_lossy(&password));
+            return self.admit(&Rc::clone(realm), stage);
+        }
+        self.enter(State::Checking { user: user.clone() });
+        if stage.world.has_verifier {
+            stage.out.push(Output::Check { user, password });
+        } else {
+            self.verdict(Verdict::Wrong, stage);
+        }
+    }
+
+    pub(super) fn verdict(&mut self, verdict: Verdict, stage: &mut Stage<'_>) {
+        let State::Checking { user } = &self.state else { return };
+        let name = String::from_utf8_lossy(user).into_owned();
+        match verdict {
+            Verdict::Right => match stage.world.accounts.get(name.as_str()) {
+                Some(realm) => self.admit(&Rc::clone(realm), stage),
+                None => self.turn_away(&name, "no such account any more", stage),
+            },
+            Verdict::Wrong => self.turn_away(&name, "wrong name or password", stage),
+            Verdict::Lost => {
+                self.enter(State::Stranger);
+                stage.say(451, "Cannot check passwords at the moment, try again.");
+            }
+            Verdict::Crowded => self.leave(421, "Too many logins at the moment, try again later.", stage),
+        }
+    }
+
+    /// Lets somebody in whose password, if any, was right.
+    fn admit(&mut self, realm: &Rc<Realm>, stage: &mut Stage<'_>) {
+        match realm.admit(self.peer.ip(), World::wall()) {
+            Ok(()) => {}
+            Err(Refusal::Sessions) => {
+                log::info!("{}@{}: too many sessions of this account", realm.name, self.peer);
+                return self.leave(421, "Too many sessions of this account.", stage);
+            }
+            Err(refusal) => return self.turn_away(&realm.name, &format!("{refusal:?} does not allow it"), stage),
+        }
+        match Seat::take(realm) {
+            Ok(seat) => {
+                self.enter(State::Member(Member { seat, cwd: VirtualPath::root(), work: Work::Idle }));
+                log::info!("{}@{}: logged in", realm.name, self.peer);
+                stage.say(230, "Login successful.");
+            }
+            Err(error) => {
+                log::error!("{}@{}: cannot open the home directory: {error}", realm.name, self.peer);
+                self.enter(State::Stranger);
+                stage.say(451, "Home directory unavailable.");
+            }
+        }
+    }
+
+    /// A failed login is answered later, by timer: see [`Session::penalty_over`].
+    fn turn_away(&mut self, name: &str, why: &str, stage: &Stage<'_>) {
+        self.failures = self.failures.saturating_add(1);
+        log::warn!(
+            "{}: login of {name:?} failed ({why}), {} of {}",
+            self.peer,
+            self.failures,
+            stage.world.settings.limits.login_attempts
+        );
+        self.enter(State::Penalised);
+    }
+
+    /// How long the answer to the latest wrong password is held back.
+    pub(super) fn penalty(&self, first: Duration) -> Duration {
+        let further = PENALTY_STEP * u32::from(self.failures.saturating_sub(1));
+        (first + further).min(PENALTY_MOST.max(first))
+    }
+
+    pub(super) fn penalty_over(&mut self, stage: &mut Stage<'_>) {
+        let most = stage.world.settings.limits.login_attempts;
+        if most > 0 && u32::from(self.failures) >= most {
+            return self.leave(421, "Too many login failures, closing.", stage);
+        }
+        self.enter(State::Stranger);
+        stage.say(530, "Login incorrect.");
+    }
+
+    pub(super) fn acct(&self, stage: &mut Stage<'_>) {
+        stage.say(202, "No account needed.");
+    }
+
+    pub(super) fn rein(&mut self, stage: &mut Stage<'_>) {
+        self.log_out(stage);
+        self.type_ = Type::Unset;
+        self.epsv_only = false;
+        self.umask = None;
+        self.idle = None;
+        self.facts = FactSet::all();
+        stage.say(220, "Ready for a new user.");
+    }
+
+    /// Forgets who was logged in and what was half done. TYPE and the like stay (RFC 959 on USER).
+    fn log_out(&mut self, stage: &mut Stage<'_>) {
+        if self.endpoint != Endpoint::None {
+            self.endpoint = Endpoint::None;
+            stage.order(Order::Forget);
+        }
+        self.restart = 0;
+        self.abort = Abort::Idle;
+        self.enter(State::Stranger);
+    }
+
+    pub(super) fn cwd(&mut self, argument: Option<PathText>, stage: &mut Stage<'_>) {
+        let Some(member) = self.member() else { return };
+        let given = argument.as_deref().unwrap_or(b"/");
+        let mut outcome = Self::enter_directory(member, given);
+        if outcome.is_err() && given.first() == Some(&b'~') {
+            outcome = Self::enter_directory(member, home_relative(given));
+        }
+        match outcome {
+            Ok(path) => self.moved_to(path, stage),
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    pub(super) fn cdup(&mut self, stage: &mut Stage<'_>) {
+        let Some(member) = self.member() else { return };
+        let parent = member.cwd.parent();
+        // A directory that was left behind by a removal must not be a trap: up is allowed without looking.
+        if !member.realm().rules.at(&parent).has(Right::Enter) {
+            return stage.say(550, "Permission denied.");
+        }
+        self.moved_to(parent, stage);
+    }
+
+    fn enter_directory(member: &Member, given: &[u8]) -> Result<VirtualPath, Reply> {
+        let path = member.resolve(given)?;
+        member.require(Right::Enter, &path, given)?;
+        member.seat.root().enter(&path).map_err(|fault| fault.reply(given))?;
+        Ok(path)
+    }
+
+    fn moved_to(&mut self, path: VirtualPath, stage: &mut Stage<'_>) {
+        if let State::Member(member) = &mut self.state {
+            member.cwd = path;
+        }
+        stage.say(250, "Directory changed.");
+    }
+
+    /// One host is served: the one at the address that was dialled. Its names are not ours to know.
+    pub(super) fn host(&mut self, name: &[u8], stage: &mut Stage<'_>) {
+        let text = String::from_utf8_lossy(name);
+        let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+        match literal.parse::<IpAddr>() {
+            Ok(address) if address.to_canonical() == self.local => {
+                self.log_out(stage);
+                self.greet(stage);
+            }
+            _ => stage.say(504, "Unknown host."),
+        }
+    }
+}
+
+/// RFC 1635's two names for guests.
+fn is_guest(user: &[u8]) -> bool {
+    user.eq_ignore_ascii_case(b"anonymous") || user.eq_ignore_ascii_case(b"ftp")
+}
+
+/// `~` and `~/x` mean the home directory, which is the root, when nothing of that name exists.
+fn home_relative(given: &[u8]) -> &[u8] {
+    match given.get(1..) {
+        None | Some(b"") => b"/",
+        Some(rest) if rest.first() == Some(&b'/') => rest,
+        Some(_) => given,
+    }
+}

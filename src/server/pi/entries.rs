@@ -1,0 +1,346 @@
+//! RFC 959 4.1.3, the services on names that need no data connection: RNFR RNTO DELE RMD MKD PWD, and the attributes
+//! of RFC 3659 and its neighbours: SIZE MDTM MLST MFMT MFF AVBL.
+
+use std::os::fd::AsFd;
+
+use super::faults::{ReplyTo, named};
+use super::service::DIRECTORY_MODE;
+use super::state::{Counting, Member, Work};
+use super::{Session, Stage};
+use crate::filesystem::listing::append_facts_of;
+use crate::filesystem::{Kind, Right, VirtualPath};
+use crate::server::world::World;
+use crate::wire::command::PathText;
+use crate::wire::date;
+use crate::wire::reply::{Reply, quoted};
+use crate::wire::text::Count;
+
+/// The largest file whose size in TYPE A is counted: the whole file must be read for it.
+const COUNTED_SIZE: u64 = 8 * 1024 * 1024;
+
+/// What is counted a turn: about 50 µs.
+const COUNTED_SLICE: usize = 128 * 1024;
+
+/// Any of these lets one file's size, time and facts be seen.
+const SEES_ONE: [Right; 3] = [Right::List, Right::Read, Right::Create];
+
+type Answer = Result<Reply, Reply>;
+
+fn either(answer: Answer) -> Reply {
+    answer.unwrap_or_else(|refusal| refusal)
+}
+
+impl Session {
+    pub(super) fn rnfr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
+        match self.rename_source(given) {
+            Ok(from) => {
+                self.work(Work::Renaming { from });
+                stage.say(350, "Ready for RNTO.");
+            }
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    fn rename_source(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::Rename, &path, given)?;
+        if path.is_root() {
+            return Err(Reply::new(550, "Permission denied."));
+        }
+        member.seat.root().lstat(&path).map_err(|fault| fault.reply(given))?;
+        Ok(path)
+    }
+
+    pub(super) fn rnto(&mut self, given: &[u8], stage: &mut Stage<'_>) {
+        let Some(Work::Renaming { from }) = self.work(Work::Idle) else {
+            return stage.say(503, "RNFR required first.");
+        };
+        stage.reply(either(self.rename(&from, given)));
+    }
+
+    /// The target's own rule decides: renaming within it, and over a file only where overwriting is allowed.
+    fn rename(&self, from: &VirtualPath, given: &[u8]) -> Answer {
+        let member = self.logged_in()?;
+        let to = member.resolve(given)?;
+        member.require(Right::Rename, &to, given)?;
+        let replace = member.may(Right::Overwrite, &to);
+        member.seat.root().rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        Ok(Reply::new(250, "Rename successful."))
+    }
+
+    pub(super) fn dele(&self, given: &[u8], stage: &mut Stage<'_>) {
+        stage.reply(either(self.remove(given, "File deleted.", |member, path| {
+            member.seat.root().unlink(path).map_err(|fault| fault.reply(given))
+        })));
+    }
+
+    pub(super) fn rmd(&self, given: &[u8], stage: &mut Stage<'_>) {
+        stage.reply(either(self.remove(given, "Directory removed.", |member, path| {
+            if *path == member.cwd {
+                return Err(named(550, given, "Is the current directory."));
+            }
+            member.seat.root().rmdir(path).map_err(|fault| fault.reply(given))
+        })));
+    }
+
+    fn remove(
+        &self,
+        given: &[u8],
+        done: &'static str,
+        effect: impl FnOnce(&Member, &VirtualPath) -> Result<(), Reply>,
+    ) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::Delete, &path, given)?;
+        effect(member, &path)?;
+        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
+        Ok(Reply::new(250, done))
+    }
+
+    pub(super) fn mkd(&self, given: &[u8], stage: &mut Stage<'_>) {
+        stage.reply(either(self.make_directory(given, stage.world)));
+    }
+
+    fn make_directory(&self, given: &[u8], world: &World) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::MakeDir, &path, given)?;
+        let mode = DIRECTORY_MODE & !self.umask_in_force(world);
+        member.seat.root().mkdir(&path, mode).map_err(|fault| fault.reply_new(given))?;
+        Ok(directory_reply(&path, b" created"))
+    }
+
+    pub(super) fn pwd(&self, stage: &mut Stage<'_>) {
+        let Some(member) = self.member() else { return };
+        stage.reply(match member.seat.root().enter(&member.cwd) {
+            Ok(()) => directory_reply(&member.cwd, b" is the current directory"),
+            Err(fault) => fault.reply(member.cwd.as_bytes()),
+        });
+    }
+
+    pub(super) fn size(&mut self, given: &[u8], stage: &mut Stage<'_>) {
+        match self.sized(given) {
+            Ok(Sized::Known(reply)) => stage.reply(reply),
+            Ok(Sized::ToCount(counting)) => {
+                self.work(Work::Counting(counting));
+            }
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    fn sized(&self, given: &[u8]) -> Result<Sized, Reply> {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require_any(&SEES_ONE, &path, given)?;
+        let root = member.seat.root();
+        let stat = root.stat(&path).map_err(|fault| fault.reply(given))?;
+        if stat.kind != Kind::File {
+            return Err(named(550, given, "Not a plain file."));
+        }
+        if !self.ascii() {
+            return Ok(Sized::Known(Reply::new(213, stat.size.to_string())));
+        }
+        if stat.size > COUNTED_SIZE {
+            return Err(Reply::new(550, "SIZE not available in ASCII mode."));
+        }
+        let (file, _) = root.read(&path).map_err(|fault| fault.reply(given))?;
+        Ok(Sized::ToCount(Box::new(Counting { file, at: 0, count: Count::new() })))
+    }
+
+    /// One more slice of a count that was begun by SIZE.
+    pub(super) fn count_on(&mut self, stage: &mut Stage<'_>) {
+        let mut counting = match self.work(Work::Idle) {
+            Some(Work::Counting(counting)) => counting,
+            Some(other) => {
+                self.work(other);
+                return;
+            }
+            None => return,
+        };
+        let mut slice = vec![0; COUNTED_SLICE];
+        match rustix::io::pread(counting.file.as_fd(), &mut slice, counting.at) {
+            Ok(0) => stage.reply(Reply::new(213, counting.count.total().to_string())),
+            // A file that grows while it is counted has no size to tell.
+            Ok(_) if counting.at > COUNTED_SIZE => stage.say(550, "SIZE not available in ASCII mode."),
+            Ok(read) => {
+                counting.count.feed(&slice[..read]);
+                counting.at += read as u64;
+                self.work(Work::Counting(counting));
+            }
+            Err(errno) => stage.reply(crate::filesystem::Fault::Os(errno).reply(b"SIZE")),
+        }
+    }
+
+    pub(super) fn mdtm(&self, argument: &[u8], stage: &mut Stage<'_>) {
+        let told = self.modified(argument);
+        let reply = match (told, stamp_and_path(argument)) {
+            // Only when no file has the whole argument as its name is it a time to be set.
+            (Err(refusal), Some((time, path))) => match self.set_modified(time, path) {
+                Ok(reply) => reply,
+                Err(set_refusal) => {
+                    log::debug!("{}: MDTM: neither told ({}) nor set", self.peer, refusal.code);
+                    set_refusal
+                }
+            },
+            (told, _) => either(told),
+        };
+        stage.reply(reply);
+    }
+
+    fn modified(&self, given: &[u8]) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require_any(&SEES_ONE, &path, given)?;
+        let stat = member.seat.root().stat(&path).map_err(|fault| fault.reply(given))?;
+        if stat.kind != Kind::File {
+            return Err(named(550, given, "Not a plain file."));
+        }
+        Ok(Reply::bytes(213, stamp(stat.mtime)))
+    }
+
+    pub(super) fn mfmt(&self, time: &[u8], given: &[u8], stage: &mut Stage<'_>) {
+        let reply = match date::parse_stamp(time) {
+            Some(time) => either(self.set_modified(time, given)),
+            None => Reply::new(501, "Bad time."),
+        };
+        stage.reply(reply);
+    }
+
+    fn set_modified(&self, time: i64, given: &[u8]) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::Time, &path, given)?;
+        let root = member.seat.root();
+        root.set_times(&path, time, None).map_err(|fault| fault.reply(given))?;
+        let stored = root.stat(&path).map_err(|fault| fault.reply(given))?.mtime;
+        let mut facts = b"Modify=".to_vec();
+        date::append_stamp(stored, &mut facts);
+        facts.push(b';');
+        Ok(fact_reply(facts, given))
+    }
+
+    pub(super) fn mff(&self, facts: &[(PathText, PathText)], given: &[u8], stage: &mut Stage<'_>) {
+        stage.reply(either(self.set_facts(facts, given)));
+    }
+
+    /// All facts are checked before any is changed.
+    fn set_facts(&self, facts: &[(PathText, PathText)], given: &[u8]) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        let wanted: Vec<Wanted> = facts.iter().map(|(name, value)| wanted(name, value)).collect::<Result<_, _>>()?;
+        let root = member.seat.root();
+        for fact in &wanted {
+            member.require(if matches!(fact, Wanted::Modify(_)) { Right::Time } else { Right::Mode }, &path, given)?;
+        }
+        root.stat(&path).map_err(|fault| fault.reply(given))?;
+        let mut told = Vec::new();
+        for (fact, (name, value)) in wanted.iter().zip(facts) {
+            match fact {
+                Wanted::Modify(time) => root.set_times(&path, *time, None),
+                Wanted::Mode(mode) => root.chmod(&path, *mode),
+            }
+            .map_err(|fault| fault.reply(given))?;
+            told.extend_from_slice(name);
+            told.push(b'=');
+            told.extend_from_slice(value);
+            told.push(b';');
+        }
+        Ok(fact_reply(told, given))
+    }
+
+    pub(super) fn avbl(&self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
+        let given = given.unwrap_or_default();
+        let answer = self.logged_in().and_then(|member| {
+            let path = member.resolve(given)?;
+            member.require(Right::List, &path, given)?;
+            let free = member.seat.root().available(&path).map_err(|fault| fault.reply(given))?;
+            Ok(Reply::new(213, free.to_string()))
+        });
+        stage.reply(either(answer));
+    }
+
+    pub(super) fn mlst(&self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
+        stage.reply(either(self.facts_of(given.unwrap_or_default(), stage.world)));
+    }
+
+    fn facts_of(&self, given: &[u8], world: &World) -> Answer {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require_any(&SEES_ONE, &path, given)?;
+        let mut line = Vec::new();
+        let root = member.seat.root();
+        append_facts_of(root, &path, &member.realm().rules, &world.owners, self.facts, &mut line)
+            .map_err(|fault| fault.reply(given))?;
+        while line.last().is_some_and(u8::is_ascii_whitespace) {
+            line.pop();
+        }
+        let mut first = b"Listing ".to_vec();
+        first.extend_from_slice(path.as_bytes());
+        Ok(Reply::path_lines(250, first, vec![line], "End"))
+    }
+}
+
+/// 14 digits.
+fn stamp(seconds: i64) -> Vec<u8> {
+    let mut text = Vec::with_capacity(14);
+    date::append_stamp(seconds, &mut text);
+    text
+}
+
+enum Sized {
+    Known(Reply),
+    ToCount(Box<Counting>),
+}
+
+/// A fact that MFF can set.
+enum Wanted {
+    Modify(i64),
+    Mode(u32),
+}
+
+fn wanted(name: &[u8], value: &[u8]) -> Result<Wanted, Reply> {
+    if name.eq_ignore_ascii_case(b"modify") {
+        return date::parse_stamp(value).map(Wanted::Modify).ok_or_else(|| Reply::new(501, "Bad time."));
+    }
+    if name.eq_ignore_ascii_case(b"unix.mode") {
+        let mode = std::str::from_utf8(value).ok().and_then(|text| u32::from_str_radix(text, 8).ok());
+        return match mode {
+            Some(mode) if mode <= 0o7777 => Ok(Wanted::Mode(mode & 0o1777)),
+            _ => Err(Reply::new(501, "Bad mode.")),
+        };
+    }
+    let mut text = b"Cannot set ".to_vec();
+    text.extend_from_slice(name);
+    Err(Reply::bytes(504, text))
+}
+
+/// `Fact=value; path`, the form that MFMT, MFF and a setting MDTM share.
+fn fact_reply(facts: Vec<u8>, given: &[u8]) -> Reply {
+    let mut text = facts;
+    text.push(b' ');
+    text.extend_from_slice(given);
+    Reply::path_line(213, text)
+}
+
+/// `"/path"tail`, quotes inside the path doubled.
+fn directory_reply(path: &VirtualPath, tail: &[u8]) -> Reply {
+    let mut text = quoted(path.as_bytes());
+    text.extend_from_slice(tail);
+    Reply::path_line(257, text)
+}
+
+/// `YYYYMMDD[HHMMSS[.fff]] path`, the setting form of MDTM.
+fn stamp_and_path(argument: &[u8]) -> Option<(i64, &[u8])> {
+    let blank = argument.iter().position(|byte| *byte == b' ')?;
+    let (stamp, path) = (&argument[..blank], &argument[blank + 1..]);
+    let whole = stamp.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let mut digits = whole.to_vec();
+    if digits.len() == 8 {
+        digits.extend_from_slice(b"000000");
+    }
+    if digits.len() != 14 || path.is_empty() {
+        return None;
+    }
+    Some((date::parse_stamp(&digits)?, path))
+}

@@ -1,0 +1,118 @@
+//! What a member may do where, and how a failure is told.
+
+use rustix::io::Errno;
+
+use super::state::Member;
+use crate::filesystem::{Fault, PathFault, Right, VirtualPath};
+use crate::transfer;
+use crate::wire::reply::Reply;
+
+/// What is absent and what is forbidden get the same words: existence is not given away.
+const ABSENT: &str = "No such file or directory.";
+
+impl Member {
+    /// A client's path against the working directory.
+    pub(super) fn resolve(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
+        self.cwd.resolve(given).map_err(|fault| match fault {
+            PathFault::Unsendable => Reply::new(553, "File name not allowed."),
+            PathFault::TooLong => named(553, given, "File name too long."),
+        })
+    }
+
+    /// Whether the right is granted at the path, in words that hide whether it exists.
+    pub(super) fn require(&self, right: Right, path: &VirtualPath, given: &[u8]) -> Result<(), Reply> {
+        if self.may(right, path) { Ok(()) } else { Err(self.refuse(right, given)) }
+    }
+
+    /// Whether any of the rights is granted at the path.
+    pub(super) fn require_any(&self, rights: &[Right], path: &VirtualPath, given: &[u8]) -> Result<(), Reply> {
+        if rights.iter().any(|right| self.may(*right, path)) {
+            return Ok(());
+        }
+        Err(named(550, given, ABSENT))
+    }
+
+    pub(super) fn may(&self, right: Right, path: &VirtualPath) -> bool {
+        self.realm().rules.at(path).has(right)
+    }
+
+    fn refuse(&self, right: Right, given: &[u8]) -> Reply {
+        match right {
+            Right::Read | Right::List | Right::Enter => named(550, given, ABSENT),
+            _ => Reply::new(550, "Permission denied."),
+        }
+    }
+}
+
+/// A fault of the file system as a reply about what the client named.
+pub(super) trait ReplyTo {
+    /// For verbs on something that should exist.
+    fn reply(self, given: &[u8]) -> Reply;
+    /// For verbs that make a new name.
+    fn reply_new(self, given: &[u8]) -> Reply;
+}
+
+impl ReplyTo for Fault {
+    fn reply(self, given: &[u8]) -> Reply {
+        match self {
+            Self::Os(errno) => of_errno(errno, given),
+            Self::NotRegular => named(550, given, "Not a plain file."),
+            Self::IsDirectory => named(550, given, "Is a directory."),
+            Self::NotDirectory => named(550, given, "Not a directory."),
+            Self::Exists => named(550, given, "File exists."),
+            Self::BeyondEnd { size } => Reply::new(554, format!("Restart position is beyond the file size {size}.")),
+            Self::Forbidden => Reply::new(550, "Permission denied."),
+        }
+    }
+
+    fn reply_new(self, given: &[u8]) -> Reply {
+        match self {
+            Self::Os(Errno::NOENT | Errno::NOTDIR) => named(553, given, "No such directory to put it in."),
+            other => other.reply(given),
+        }
+    }
+}
+
+fn of_errno(errno: Errno, given: &[u8]) -> Reply {
+    match errno {
+        Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV => named(550, given, ABSENT),
+        Errno::NOTDIR => named(550, given, "Not a directory."),
+        Errno::ISDIR => named(550, given, "Is a directory."),
+        Errno::EXIST => named(550, given, "File exists."),
+        Errno::NOTEMPTY => named(550, given, "Directory not empty."),
+        Errno::NAMETOOLONG | Errno::INVAL => named(553, given, "File name not allowed."),
+        Errno::ROFS => named(553, given, "Read-only file system."),
+        Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => named(450, given, "Busy, try again later."),
+        Errno::NOSPC => named(452, given, "No space left on the device."),
+        Errno::DQUOT | Errno::FBIG => named(552, given, "Quota or size limit exceeded."),
+        other => {
+            log::error!("{}: {other}", String::from_utf8_lossy(given));
+            named(451, given, "Local error.")
+        }
+    }
+}
+
+/// `name: text`, the name as the client gave it.
+pub(super) fn named(code: u16, given: &[u8], text: &str) -> Reply {
+    let mut line = Vec::with_capacity(given.len() + text.len() + 2);
+    line.extend_from_slice(given);
+    line.extend_from_slice(b": ");
+    line.extend_from_slice(text.as_bytes());
+    Reply::bytes(code, line)
+}
+
+/// The final reply of a transfer that failed after its 150.
+pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
+    use transfer::Fault as F;
+    match fault {
+        F::NeverConnected => Reply::new(425, "Cannot open data connection."),
+        F::Lost(_) => Reply::new(426, "Data connection lost; transfer aborted."),
+        F::Stalled => Reply::new(426, "Data connection stalled; transfer aborted."),
+        F::Aborted => Reply::new(426, "Transfer aborted; data connection closed."),
+        F::Noise => Reply::new(426, "Unexpected data from the client; transfer aborted."),
+        F::Truncated => Reply::new(451, "The file became shorter during the transfer."),
+        F::Local(_) => Reply::new(451, "Local error; transfer aborted."),
+        F::DiskFull => Reply::new(452, "No space left on the device."),
+        F::OverQuota => Reply::new(552, "Quota or size limit exceeded."),
+    }
+}

@@ -1,0 +1,429 @@
+//! The Server-PI: one control dialogue as a state machine. No socket and no clock in here.
+//!
+//! Lines and reports come in by [`Session::handle`], replies and orders go out through [`Stage::out`]; who moves the
+//! bytes is not this module's business. The diagram stands in [`state`].
+
+mod about;
+mod access;
+mod entries;
+mod faults;
+mod gate;
+mod parameter;
+mod service;
+mod site;
+pub mod state;
+mod transfer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::filesystem::VirtualPath;
+use crate::server::world::World;
+use crate::transfer::{Order, Report};
+use crate::wire::command::{self, Command, PathText, Rule, Unknown, Verb};
+use crate::wire::listing::FactSet;
+use crate::wire::reply::Reply;
+
+use state::{Member, State, Work};
+
+pub use access::Verdict;
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The connection is there; the first word is ours.
+    Hello,
+    /// A complete line, without its end.
+    Line(Vec<u8>),
+    /// A line over the limit, skipped.
+    TooLong,
+    /// Lines over the limit once too often: a peer that speaks something else.
+    Endless,
+    /// An ABOR stands among the lines that wait for the transfer's end.
+    Interrupt,
+    /// A bare STAT stood among them and was taken out.
+    Inquire,
+    /// The DTP's answer.
+    Report(Report),
+    /// The verifier's answer.
+    Verdict(Verdict),
+    /// The time that [`Session::patience`] allowed is over.
+    Expired,
+    /// Another slice of a long computation may be done.
+    Continue,
+    /// The server is about to end.
+    Drain,
+    /// The server ends now.
+    Stop,
+}
+
+/// What a session wants done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// To the peer.
+    Reply(Reply),
+    /// To the DTP.
+    Order(Order),
+    /// To the verifier.
+    Check {
+        /// The name given with USER.
+        user: PathText,
+        /// What came with PASS.
+        password: PathText,
+    },
+    /// A transfer is over: for the transfer log.
+    Record(Box<Finished>),
+    /// Send what is queued and close.
+    HangUp,
+}
+
+/// A finished transfer, for the logs.
+#[derive(Debug)]
+pub struct Finished {
+    /// The verb.
+    pub verb: Verb,
+    /// The account.
+    pub user: Box<str>,
+    /// The file.
+    pub path: VirtualPath,
+    /// Sent or received as text.
+    pub ascii: bool,
+    /// Bytes on the data connection.
+    pub moved: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// None: complete.
+    pub fault: Option<crate::transfer::Fault>,
+}
+
+/// How long a session may stay as it is; the control record keeps the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Counted from when the dialogue began to be a stranger's.
+    Login(Duration),
+    /// Counted from the last command.
+    Idle(Duration),
+    /// Counted from now: the penalty for a wrong password.
+    Penalty(Duration),
+    /// Something else keeps the time: the verifier, the DTP, the flush of the last words.
+    Endless,
+}
+
+/// TYPE as the session has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    /// None was given. Image by default: embedded clients never send TYPE and push pictures.
+    Unset,
+    /// A.
+    Ascii,
+    /// I, L 8.
+    Image,
+}
+
+/// Where the next transfer's data connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    /// Neither PASV nor PORT yet, or used up.
+    None,
+    /// A port is promised, perhaps connected already.
+    Passive,
+    /// The client listens there.
+    Active(SocketAddr),
+}
+
+/// Whether an ABOR line is owed a 226 for the transfer that was stopped in its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Abort {
+    /// No: there is nothing to abort.
+    Idle,
+    /// Yes: the line still waits its turn.
+    Owed,
+}
+
+/// One control dialogue.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    peer: SocketAddr,
+    local: IpAddr,
+    endpoint: Endpoint,
+    /// REST's offset, until the next transfer command (protocol order differs between clients, so it survives the rest).
+    restart: u64,
+    type_: Type,
+    abort: Abort,
+    failures: u8,
+    epsv_only: bool,
+    umask: Option<u16>,
+    idle: Option<u16>,
+    facts: FactSet,
+}
+
+/// What a handler may use: the surroundings and the way out.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// Surroundings.
+    pub world: &'a World,
+    /// Wishes, in order.
+    pub out: &'a mut Vec<Output>,
+}
+
+impl Stage<'_> {
+    fn reply(&mut self, reply: Reply) {
+        self.out.push(Output::Reply(reply));
+    }
+
+    fn say(&mut self, code: u16, text: &'static str) {
+        self.reply(Reply::new(code, text));
+    }
+
+    fn order(&mut self, order: Order) {
+        self.out.push(Output::Order(order));
+    }
+}
+
+impl Session {
+    /// A dialogue with somebody who just connected.
+    pub fn new(peer: SocketAddr, local: IpAddr) -> Self {
+        Self {
+            state: State::Stranger,
+            peer,
+            local,
+            endpoint: Endpoint::None,
+            restart: 0,
+            type_: Type::Unset,
+            abort: Abort::Idle,
+            failures: 0,
+            epsv_only: false,
+            umask: None,
+            idle: None,
+            facts: FactSet::all(),
+        }
+    }
+
+    fn greet(&mut self, stage: &mut Stage<'_>) {
+        stage.reply(Reply::new(220, stage.world.settings.banner.clone()));
+    }
+
+    /// Everything that can happen to a session comes through here.
+    pub fn handle(&mut self, input: Input, stage: &mut Stage<'_>) {
+        match input {
+            Input::Hello => self.greet(stage),
+            Input::Line(line) => self.line(&line, stage),
+            Input::TooLong => stage.say(500, "Line too long."),
+            Input::Endless => {
+                stage.say(500, "Line too long.");
+                self.leave(421, "Too many long lines, closing.", stage);
+            }
+            Input::Interrupt => self.interrupt(stage),
+            Input::Inquire => stage.order(Order::Inquire),
+            Input::Report(report) => self.report(report, stage),
+            Input::Verdict(verdict) => self.verdict(verdict, stage),
+            Input::Expired => self.expired(stage),
+            Input::Continue => self.count_on(stage),
+            Input::Drain => self.drain(stage),
+            Input::Stop => self.stop(stage),
+        }
+    }
+
+    /// The state, for those who decide what to read next.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether another slice of work waits to be done ([`Input::Continue`]).
+    pub const fn computing(&self) -> bool {
+        matches!(self.state, State::Member(Member { work: Work::Counting(_), .. }))
+    }
+
+    /// How long the present state may last without anything happening.
+    pub fn patience(&self, world: &World) -> Patience {
+        let limits = &world.settings.limits;
+        match &self.state {
+            State::Stranger | State::Named { .. } => Patience::Login(limits.login),
+            State::Penalised => Patience::Penalty(self.penalty(limits.login_delay)),
+            State::Member(member) => match member.work {
+                Work::Idle | Work::Renaming { .. } => Patience::Idle(self.idle_limit(world)),
+                _ => Patience::Endless,
+            },
+            State::Checking { .. } | State::Leaving => Patience::Endless,
+        }
+    }
+
+    /// The address of the peer.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The server's address on this connection.
+    pub const fn local(&self) -> IpAddr {
+        self.local
+    }
+
+    /// Who is logged in, for log lines.
+    pub fn user(&self) -> Option<&str> {
+        match &self.state {
+            State::Member(member) => Some(&member.realm().name),
+            _ => None,
+        }
+    }
+
+    /// The one place that changes the state; the log at level trace is the path through the diagram.
+    fn enter(&mut self, next: State) {
+        log::trace!("{}: {} -> {next}", self.peer, self.state);
+        self.state = next;
+    }
+
+    /// The one place that changes what a member is doing; returns what it was doing before.
+    fn work(&mut self, next: Work) -> Option<Work> {
+        let peer = self.peer;
+        let State::Member(member) = &mut self.state else { return None };
+        let before = std::mem::replace(&mut member.work, next);
+        if log::log_enabled!(log::Level::Trace) {
+            log::trace!("{peer}: {before:?} -> {:?}", member.work);
+        }
+        Some(before)
+    }
+
+    fn line(&mut self, line: &[u8], stage: &mut Stage<'_>) {
+        match command::split(line) {
+            Err(Unknown::Word) => self.unknown(stage),
+            Err(Unknown::NotFtp) => self.leave(421, "This is an FTP server.", stage),
+            Ok((rule, argument)) => self.ruled(rule, argument, stage),
+        }
+    }
+
+    /// The order of checks: known, login, sequence, syntax, and only then the command itself.
+    fn ruled(&mut self, rule: &'static Rule, argument: &[u8], stage: &mut Stage<'_>) {
+        if let Some(refusal) = self.gate(rule, argument) {
+            self.forget_rename(rule.verb);
+            return stage.reply(refusal);
+        }
+        self.forget_rename(rule.verb);
+        match command::parse(rule, argument) {
+            Ok(command) => self.run(command, argument, stage),
+            Err(malformed) => {
+                if self.uses_marker(rule.verb) {
+                    self.restart = 0;
+                }
+                stage.say(malformed.code, malformed.text);
+            }
+        }
+    }
+
+    fn unknown(&mut self, stage: &mut Stage<'_>) {
+        self.forget_rename(Verb::Site);
+        stage.say(500, "Unknown command.");
+    }
+
+    /// Any command but these forgets a half-done rename; RNTO itself uses it up.
+    fn forget_rename(&mut self, verb: Verb) {
+        if matches!(verb, Verb::Rnto | Verb::Noop | Verb::Stat | Verb::Abor) {
+            return;
+        }
+        if matches!(self.state, State::Member(Member { work: Work::Renaming { .. }, .. })) {
+            self.work(Work::Idle);
+        }
+    }
+
+    fn run(&mut self, command: Command, argument: &[u8], stage: &mut Stage<'_>) {
+        match command {
+            Command::User(name) => self.user_named(name, stage),
+            Command::Pass(password) => self.pass(password, stage),
+            Command::Acct => self.acct(stage),
+            Command::Cwd(path) => self.cwd(path, stage),
+            Command::Cdup => self.cdup(stage),
+            Command::Rein => self.rein(stage),
+            Command::Quit => self.leave(221, "Goodbye.", stage),
+            Command::Host(name) => self.host(&name.0, stage),
+            Command::Type(code) => self.type_code(code, stage),
+            Command::Stru => stage.say(200, "Structure set to F."),
+            Command::Mode(code) => Self::mode(code, stage),
+            Command::Port(address) | Command::Eprt(address) => self.active(address, stage),
+            Command::Pasv => self.pasv(stage),
+            Command::Epsv(word) => self.epsv(word, stage),
+            Command::Pret => stage.say(200, "OK."),
+            Command::Rest(offset) => self.rest(offset, stage),
+            Command::Opts(word) => self.opts(word, stage),
+            Command::Allo(bytes) => self.allo(bytes, stage),
+            Command::Retr(path) => self.retr(&path, stage),
+            Command::Stor(path) => self.stor(Verb::Stor, &path, stage),
+            Command::Appe(path) => self.stor(Verb::Appe, &path, stage),
+            Command::Stou(prefix) => self.stou(prefix.as_deref(), stage),
+            Command::List(argument) => self.list(Verb::List, argument.as_deref(), stage),
+            Command::Nlst(argument) => self.list(Verb::Nlst, argument.as_deref(), stage),
+            Command::Mlsd(path) => self.mlsd(path.as_deref(), stage),
+            Command::Abor => self.abor(stage),
+            other => self.run_rest(other, argument, stage),
+        }
+    }
+
+    fn run_rest(&mut self, command: Command, argument: &[u8], stage: &mut Stage<'_>) {
+        match command {
+            Command::Mlst(path) => self.mlst(path.as_deref(), stage),
+            Command::Size(path) => self.size(&path, stage),
+            Command::Mdtm(argument) => self.mdtm(&argument, stage),
+            Command::Mfmt { time, path } => self.mfmt(&time, &path, stage),
+            Command::Mff { facts, path } => self.mff(&facts, &path, stage),
+            Command::Avbl(path) => self.avbl(path.as_deref(), stage),
+            Command::Rnfr(path) => self.rnfr(&path, stage),
+            Command::Rnto(path) => self.rnto(&path, stage),
+            Command::Dele(path) => self.dele(&path, stage),
+            Command::Rmd(path) => self.rmd(&path, stage),
+            Command::Mkd(path) => self.mkd(&path, stage),
+            Command::Pwd => self.pwd(stage),
+            Command::Site(word) => self.site(word, stage),
+            Command::Syst => stage.say(215, "UNIX Type: L8"),
+            Command::Stat(argument) => self.stat(argument.as_deref(), stage),
+            Command::Help(word) => Self::help(word.as_deref(), stage),
+            Command::Noop => stage.say(200, "NOOP ok."),
+            Command::Feat => self.feat(stage),
+            Command::Lang(tag) => Self::lang(tag.as_deref(), stage),
+            Command::Clnt(text) => self.clnt(&text, stage),
+            Command::Csid(_) => Self::csid(stage),
+            other => {
+                log::error!("{}: {other:?} passed the gate but nobody runs it ({argument:?})", self.peer);
+                stage.say(502, "Command not implemented.");
+            }
+        }
+    }
+
+    fn expired(&mut self, stage: &mut Stage<'_>) {
+        match &self.state {
+            State::Penalised => self.penalty_over(stage),
+            State::Stranger | State::Named { .. } => self.leave(421, "Login timeout, closing.", stage),
+            State::Member(_) => self.leave(421, "Idle timeout, closing.", stage),
+            State::Checking { .. } | State::Leaving => {}
+        }
+    }
+
+    /// The last words: nothing is read after them.
+    fn leave(&mut self, code: u16, text: &'static str, stage: &mut Stage<'_>) {
+        stage.say(code, text);
+        stage.order(Order::Forget);
+        stage.out.push(Output::HangUp);
+        self.enter(State::Leaving);
+    }
+
+    fn drain(&mut self, stage: &mut Stage<'_>) {
+        match &self.state {
+            State::Member(Member { work: Work::Transferring(_) | Work::Aborting(_), .. }) | State::Leaving => {}
+            _ => self.leave(421, "Server is shutting down.", stage),
+        }
+    }
+
+    fn stop(&mut self, stage: &mut Stage<'_>) {
+        if self.state.transferring() {
+            stage.say(426, "Server is shutting down; transfer aborted.");
+        }
+        if !matches!(self.state, State::Leaving) {
+            self.leave(421, "Server is shutting down.", stage);
+        }
+    }
+
+    fn member(&self) -> Option<&Member> {
+        match &self.state {
+            State::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! RFC 959 4.1.3, the services that use a data connection: RETR STOR STOU APPE LIST NLST, and MLSD (RFC 3659 7).
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use super::faults::{ReplyTo, named};
+use super::state::{Member, State};
+use super::{Session, Stage};
+use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
+use crate::server::world::World;
+use crate::transfer::{Flow, Job, Receiver, Sender, Sink, Source};
+use crate::wire::command::Verb;
+use crate::wire::reply::Reply;
+
+/// What files and directories are created with, before the umask.
+pub(super) const FILE_MODE: u32 = 0o666;
+pub(super) const DIRECTORY_MODE: u32 = 0o777;
+
+impl Session {
+    pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
+        let mark = std::mem::take(&mut self.restart);
+        match self.outgoing(given, mark) {
+            Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    /// Everything RETR checks, in order; the file is open when all is well.
+    fn outgoing(&self, given: &[u8], mark: u64) -> Result<(VirtualPath, Job, Reply), Reply> {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::Read, &path, given)?;
+        let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
+        if mark > stat.size && !self.ascii() {
+            return Err(beyond(mark, stat.size));
+        }
+        if let Some(refusal) = self.no_endpoint() {
+            return Err(refusal);
+        }
+        let (source, total) = if self.ascii() {
+            (Source::text(file, stat.size, mark), None)
+        } else {
+            (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
+        };
+        let opening = opening(given, total);
+        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total };
+        Ok((path, job, opening))
+    }
+
+    pub(super) fn stor(&mut self, verb: Verb, given: &[u8], stage: &mut Stage<'_>) {
+        let start = self.upload_start(verb);
+        match self.incoming(given, start, stage.world) {
+            Ok((path, job)) => self.begin(verb, path, job, Reply::new(150, "Ok to send data."), stage),
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
+    fn upload_start(&mut self, verb: Verb) -> Start {
+        match (verb, std::mem::take(&mut self.restart)) {
+            (Verb::Appe, 0) => Start::Append,
+            (_, 0) => Start::Truncate,
+            (_, mark) => Start::At(mark),
+        }
+    }
+
+    fn incoming(&self, given: &[u8], start: Start, world: &World) -> Result<(VirtualPath, Job), Reply> {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        let allow = member.upload_rights(&path)?;
+        if self.ascii() && matches!(start, Start::At(_)) {
+            return Err(Reply::new(554, "No restart of uploads in TYPE A."));
+        }
+        let root = member.seat.root();
+        if let Some(refusal) = self.no_endpoint() {
+            // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
+            root.probe_write(&path, &start, &allow).map_err(|fault| upload_fault(fault, given, &start))?;
+            return Err(refusal);
+        }
+        let mode = FILE_MODE & !self.umask_in_force(world);
+        let (file, written) =
+            root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
+        Ok((path, self.upload(file, &written)))
+    }
+
+    fn upload(&self, file: OwnedFd, written: &Written) -> Job {
+        let sink = if self.ascii() { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
+        Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+    }
+
+    pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
+        let mark = std::mem::take(&mut self.restart);
+        match self.unique(prefix.unwrap_or_default(), mark, stage.world) {
+            Ok((path, job)) => {
+                let mut text = b"FILE: ".to_vec();
+                text.extend_from_slice(path.name());
+                self.begin(Verb::Stou, path, job, Reply::bytes(150, text), stage);
+            }
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    fn unique(&self, prefix: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job), Reply> {
+        let member = self.logged_in()?;
+        // The prefix is checked as a name before the directory's right is asked for.
+        let wanted = member.resolve(if prefix.is_empty() { b"x" } else { prefix })?;
+        let directory = wanted.parent();
+        member.require(Right::Create, &wanted, prefix)?;
+        if mark > 0 {
+            return Err(Reply::new(554, "STOU cannot restart."));
+        }
+        if let Some(refusal) = self.no_endpoint() {
+            return Err(refusal);
+        }
+        let mode = FILE_MODE & !self.umask_in_force(world);
+        let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
+        let (file, name) =
+            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
+        let written = Written { created: true, offset: 0, size: 0 };
+        Ok((directory.join(&name), self.upload(file, &written)))
+    }
+
+    pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
+        self.restart = 0;
+        match self.listed(verb, argument, stage.world) {
+            Ok((path, listing)) => self.begin_listing(verb, path, listing, stage),
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    fn listed(&self, verb: Verb, argument: Option<&[u8]>, world: &World) -> Result<(VirtualPath, Listing), Reply> {
+        let member = self.logged_in()?;
+        let request = member.list_request(verb, argument)?;
+        let path = request.path.clone();
+        let listing = member.open_listing(request, argument.unwrap_or_default(), world)?;
+        self.no_endpoint().map_or(Ok((path, listing)), Err)
+    }
+
+    pub(super) fn mlsd(&mut self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
+        self.restart = 0;
+        match self.machine_listed(given.unwrap_or_default(), stage.world) {
+            Ok((path, listing)) => self.begin_listing(Verb::Mlsd, path, listing, stage),
+            Err(reply) => stage.reply(reply),
+        }
+    }
+
+    fn machine_listed(&self, given: &[u8], world: &World) -> Result<(VirtualPath, Listing), Reply> {
+        let member = self.logged_in()?;
+        let path = member.resolve(given)?;
+        member.require(Right::List, &path, given)?;
+        let request = Request::facts(path.clone(), self.facts);
+        let listing = member.open_listing(request, given, world).map_err(|reply| match reply.code {
+            // RFC 3659 7.2.1 wants a code of its own for "exists, but is no directory".
+            550 if member.seat.root().stat(&path).is_ok_and(|stat| stat.kind != Kind::Dir) => {
+                Reply::new(501, "Not a directory.")
+            }
+            _ => reply,
+        })?;
+        self.no_endpoint().map_or(Ok((path, listing)), Err)
+    }
+
+    fn begin_listing(&mut self, verb: Verb, path: VirtualPath, listing: Listing, stage: &mut Stage<'_>) {
+        let text = match verb {
+            Verb::Nlst => "Opening data connection for NLST.",
+            Verb::Mlsd => "Opening data connection for MLSD.",
+            _ => "Opening data connection for LIST.",
+        };
+        let sender = Sender::new(Source::Listing(Box::new(listing)));
+        let job = Job { flow: Flow::Send(Box::new(sender)), total: None };
+        self.begin(verb, path, job, Reply::new(150, text), stage);
+    }
+
+    /// The gate lets only members through to handlers; for those who ask anyway the answer is a reply, not a panic.
+    pub(super) fn logged_in(&self) -> Result<&Member, Reply> {
+        match &self.state {
+            State::Member(member) => Ok(member),
+            _ => Err(Reply::new(530, "Please log in with USER and PASS.")),
+        }
+    }
+}
+
+impl Member {
+    /// What an upload to this path may do; refused at once when it may do nothing.
+    fn upload_rights(&self, path: &VirtualPath) -> Result<Allow, Reply> {
+        let allow = Allow {
+            create: self.may(Right::Create, path),
+            overwrite: self.may(Right::Overwrite, path),
+            extend: self.may(Right::Append, path),
+        };
+        if allow.create || allow.overwrite || allow.extend {
+            Ok(allow)
+        } else {
+            Err(Reply::new(550, "Permission denied."))
+        }
+    }
+
+    /// The path and options of LIST, NLST and STAT.
+    pub(super) fn list_request(&self, verb: Verb, argument: Option<&[u8]>) -> Result<Request, Reply> {
+        let root = self.seat.root();
+        let parse = if verb == Verb::Nlst { Request::parse_nlst } else { Request::parse_list };
+        let request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
+        self.require(Right::List, &request.path, argument.unwrap_or(b"."))?;
+        Ok(request)
+    }
+
+    pub(super) fn open_listing(&self, request: Request, given: &[u8], world: &World) -> Result<Listing, Reply> {
+        let given = if given.is_empty() { b"." } else { given };
+        let pattern = request.pattern.is_some();
+        let (root, rules) = (Rc::clone(self.seat.root()), Rc::clone(&self.realm().rules));
+        match Listing::open(root, request, rules, Rc::clone(&world.owners), World::wall()) {
+            Ok(listing) => Ok(listing),
+            Err(Fault::Os(_)) if pattern => Err(named(550, given, "No files found.")),
+            Err(fault) => Err(fault.reply(given)),
+        }
+    }
+}
+
+/// .NET reads the size from the last "(n bytes)."; others show the name.
+fn opening(given: &[u8], total: Option<u64>) -> Reply {
+    let mut text = Vec::with_capacity(given.len() + 80);
+    let mode: &[u8] = if total.is_some() { b"BINARY" } else { b"ASCII" };
+    text.extend_from_slice(b"Opening ");
+    text.extend_from_slice(mode);
+    text.extend_from_slice(b" mode data connection for ");
+    text.extend_from_slice(given);
+    match total {
+        Some(total) => text.extend_from_slice(format!(" ({total} bytes).").as_bytes()),
+        None => text.push(b'.'),
+    }
+    Reply::bytes(150, text)
+}
+
+fn beyond(mark: u64, size: u64) -> Reply {
+    Reply::new(554, format!("Restart position {mark} is beyond the file size {size}."))
+}
+
+fn upload_fault(fault: Fault, given: &[u8], start: &Start) -> Reply {
+    match (fault, start) {
+        (Fault::BeyondEnd { size }, Start::At(mark)) => beyond(*mark, size),
+        (fault, _) => fault.reply_new(given),
+    }
+}

@@ -1,0 +1,199 @@
+//! Where one control dialogue stands.
+//!
+//! ```text
+//!            USER                PASS                    right
+//! Stranger ───────▶ Named ───────────────▶ Checking ───────────────▶ Member { work }
+//!    ▲               │  ▲                     │ wrong                   │      │
+//!    │               └──┘ USER again          ▼                         │      │ USER, REIN
+//!    ├──────────────────────────────────── Penalised (a timer runs)     │      ▼
+//!    │  530                                   │ the last try            │   Named, Stranger
+//!    │                                        ▼                         │
+//!    └───────── (anonymous goes from Named  Leaving ◀──── QUIT, 421 ────┘
+//!                straight to Member)
+//!
+//! Member.work:
+//!           RNFR 350            any command but NOOP, STAT, ABOR
+//!   Idle ───────────▶ Renaming ───────────────────────────────▶ Idle
+//!    │ PASV, EPSV                 the DTP answers
+//!    ├──────────▶ Promising ──────────────────────▶ Idle
+//!    │ RETR, STOR, LIST … 150     226, 4yz, 5yz
+//!    ├──────────▶ Transferring ───────────────────▶ Idle
+//!    │                │ ABOR                         ▲
+//!    │                └─────────▶ Aborting ──────────┘ 426, later 226
+//!    │ SIZE in TYPE A             counted
+//!    └──────────▶ Counting ───────────────────────▶ Idle
+//! ```
+//!
+//! Only in `Stranger`, `Named` and `Member` with `Idle` or `Renaming` work is a line taken from the reader; in every
+//! other state lines wait where they are (protocol order is kept by not reading), but for ABOR and STAT.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use crate::filesystem::VirtualPath;
+use crate::server::realm::{Realm, Seat};
+use crate::wire::command::{PathText, Verb};
+use crate::wire::text::Count;
+
+/// The session's state. [`super::Session::enter`] is its only writer.
+#[derive(Debug)]
+pub enum State {
+    /// 220 is out. USER may come.
+    Stranger,
+    /// 331 is out. PASS leads on.
+    Named {
+        /// As given; whether it exists is nobody's business yet.
+        user: PathText,
+    },
+    /// The verifier has the password. Lines wait.
+    Checking {
+        /// Who wants in.
+        user: PathText,
+    },
+    /// The password was wrong: 530 (or, for the last try, 421) goes out when the timer says so. Lines wait.
+    Penalised,
+    /// 230 is out.
+    Member(Member),
+    /// 221 or 421 is queued: it is flushed and the connection closed. No further line is read.
+    Leaving,
+}
+
+/// A logged-in user.
+#[derive(Debug)]
+pub struct Member {
+    /// Counted in the account's sessions for as long as this lives.
+    pub seat: Seat,
+    /// The working directory.
+    pub cwd: VirtualPath,
+    /// What the session is in the middle of.
+    pub work: Work,
+}
+
+impl Member {
+    /// The account's world: root and rights.
+    pub fn realm(&self) -> &Rc<Realm> {
+        self.seat.realm()
+    }
+}
+
+/// What a member's session is in the middle of.
+#[derive(Debug)]
+pub enum Work {
+    /// Between commands.
+    Idle,
+    /// 350 is out. Any command but RNTO, NOOP, STAT and ABOR forgets `from`.
+    Renaming {
+        /// What RNTO will rename.
+        from: VirtualPath,
+    },
+    /// PASV or EPSV waits for the DTP's answer, which comes in the same turn.
+    Promising {
+        /// In which words to tell the port.
+        words: Passive,
+    },
+    /// 150 is out; the DTP has the job. Lines other than ABOR and STAT wait.
+    Transferring(Box<Errand>),
+    /// The abort went down to the DTP; 426 follows its report, 226 the ABOR line when its turn comes.
+    Aborting(Box<Errand>),
+    /// A text file's size is being counted, a slice a turn.
+    Counting(Box<Counting>),
+}
+
+/// How a passive port is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passive {
+    /// 227 with an address.
+    Classic,
+    /// 229 with a port only.
+    Extended,
+}
+
+/// A transfer as the session remembers it: what to log and what to say when it is over.
+#[derive(Debug)]
+pub struct Errand {
+    /// Which verb asked for it.
+    pub verb: Verb,
+    /// The file or directory.
+    pub path: VirtualPath,
+    /// Sent or received as text.
+    pub ascii: bool,
+}
+
+/// A count of bytes that a file would have in TYPE A.
+#[derive(Debug)]
+pub struct Counting {
+    /// The file.
+    pub file: OwnedFd,
+    /// How far it is read.
+    pub at: u64,
+    /// The count so far.
+    pub count: Count,
+}
+
+/// The arrows of the diagram above: state, what happens, next state. `miniftpd --states` prints them; a test holds
+/// them against the names of the states.
+pub const TRANSITIONS: &[(&str, &str, &str)] = &[
+    ("Stranger", "USER: 331", "Named"),
+    ("Named", "USER: 331", "Named"),
+    ("Named", "PASS of a guest: 230", "Member/Idle"),
+    ("Named", "PASS", "Checking"),
+    ("Checking", "right: 230", "Member/Idle"),
+    ("Checking", "wrong", "Penalised"),
+    ("Checking", "verifier lost: 451", "Stranger"),
+    ("Checking", "queue full: 421", "Leaving"),
+    ("Penalised", "timer: 530", "Stranger"),
+    ("Penalised", "timer after the last try: 421", "Leaving"),
+    ("Member/*", "USER: 331", "Named"),
+    ("Member/*", "REIN: 220", "Stranger"),
+    ("Member/Idle", "RNFR: 350", "Member/Renaming"),
+    ("Member/Renaming", "RNTO, or any command but NOOP STAT ABOR", "Member/Idle"),
+    ("Member/Idle", "PASV, EPSV", "Member/Promising"),
+    ("Member/Promising", "DTP: 227, 229, 425", "Member/Idle"),
+    ("Member/Idle", "SIZE in TYPE A", "Member/Counting"),
+    ("Member/Counting", "counted: 213", "Member/Idle"),
+    ("Member/Idle", "RETR STOR STOU APPE LIST NLST MLSD: 150", "Member/Transferring"),
+    ("Member/Transferring", "DTP: 226, 425, 426, 451, 452, 552", "Member/Idle"),
+    ("Member/Transferring", "ABOR seen", "Member/Aborting"),
+    ("Member/Aborting", "DTP: 426", "Member/Idle"),
+    ("Stranger, Named", "login time over: 421", "Leaving"),
+    ("Member/Idle", "idle too long: 421", "Leaving"),
+    ("*", "QUIT: 221", "Leaving"),
+    ("*", "the server ends: 421", "Leaving"),
+];
+
+impl State {
+    /// Whether the next line may be taken.
+    pub const fn takes_lines(&self) -> bool {
+        match self {
+            Self::Stranger | Self::Named { .. } => true,
+            Self::Member(member) => matches!(member.work, Work::Idle | Work::Renaming { .. }),
+            Self::Checking { .. } | Self::Penalised | Self::Leaving => false,
+        }
+    }
+
+    /// Whether a transfer is under way, so that ABOR and STAT are looked for among the waiting lines.
+    pub const fn transferring(&self) -> bool {
+        matches!(self, Self::Member(Member { work: Work::Transferring(_) | Work::Aborting(_), .. }))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stranger => "Stranger",
+            Self::Named { .. } => "Named",
+            Self::Checking { .. } => "Checking",
+            Self::Penalised => "Penalised",
+            Self::Leaving => "Leaving",
+            Self::Member(member) => match member.work {
+                Work::Idle => "Member/Idle",
+                Work::Renaming { .. } => "Member/Renaming",
+                Work::Promising { .. } => "Member/Promising",
+                Work::Transferring(_) => "Member/Transferring",
+                Work::Aborting(_) => "Member/Aborting",
+                Work::Counting(_) => "Member/Counting",
+            },
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! What every session may look at: who may log in, what is allowed, what time it is.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::filesystem::Owners;
+use crate::server::realm::Realm;
+use crate::server::settings::Settings;
+
+/// The surroundings of all sessions. Sessions read it; only the loop changes it, between turns.
+#[derive(Debug)]
+pub struct World {
+    /// The configuration in force.
+    pub settings: Rc<Settings>,
+    /// Names of users and groups for listings.
+    pub owners: Rc<Owners>,
+    /// Guests, when they are let in.
+    pub anonymous: Option<Rc<Realm>>,
+    /// Accounts by name.
+    pub accounts: HashMap<Box<str>, Rc<Realm>>,
+    /// Whether somebody can check passwords.
+    pub has_verifier: bool,
+    /// The server is about to end: sessions leave as soon as their transfer is over.
+    pub draining: bool,
+}
+
+impl World {
+    /// Seconds since 1970, for time stamps shown to people; never for a timer.
+    pub fn wall() -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,125 @@
+//! What a PI and its DTP say to each other. Neither side names a socket.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::{Receiver, Sender};
+
+/// One transfer: which way, and from or to what.
+#[derive(Debug)]
+pub struct Job {
+    /// Direction and the pump that does it.
+    pub flow: Flow,
+    /// How many bytes it will be, where that is known before.
+    pub total: Option<u64>,
+}
+
+/// The two directions, seen from the side that holds the job.
+#[derive(Debug)]
+pub enum Flow {
+    /// Local data goes out.
+    Send(Box<Sender>),
+    /// The peer's data comes in.
+    Receive(Box<Receiver>),
+}
+
+/// Down: from the PI to its DTP.
+#[derive(Debug)]
+pub enum Order {
+    /// Have a passive port promised to this session's peer (PASV, EPSV).
+    Promise,
+    /// Do the job on the promised connection, or on one dialled to the given address (PORT, EPRT).
+    Begin(Job, Option<SocketAddr>),
+    /// Stop the job; a `Done` with [`Fault::Aborted`] answers.
+    Abort,
+    /// Drop promise or waiting connection; nothing answers.
+    Forget,
+    /// Say how far the job is; a `Progress` answers.
+    Inquire,
+}
+
+/// Up: from the DTP to its PI.
+#[derive(Debug)]
+pub enum Report {
+    /// The peer may connect here.
+    Promised(SocketAddr),
+    /// No passive port is free for this peer.
+    NoPort,
+    /// The promise, or the connection that came for it, is gone unused.
+    Lapsed,
+    /// The job so far.
+    Progress {
+        /// Bytes moved on the data connection.
+        moved: u64,
+        /// Bytes there will be, where known.
+        total: Option<u64>,
+    },
+    /// The job is over and the session may go on.
+    Done {
+        /// Bytes moved on the data connection.
+        moved: u64,
+        /// Since the data connection was there.
+        elapsed: Duration,
+        /// How it ended.
+        result: Result<(), Fault>,
+    },
+}
+
+/// Why a transfer failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody connected in time, or the connection could not be made.
+    NeverConnected,
+    /// The data connection broke.
+    Lost(io::ErrorKind),
+    /// No byte moved for too long.
+    Stalled,
+    /// ABOR, or the end of the session.
+    Aborted,
+    /// The peer sends on a connection that only receives.
+    Noise,
+    /// The file became shorter while it was sent.
+    Truncated,
+    /// The file system failed.
+    Local(Errno),
+    /// No space left on the device.
+    DiskFull,
+    /// A quota or a size limit of the file system.
+    OverQuota,
+}
+
+impl Fault {
+    /// What an error of the file system means for a transfer.
+    pub const fn of_file(errno: Errno) -> Self {
+        match errno {
+            Errno::NOSPC => Self::DiskFull,
+            Errno::DQUOT | Errno::FBIG => Self::OverQuota,
+            other => Self::Local(other),
+        }
+    }
+
+    /// What an error of the data connection means.
+    pub fn of_link(error: &io::Error) -> Self {
+        Self::Lost(error.kind())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverConnected => f.write_str("never connected"),
+            Self::Lost(kind) => write!(f, "data connection lost: {kind}"),
+            Self::Stalled => f.write_str("stalled"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::Noise => f.write_str("unexpected input on the data connection"),
+            Self::Truncated => f.write_str("file became shorter while it was sent"),
+            Self::Local(errno) => write!(f, "local error: {}", io::Error::from(*errno)),
+            Self::DiskFull => f.write_str("disk full"),
+            Self::OverQuota => f.write_str("quota or size limit"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The arrow "Data Connection": the pump that both DTPs run.
+//!
+//! A [`Job`] goes down from a PI to its DTP once; a [`Report`] comes up once. In between the pump moves bytes from a
+//! [`Source`] to a link or from a link to a [`Sink`], a bounded piece a turn, and never waits.
+
+mod job;
+mod receiver;
+mod sender;
+mod sink;
+mod source;
+
+pub use job::{Fault, Flow, Job, Order, Report};
+pub use receiver::Receiver;
+pub use sender::Sender;
+pub use sink::Sink;
+pub use source::Source;
+
+/// What a pump moves before other records get their turn: about 40 µs of one core's time.
+pub const TURN_BYTES: usize = 256 * 1024;
+
+/// The piece that goes through user space at once, and the most that a link may hold unsent for a transfer.
+pub const CHUNK: usize = 64 * 1024;
+
+/// The loop's own buffers: one pair serves every transfer, since only one has its turn at a time.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What a source is asked to fill.
+    filled: Vec<u8>,
+    /// What a socket reads into; grown at the first upload and kept at that length.
+    piece: Vec<u8>,
+}
+
+/// What one turn of a pump came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Budget spent, still going.
+    More,
+    /// The socket is not ready; an edge will come.
+    Blocked,
+    /// All bytes are with the kernel (sending) or in the file (receiving).
+    Done,
+}
