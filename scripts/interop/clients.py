@@ -21,6 +21,8 @@ NO_SEGMENTS = "fetches a file in one piece"
 NO_GLOB = "no patterns on remote names"
 NO_ABORT = "has no way to abort and go on"
 NO_ASCII = "image type only"
+# The server starts in TYPE I (`default_type`), as most do today: its files arrive as they left.
+UNSAID_TYPE_A = "sends no TYPE A since RFC 959 starts in it"
 NO_TIME = "does not keep the time of a file"
 NO_PARENTS = "makes no folders on the way"
 
@@ -203,7 +205,7 @@ class Lftp(Client):
     name = "lftp"
     programs = ("lftp",)
     # Its EPRT carries the machine's first global address, and :: when the peer is ::1; then it waits a minute and turns passive.
-    cannot = {"abort": NO_ABORT, "active-v6": "announces :: as its loopback address"}
+    cannot = {"abort": NO_ABORT, "ascii_upload": UNSAID_TYPE_A, "active-v6": "announces :: as its loopback address"}
     settings = ()
 
     def lftp(self, conn, *commands):
@@ -294,7 +296,7 @@ class Ncftp(Client):
     name = "ncftp"
     programs = ("ncftp", "ncftpget", "ncftpput", "ncftpls")
     ipv6 = False
-    cannot = {"segments": NO_SEGMENTS, "abort": NO_ABORT}
+    cannot = {"segments": NO_SEGMENTS, "abort": NO_ABORT, "ascii_upload": UNSAID_TYPE_A}
 
     def flags(self, conn):
         login = [] if conn.anonymous else ["-u", conn.user, "-p", conn.password]
