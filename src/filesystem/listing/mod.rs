@@ -183,7 +183,7 @@ impl Listing {
         directory: OwnedFd,
     ) -> Result<Self, Fault> {
         let mut author = Author::new(root, &request, request.path.clone(), rules, owners, now);
-        author.inside(&directory)?;
+        author.enter(&directory, request.pattern.is_some())?;
         let mut listing = Self::new(author, request, Stage::Done);
         let mut names = Names::default();
         if listing.sieve.pattern.is_some() {
