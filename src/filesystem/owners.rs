@@ -20,10 +20,7 @@ impl Owners {
     /// What `/etc/passwd` and `/etc/group` say now. A file that cannot be read knows nobody.
     pub fn load() -> Self {
         let read = |path: &str| std::fs::read(Path::new(path)).unwrap_or_default();
-        Self {
-            users: table(&read("/etc/passwd")),
-            groups: table(&read("/etc/group")),
-        }
+        Self { users: table(&read("/etc/passwd")), groups: table(&read("/etc/group")) }
     }
 
     /// Nobody: all owners show as numbers.
@@ -43,9 +40,7 @@ impl Owners {
 }
 
 fn name(table: &Table, number: u32) -> Name<'_> {
-    let place = table
-        .binary_search_by_key(&number, |(number, _)| *number)
-        .ok();
+    let place = table.binary_search_by_key(&number, |(number, _)| *number).ok();
     match place.and_then(|place| table.get(place)) {
         Some((_, name)) => Name::Known(name),
         None => Name::Number(number),
@@ -67,10 +62,7 @@ fn row(line: &[u8]) -> Option<(u32, Box<str>)> {
     let number = str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
     // A blank would shift the columns of LIST, a semicolon end the fact in MLSx.
     let harmless = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != ';';
-    let name: String = name
-        .chars()
-        .map(|letter| if harmless(letter) { letter } else { '_' })
-        .collect();
+    let name: String = name.chars().map(|letter| if harmless(letter) { letter } else { '_' }).collect();
     (!name.is_empty()).then(|| (number, name.into_boxed_str()))
 }
 

@@ -39,17 +39,10 @@ impl VirtualPath {
     /// even where `a` does not exist or is a link, since a client that shortens its paths itself must get
     /// the same file as one that does not.
     pub fn resolve(&self, argument: &[u8]) -> Result<Self, PathFault> {
-        if argument
-            .iter()
-            .any(|byte| matches!(byte, b'\r' | b'\n' | 0))
-        {
+        if argument.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Err(PathFault::Unsendable);
         }
-        let base = if argument.starts_with(b"/") {
-            &[][..]
-        } else {
-            self.stem()
-        };
+        let base = if argument.starts_with(b"/") { &[][..] } else { self.stem() };
         let mut bytes = Vec::with_capacity(base.len() + 1 + argument.len());
         bytes.extend_from_slice(base);
         for component in argument.split(|&byte| byte == b'/') {
@@ -87,10 +80,7 @@ impl VirtualPath {
 
     /// The last component; empty for the root.
     pub fn name(&self) -> &[u8] {
-        self.stem()
-            .rsplit(|&byte| byte == b'/')
-            .next()
-            .unwrap_or_default()
+        self.stem().rsplit(|&byte| byte == b'/').next().unwrap_or_default()
     }
 
     /// The entry `name` of this directory.
@@ -121,13 +111,11 @@ impl VirtualPath {
             return false;
         }
         let depth = self.stem().iter().filter(|&&byte| byte == b'/').count();
-        let left = target
-            .split(|&byte| byte == b'/')
-            .try_fold(depth, |depth, name| match name {
-                b"" | b"." => Some(depth),
-                b".." => depth.checked_sub(1),
-                _ => Some(depth + 1),
-            });
+        let left = target.split(|&byte| byte == b'/').try_fold(depth, |depth, name| match name {
+            b"" | b"." => Some(depth),
+            b".." => depth.checked_sub(1),
+            _ => Some(depth + 1),
+        });
         left.is_some()
     }
 
@@ -209,10 +197,7 @@ mod tests {
             assert_eq!(root.resolve(argument), Err(PathFault::Unsendable));
         }
         assert!(root.resolve(&[b'a'; NAME_LIMIT]).is_ok());
-        assert_eq!(
-            root.resolve(&[b'a'; NAME_LIMIT + 1]),
-            Err(PathFault::TooLong)
-        );
+        assert_eq!(root.resolve(&[b'a'; NAME_LIMIT + 1]), Err(PathFault::TooLong));
         let deep = b"/a".repeat(2047);
         assert!(root.resolve(&deep).is_ok());
         assert_eq!(root.resolve(&b"/a".repeat(2048)), Err(PathFault::TooLong));
@@ -231,11 +216,7 @@ mod tests {
         assert_eq!(path.relative(), b"a/b.c");
         assert_eq!(VirtualPath::root().relative(), b".");
         assert_eq!(VirtualPath::root().name(), b"");
-        assert!(
-            VirtualPath::root()
-                .join(b"x")
-                .starts_with(&VirtualPath::root())
-        );
+        assert!(VirtualPath::root().join(b"x").starts_with(&VirtualPath::root()));
     }
 
     #[test]
@@ -260,11 +241,7 @@ mod tests {
             ("/a", "/x", false),
             ("/a", "", false),
         ] {
-            assert_eq!(
-                path(directory.as_bytes()).keeps(target.as_bytes()),
-                kept,
-                "{target}"
-            );
+            assert_eq!(path(directory.as_bytes()).keeps(target.as_bytes()), kept, "{target}");
         }
     }
 

@@ -51,9 +51,7 @@ impl Pattern {
             };
             tokens.push(token);
         }
-        Self {
-            tokens: tokens.into(),
-        }
+        Self { tokens: tokens.into() }
     }
 
     /// Whether `text` has anything that makes it more than a name.
@@ -101,10 +99,7 @@ impl Token {
             Self::Star | Self::Any => true,
             Self::Byte(own) => *own == byte,
             Self::Set { ranges, negated } => {
-                ranges
-                    .iter()
-                    .any(|(low, high)| (*low..=*high).contains(&byte))
-                    != *negated
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated
             }
         }
     }
@@ -128,13 +123,7 @@ fn set(text: &[u8]) -> Option<(Token, &[u8])> {
         ranges.push((low, high));
         inside = left;
     }
-    Some((
-        Token::Set {
-            ranges: ranges.into(),
-            negated,
-        },
-        after,
-    ))
+    Some((Token::Set { ranges: ranges.into(), negated }, after))
 }
 
 #[cfg(test)]
@@ -192,10 +181,7 @@ mod tests {
         match (tokens.split_first(), name.split_first()) {
             (None, None) => true,
             (Some((Token::Star, after)), _) => {
-                naive(after, name)
-                    || name
-                        .split_first()
-                        .is_some_and(|(_, left)| naive(tokens, left))
+                naive(after, name) || name.split_first().is_some_and(|(_, left)| naive(tokens, left))
             }
             (Some((token, after)), Some((byte, left))) => token.takes(*byte) && naive(after, left),
             _ => false,

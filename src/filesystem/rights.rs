@@ -62,13 +62,8 @@ const LETTERS: [(char, Right); 11] = [
 ];
 
 /// The presets. They are looked up before letters: "read" is also a string of four letters.
-const PRESETS: [(&str, &str); 5] = [
-    ("none", ""),
-    ("read", "elr"),
-    ("drop", "ew"),
-    ("write", "elrawom"),
-    ("full", "elrwoadfmMT"),
-];
+const PRESETS: [(&str, &str); 5] =
+    [("none", ""), ("read", "elr"), ("drop", "ew"), ("write", "elrawom"), ("full", "elrwoadfmMT")];
 
 /// A set of [`Right`]s. The default is the empty set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,10 +77,7 @@ impl Rights {
     ///
     /// The error names the letter that means nothing; it is text for whoever wrote the configuration.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let letters = PRESETS
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map_or(text, |(_, letters)| letters);
+        let letters = PRESETS.iter().find(|(name, _)| *name == text).map_or(text, |(_, letters)| letters);
         letters.chars().try_fold(Self::NONE, |rights, letter| {
             match LETTERS.iter().find(|(known, _)| *known == letter) {
                 Some((_, right)) => Ok(rights.with(*right)),
@@ -110,10 +102,7 @@ impl Rights {
 
 impl fmt::Display for Rights {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        LETTERS
-            .iter()
-            .filter(|(_, right)| self.has(*right))
-            .try_for_each(|(letter, _)| write!(formatter, "{letter}"))
+        LETTERS.iter().filter(|(_, right)| self.has(*right)).try_for_each(|(letter, _)| write!(formatter, "{letter}"))
     }
 }
 
@@ -130,57 +119,37 @@ pub struct Rules {
 impl Rules {
     /// One set of rights for the whole tree.
     pub fn uniform(base: Rights) -> Self {
-        Self {
-            base,
-            rules: Vec::new(),
-        }
+        Self { base, rules: Vec::new() }
     }
 
     /// A base and rules for paths in any spelling; each is made canonical as a session's own paths are.
     ///
     /// Refuses a path that cannot be named by a session, and two rules for the same directory: which one
     /// was meant is not ours to guess.
-    pub fn new<'a>(
-        base: Rights,
-        rules: impl IntoIterator<Item = (&'a str, Rights)>,
-    ) -> Result<Self, String> {
+    pub fn new<'a>(base: Rights, rules: impl IntoIterator<Item = (&'a str, Rights)>) -> Result<Self, String> {
         let mut canonical: Vec<(VirtualPath, Rights)> = Vec::new();
         for (path, rights) in rules {
-            let at = VirtualPath::root()
-                .resolve(path.as_bytes())
-                .map_err(|fault| format!("rule path {path:?}: {fault}"))?;
+            let at =
+                VirtualPath::root().resolve(path.as_bytes()).map_err(|fault| format!("rule path {path:?}: {fault}"))?;
             if canonical.iter().any(|(other, _)| *other == at) {
-                return Err(format!(
-                    "rule path {path:?}: there is another rule for {at:?}"
-                ));
+                return Err(format!("rule path {path:?}: there is another rule for {at:?}"));
             }
             canonical.push((at, rights));
         }
         canonical.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_bytes().len()));
-        Ok(Self {
-            base,
-            rules: canonical,
-        })
+        Ok(Self { base, rules: canonical })
     }
 
     /// What may be done with the thing at `path`.
     pub fn at(&self, path: &VirtualPath) -> Rights {
-        self.rules
-            .iter()
-            .find(|(prefix, _)| path.starts_with(prefix))
-            .map_or(self.base, |(_, rights)| *rights)
+        self.rules.iter().find(|(prefix, _)| path.starts_with(prefix)).map_or(self.base, |(_, rights)| *rights)
     }
 
     /// The rules that begin right at an entry of `directory`: `(name, rights)`. A listing asks once and
     /// then compares names, instead of building a path for each of a million entries.
     pub(crate) fn inside(&self, directory: &VirtualPath) -> Vec<(Box<[u8]>, Rights)> {
-        let children = self
-            .rules
-            .iter()
-            .filter(|(path, _)| !path.is_root() && path.parent() == *directory);
-        children
-            .map(|(path, rights)| (path.name().into(), *rights))
-            .collect()
+        let children = self.rules.iter().filter(|(path, _)| !path.is_root() && path.parent() == *directory);
+        children.map(|(path, rights)| (path.name().into(), *rights)).collect()
     }
 }
 
@@ -214,28 +183,14 @@ mod tests {
         let drop = Rights::parse("drop").expect("drop");
         assert!(drop.has(Right::Enter) && drop.has(Right::Create));
         assert!(!drop.has(Right::Overwrite) && !drop.has(Right::List) && !drop.has(Right::Read));
-        assert_eq!(
-            Rights::parse("m").expect("m"),
-            Rights::NONE.with(Right::MakeDir)
-        );
-        assert_eq!(
-            Rights::parse("M").expect("M"),
-            Rights::NONE.with(Right::Mode)
-        );
+        assert_eq!(Rights::parse("m").expect("m"), Rights::NONE.with(Right::MakeDir));
+        assert_eq!(Rights::parse("M").expect("M"), Rights::NONE.with(Right::Mode));
     }
 
     #[test]
     fn the_longest_rule_wins_in_any_spelling() {
-        let (read, full, drop) = (
-            Rights::parse("read"),
-            Rights::parse("full"),
-            Rights::parse("drop"),
-        );
-        let (read, full, drop) = (
-            read.expect("read"),
-            full.expect("full"),
-            drop.expect("drop"),
-        );
+        let (read, full, drop) = (Rights::parse("read"), Rights::parse("full"), Rights::parse("drop"));
+        let (read, full, drop) = (read.expect("read"), full.expect("full"), drop.expect("drop"));
         let rules = Rules::new(read, [("//in/", drop), ("/in/x/../mine/.", full)]).expect("rules");
         assert_eq!(rules.at(&path("/")), read);
         assert_eq!(rules.at(&path("/in")), drop);
@@ -243,27 +198,20 @@ mod tests {
         assert_eq!(rules.at(&path("/inner")), read);
         assert_eq!(rules.at(&path("/in/mine")), full);
         assert_eq!(rules.at(&path("/in/mine/x")), full);
-        assert_eq!(
-            rules.inside(&path("/in")),
-            [(Box::from(&b"mine"[..]), full)]
-        );
+        assert_eq!(rules.inside(&path("/in")), [(Box::from(&b"mine"[..]), full)]);
         assert_eq!(rules.inside(&path("/")), [(Box::from(&b"in"[..]), drop)]);
     }
 
     #[test]
     fn a_rule_at_the_root_replaces_the_base() {
-        let rules =
-            Rules::new(Rights::NONE, [("/", Rights::NONE.with(Right::List))]).expect("rules");
+        let rules = Rules::new(Rights::NONE, [("/", Rights::NONE.with(Right::List))]).expect("rules");
         assert!(rules.at(&path("/")).has(Right::List) && rules.at(&path("/a")).has(Right::List));
         assert!(rules.inside(&path("/")).is_empty());
     }
 
     #[test]
     fn two_rules_for_one_directory_are_refused() {
-        let twice = Rules::new(
-            Rights::NONE,
-            [("/a", Rights::NONE), ("/b/../a", Rights::NONE)],
-        );
+        let twice = Rules::new(Rights::NONE, [("/a", Rights::NONE), ("/b/../a", Rights::NONE)]);
         assert!(twice.expect_err("twice").contains("/a"));
     }
 }

@@ -19,9 +19,8 @@ const EPOCH: i64 = 719_468;
 /// year is meant.
 pub const RECENT: i64 = 182 * DAY;
 
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// A point in time as a calendar and a clock in UTC show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +45,10 @@ impl Civil {
         let seconds = seconds.clamp(FIRST, LAST);
         let (days, clock) = (seconds.div_euclid(DAY) + EPOCH, seconds.rem_euclid(DAY));
         let (era, day_of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
-        let month = if from_march < 10 {
-            from_march + 3
-        } else {
-            from_march - 9
-        };
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
         let year = era * 400 + year_of_era + i64::from(month <= 2);
         // Every value below is within its field by the arithmetic above; the clamp sees to the year.
         Self {
@@ -75,14 +69,12 @@ impl Civil {
         let from_march = if month > 2 { month - 3 } else { month + 9 };
         let day_of_year = (153 * from_march + 2) / 5 + i64::from(self.day) - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        let clock =
-            i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        let clock = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
         (era * ERA + day_of_era - EPOCH) * DAY + clock
     }
 
     fn is_possible(self) -> bool {
-        let leap = self.year.is_multiple_of(4)
-            && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
+        let leap = self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         let days = match self.month {
             2 if leap => 29,
             2 => 28,
@@ -90,11 +82,7 @@ impl Civil {
             1..=12 => 31,
             _ => return false,
         };
-        self.year > 0
-            && (1..=days).contains(&self.day)
-            && self.hour < 24
-            && self.minute < 60
-            && self.second < 60
+        self.year > 0 && (1..=days).contains(&self.day) && self.hour < 24 && self.minute < 60 && self.second < 60
     }
 }
 
@@ -102,15 +90,7 @@ impl Civil {
 pub fn append_stamp(seconds: i64, out: &mut Vec<u8>) {
     let civil = Civil::from_epoch(seconds);
     let [century, year] = [civil.year / 100, civil.year % 100].map(|part| part as u8);
-    for part in [
-        century,
-        year,
-        civil.month,
-        civil.day,
-        civil.hour,
-        civil.minute,
-        civil.second,
-    ] {
+    for part in [century, year, civil.month, civil.day, civil.hour, civil.minute, civil.second] {
         out.extend_from_slice(&two_digits(part, b'0'));
     }
 }
@@ -130,11 +110,9 @@ pub fn parse_stamp(text: &[u8]) -> Option<i64> {
         return None;
     }
     let field = |from: usize, length: usize| match digits.get(from..from + length) {
-        Some(field) => field.iter().try_fold(0u16, |number, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| number * 10 + u16::from(digit - b'0'))
-        }),
+        Some(field) => field
+            .iter()
+            .try_fold(0u16, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0'))),
         None => Some(0), // a shorter form: midnight, or the full minute
     };
     let civil = Civil {
@@ -156,10 +134,7 @@ pub fn parse_stamp(text: &[u8]) -> Option<i64> {
 /// A time in the future shows its year: a client would take the bare time of day for last year's.
 pub fn append_list_date(seconds: i64, now: i64, out: &mut Vec<u8>) {
     let civil = Civil::from_epoch(seconds);
-    let month = MONTHS
-        .get(usize::from(civil.month) - 1)
-        .copied()
-        .unwrap_or(b"Jan");
+    let month = MONTHS.get(usize::from(civil.month) - 1).copied().unwrap_or(b"Jan");
     out.extend_from_slice(month);
     out.push(b' ');
     out.extend_from_slice(&two_digits(civil.day, b' '));
@@ -177,11 +152,7 @@ pub fn append_list_date(seconds: i64, now: i64, out: &mut Vec<u8>) {
 
 /// A number below 100, its leading zero shown as `pad`.
 fn two_digits(number: u8, pad: u8) -> [u8; 2] {
-    let tens = if number < 10 {
-        pad
-    } else {
-        b'0' + number / 10 % 10
-    };
+    let tens = if number < 10 { pad } else { b'0' + number / 10 % 10 };
     [tens, b'0' + number % 10]
 }
 
@@ -256,10 +227,7 @@ mod tests {
         assert_eq!(parse_stamp(b"20240229120000.999"), noon);
         assert_eq!(parse_stamp(b"202402291200"), noon);
         assert_eq!(parse_stamp(b"20240229"), Some(1_709_164_800));
-        assert_eq!(
-            parse_stamp(b"20161231235960"),
-            parse_stamp(b"20161231235959")
-        );
+        assert_eq!(parse_stamp(b"20161231235960"), parse_stamp(b"20161231235959"));
     }
 
     #[test]

@@ -75,11 +75,7 @@ impl Entry<'_> {
         append_left(self.owner, out);
         append_left(self.group, out);
         // Device nodes have no size; "major, minor" in its place breaks the columns for most parsers.
-        let size = if matches!(self.kind, Kind::Char | Kind::Block) {
-            0
-        } else {
-            self.size
-        };
+        let size = if matches!(self.kind, Kind::Char | Kind::Block) { 0 } else { self.size };
         append_right(size, 12, out);
         out.push(b' ');
         append_list_date(self.mtime, now, out);
@@ -140,10 +136,7 @@ impl Entry<'_> {
         if let (Kind::Link, Some(target)) = (self.kind, self.target) {
             // A target that would end the fact, or the facts, is left out rather than quoted: no parser
             // knows a quoting here.
-            if target
-                .iter()
-                .all(|&byte| byte > b' ' && byte != b';' && byte != 0x7f)
-            {
+            if target.iter().all(|&byte| byte > b' ' && byte != b';' && byte != 0x7f) {
                 out.push(b':');
                 out.extend_from_slice(target);
             }
@@ -199,11 +192,8 @@ impl FactSet {
             return None;
         }
         let wanted = argument.split(|&byte| byte == b';');
-        let known = wanted.filter_map(|word| {
-            FACTS
-                .iter()
-                .find(|(label, _)| word.eq_ignore_ascii_case(label.as_bytes()))
-        });
+        let known =
+            wanted.filter_map(|word| FACTS.iter().find(|(label, _)| word.eq_ignore_ascii_case(label.as_bytes())));
         Some(Self(known.fold(0, |set, (_, fact)| set | 1 << *fact as u8)))
     }
 
@@ -211,18 +201,12 @@ impl FactSet {
     pub fn options_text(self) -> String {
         let labels = FACTS.iter().filter(|(_, fact)| self.has(*fact));
         let list: String = labels.flat_map(|(label, _)| [label, ";"]).collect();
-        if list.is_empty() {
-            "MLST OPTS".into()
-        } else {
-            format!("MLST OPTS {list}")
-        }
+        if list.is_empty() { "MLST OPTS".into() } else { format!("MLST OPTS {list}") }
     }
 
     /// The line of FEAT, a `*` after what is selected: `MLST type*;size;…`.
     pub fn feature_text(self) -> String {
-        let marks = FACTS
-            .iter()
-            .map(|(label, fact)| (label, if self.has(*fact) { "*;" } else { ";" }));
+        let marks = FACTS.iter().map(|(label, fact)| (label, if self.has(*fact) { "*;" } else { ";" }));
         marks.fold("MLST ".into(), |text, (label, mark)| text + label + mark)
     }
 
@@ -270,20 +254,12 @@ impl Perm {
     /// These letters, if `granted`.
     #[must_use]
     pub const fn with(self, letter: Self, granted: bool) -> Self {
-        if granted {
-            Self(self.0 | letter.0)
-        } else {
-            self
-        }
+        if granted { Self(self.0 | letter.0) } else { self }
     }
 
     fn append(self, out: &mut Vec<u8>) {
         let letters = Self::LETTERS.iter().enumerate();
-        out.extend(
-            letters
-                .filter(|(bit, _)| self.0 & 1 << bit != 0)
-                .map(|(_, letter)| letter),
-        );
+        out.extend(letters.filter(|(bit, _)| self.0 & 1 << bit != 0).map(|(_, letter)| letter));
     }
 }
 
@@ -363,14 +339,10 @@ fn append_name(name: Name<'_>, out: &mut Vec<u8>) {
 
 fn append_hex(number: u64, out: &mut Vec<u8>) {
     let first = 15 - (number | 1).leading_zeros() / 4;
-    out.extend(
-        (0..=first)
-            .rev()
-            .map(|nibble| match (number >> (4 * nibble) & 15) as u8 {
-                digit @ 0..10 => b'0' + digit,
-                letter => b'a' + letter - 10,
-            }),
-    );
+    out.extend((0..=first).rev().map(|nibble| match (number >> (4 * nibble) & 15) as u8 {
+        digit @ 0..10 => b'0' + digit,
+        letter => b'a' + letter - 10,
+    }));
 }
 
 /// The bytes, with `?` for those that would end the line.
@@ -378,9 +350,5 @@ fn append_harmless(bytes: &[u8], out: &mut Vec<u8>) {
     if sendable(bytes) {
         return out.extend_from_slice(bytes);
     }
-    out.extend(
-        bytes
-            .iter()
-            .map(|&byte| if sendable(&[byte]) { byte } else { b'?' }),
-    );
+    out.extend(bytes.iter().map(|&byte| if sendable(&[byte]) { byte } else { b'?' }));
 }

@@ -71,17 +71,7 @@ impl Author {
             _ => (Rights::NONE, Vec::new()), // only `perm` asks for rights
         };
         let (form, follow) = (request.form.clone(), request.follow);
-        Self {
-            root,
-            owners,
-            form,
-            follow,
-            now,
-            path,
-            rights,
-            exceptions,
-            parent: None,
-        }
+        Self { root, owners, form, follow, now, path, rights, exceptions, parent: None }
     }
 
     /// Turns to the entries of the open `directory`, all of them or those that match a pattern.
@@ -132,11 +122,7 @@ impl Author {
     /// Appends the line of what was asked for itself, which is in the author's directory.
     pub(super) fn append_single(&self, request: &Request, stat: &Stat, out: &mut Vec<u8>) {
         let path = &request.path;
-        let name = if path.is_root() || request.unnamed {
-            b"."
-        } else {
-            path.name()
-        };
+        let name = if path.is_root() || request.unnamed { b"." } else { path.name() };
         match &self.form {
             Form::Names { .. } => self.append_name(name, out),
             Form::Facts(facts) => self.append_facts(path.name(), name, stat, *facts, out),
@@ -163,52 +149,21 @@ impl Author {
     }
 
     fn append_long(&self, name: &[u8], shown: &[u8], own: &Stat, out: &mut Vec<u8>) {
-        let referent = if self.follow {
-            self.referent(name, own)
-        } else {
-            None
-        };
-        let target = if referent.is_none() {
-            self.target(name, own)
-        } else {
-            None
-        };
+        let referent = if self.follow { self.referent(name, own) } else { None };
+        let target = if referent.is_none() { self.target(name, own) } else { None };
         let stat = referent.as_ref().unwrap_or(own);
-        self.entry(shown, stat, target.as_deref(), Perm::NONE)
-            .append_list(self.now, out);
+        self.entry(shown, stat, target.as_deref(), Perm::NONE).append_list(self.now, out);
     }
 
-    fn append_facts(
-        &self,
-        name: &[u8],
-        shown: &[u8],
-        own: &Stat,
-        facts: FactSet,
-        out: &mut Vec<u8>,
-    ) {
+    fn append_facts(&self, name: &[u8], shown: &[u8], own: &Stat, facts: FactSet, out: &mut Vec<u8>) {
         let referent = self.referent(name, own);
-        let target = if referent.is_none() {
-            self.target(name, own)
-        } else {
-            None
-        };
+        let target = if referent.is_none() { self.target(name, own) } else { None };
         let stat = referent.as_ref().unwrap_or(own);
-        let perm = if facts.wants_perm() {
-            self.perm(name, own, stat)
-        } else {
-            Perm::NONE
-        };
-        self.entry(shown, stat, target.as_deref(), perm)
-            .append_facts(facts, out);
+        let perm = if facts.wants_perm() { self.perm(name, own, stat) } else { Perm::NONE };
+        self.entry(shown, stat, target.as_deref(), perm).append_facts(facts, out);
     }
 
-    fn entry<'a>(
-        &'a self,
-        name: &'a [u8],
-        stat: &Stat,
-        target: Option<&'a [u8]>,
-        perm: Perm,
-    ) -> Entry<'a> {
+    fn entry<'a>(&'a self, name: &'a [u8], stat: &Stat, target: Option<&'a [u8]>, perm: Perm) -> Entry<'a> {
         // The size of a link is the length of its target: what hides the one hides the other.
         let hides = stat.kind == Kind::Link && target.is_none();
         Entry {
@@ -243,10 +198,7 @@ impl Author {
         if self.root.stat(&path) == Err(Fault::Os(Errno::XDEV)) {
             return None;
         }
-        self.root
-            .read_link(&path)
-            .ok()
-            .filter(|target| self.path.keeps(target))
+        self.root.read_link(&path).ok().filter(|target| self.path.keeps(target))
     }
 
     /// What this session may do with an entry: its rights, and the mode bits for this process. `own` is the
@@ -256,9 +208,7 @@ impl Author {
         let rights = exception.map_or(self.rights, |(_, rights)| *rights);
         let access = self.root.access(stat);
         let identity = self.root.identity();
-        let loose = self
-            .parent
-            .is_some_and(|parent| identity.may_unlink(&parent, own));
+        let loose = self.parent.is_some_and(|parent| identity.may_unlink(&parent, own));
         let both = Perm::NONE
             .with(Perm::DELETE, loose && rights.has(Right::Delete))
             .with(Perm::RENAME, loose && rights.has(Right::Rename));

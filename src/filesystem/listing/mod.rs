@@ -111,9 +111,7 @@ impl Listing {
         }
         match root.dir(&request.path) {
             Ok(directory) => Self::directory(root, request, &rules, owners, now, directory),
-            Err(Fault::NotDirectory) if request.lists_files() => {
-                Self::single(root, request, &rules, owners, now)
-            }
+            Err(Fault::NotDirectory) if request.lists_files() => Self::single(root, request, &rules, owners, now),
             Err(fault) => Err(fault),
         }
     }
@@ -133,15 +131,11 @@ impl Listing {
                     self.listed += 1;
                     Stage::Done
                 }
-                Stage::Gathering { directory, names } => {
-                    self.gather(directory, names, &mut budget)?
-                }
+                Stage::Gathering { directory, names } => self.gather(directory, names, &mut budget)?,
                 Stage::Weighing { directory, names } => self.weigh(directory, names, &mut budget),
-                Stage::Emitting {
-                    directory,
-                    names,
-                    more,
-                } => self.emit(directory, names, more, out, end, &mut budget)?,
+                Stage::Emitting { directory, names, more } => {
+                    self.emit(directory, names, more, out, end, &mut budget)?
+                }
             };
             if !matches!(self.stage, Stage::Done) && (budget.is_spent() || out.len() >= end) {
                 return Ok(Fill::More);
@@ -155,19 +149,9 @@ impl Listing {
     }
 
     /// The line of one file, or of a directory itself.
-    fn single(
-        root: Rc<Root>,
-        request: Request,
-        rules: &Rules,
-        owners: Rc<Owners>,
-        now: i64,
-    ) -> Result<Self, Fault> {
+    fn single(root: Rc<Root>, request: Request, rules: &Rules, owners: Rc<Owners>, now: i64) -> Result<Self, Fault> {
         let path = &request.path;
-        let stat = if request.follow {
-            root.stat(path)?
-        } else {
-            root.lstat(path)?
-        };
+        let stat = if request.follow { root.stat(path)? } else { root.lstat(path)? };
         let mut line = Vec::new();
         let author = Author::new(root, &request, path.parent(), rules, owners, now);
         author.append_single(&request, &stat, &mut line);
@@ -190,11 +174,7 @@ impl Listing {
             listing.find_one(&directory, &mut names)?;
         }
         listing.stage = match listing.order {
-            Order::None => Stage::Emitting {
-                directory,
-                names,
-                more: true,
-            },
+            Order::None => Stage::Emitting { directory, names, more: true },
             _ => Stage::Gathering { directory, names },
         };
         Ok(listing)
@@ -202,14 +182,7 @@ impl Listing {
 
     fn new(author: Author, request: Request, stage: Stage) -> Self {
         let Request { order, reverse, .. } = request;
-        Self {
-            author,
-            sieve: Sieve::new(request),
-            order,
-            reverse,
-            stage,
-            listed: 0,
-        }
+        Self { author, sieve: Sieve::new(request), order, reverse, stage, listed: 0 }
     }
 
     /// Reads until something matches the pattern, so that a pattern without a match is answered by 550 and
@@ -224,23 +197,12 @@ impl Listing {
         Ok(())
     }
 
-    fn gather(
-        &self,
-        directory: OwnedFd,
-        mut names: Names,
-        budget: &mut Budget,
-    ) -> Result<Stage, Fault> {
+    fn gather(&self, directory: OwnedFd, mut names: Names, budget: &mut Budget) -> Result<Stage, Fault> {
         match self.sieve.read(&directory, &mut names, budget)? {
             // What was gathered goes out as it came, and the rest after it.
-            Read::More if names.is_too_large() => Ok(Stage::Emitting {
-                directory,
-                names,
-                more: true,
-            }),
+            Read::More if names.is_too_large() => Ok(Stage::Emitting { directory, names, more: true }),
             Read::More => Ok(Stage::Gathering { directory, names }),
-            Read::End if matches!(self.order, Order::Time | Order::Size) => {
-                Ok(Stage::Weighing { directory, names })
-            }
+            Read::End if matches!(self.order, Order::Time | Order::Size) => Ok(Stage::Weighing { directory, names }),
             Read::End => Ok(self.sorted(directory, names, budget)),
         }
     }
@@ -249,10 +211,7 @@ impl Listing {
         while let Some((name, weight)) = names.next_weight() {
             budget.spend(STAT_COST);
             // One that vanished goes to the end; it will be left out there.
-            *weight = self
-                .author
-                .stat(&directory, name)
-                .map_or(u64::MAX, |stat| self.weight(&stat));
+            *weight = self.author.stat(&directory, name).map_or(u64::MAX, |stat| self.weight(&stat));
             if budget.is_spent() {
                 return Stage::Weighing { directory, names };
             }
@@ -272,11 +231,7 @@ impl Listing {
     fn sorted(&self, directory: OwnedFd, mut names: Names, budget: &mut Budget) -> Stage {
         budget.spend(names.len());
         names.sort(self.reverse);
-        Stage::Emitting {
-            directory,
-            names,
-            more: false,
-        }
+        Stage::Emitting { directory, names, more: false }
     }
 
     fn emit(
@@ -288,29 +243,17 @@ impl Listing {
         end: usize,
         budget: &mut Budget,
     ) -> Result<Stage, Fault> {
-        let cost = if self.author.needs_stat() {
-            STAT_COST
-        } else {
-            1
-        };
+        let cost = if self.author.needs_stat() { STAT_COST } else { 1 };
         while let Some(name) = names.next() {
             budget.spend(cost);
             self.listed += u64::from(self.author.append(&directory, name, out));
             if budget.is_spent() || out.len() >= end {
-                return Ok(Stage::Emitting {
-                    directory,
-                    names,
-                    more,
-                });
+                return Ok(Stage::Emitting { directory, names, more });
             }
         }
         names.clear();
         if more && self.sieve.read(&directory, &mut names, budget)? == Read::More {
-            return Ok(Stage::Emitting {
-                directory,
-                names,
-                more,
-            });
+            return Ok(Stage::Emitting { directory, names, more });
         }
         Ok(Stage::Done)
     }

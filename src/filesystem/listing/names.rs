@@ -60,11 +60,7 @@ impl Names {
             return;
         };
         self.bytes.extend_from_slice(bytes);
-        self.places.push(Place {
-            key: prefix(name.to_bytes()),
-            start,
-            length,
-        });
+        self.places.push(Place { key: prefix(name.to_bytes()), start, length });
     }
 
     /// The next name in order.
@@ -83,11 +79,7 @@ impl Names {
     /// Sorts by key, then by bytes, and puts the cursor at the beginning.
     pub(super) fn sort(&mut self, reverse: bool) {
         let bytes = &self.bytes;
-        self.places.sort_unstable_by(|a, b| {
-            a.key
-                .cmp(&b.key)
-                .then_with(|| slice(bytes, *a).cmp(slice(bytes, *b)))
-        });
+        self.places.sort_unstable_by(|a, b| a.key.cmp(&b.key).then_with(|| slice(bytes, *a).cmp(slice(bytes, *b))));
         if reverse {
             self.places.reverse();
         }
@@ -120,18 +112,13 @@ impl Names {
 
 fn slice(bytes: &[u8], place: Place) -> &[u8] {
     let start = place.start as usize;
-    bytes
-        .get(start..start + usize::from(place.length))
-        .unwrap_or_default()
+    bytes.get(start..start + usize::from(place.length)).unwrap_or_default()
 }
 
 /// The first eight bytes as a number that sorts as they do.
 fn prefix(name: &[u8]) -> u64 {
     let mut first = [0; 8];
-    first
-        .iter_mut()
-        .zip(name)
-        .for_each(|(to, from)| *to = *from);
+    first.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
     u64::from_be_bytes(first)
 }
 
@@ -163,18 +150,9 @@ impl Sieve {
 
     /// One getdents: appends the names that count. [`Read::End`] when there was nothing to read, also when
     /// the directory was removed meanwhile.
-    pub(super) fn read(
-        &self,
-        directory: &OwnedFd,
-        names: &mut Names,
-        budget: &mut Budget,
-    ) -> Result<Read, Errno> {
+    pub(super) fn read(&self, directory: &OwnedFd, names: &mut Names, budget: &mut Budget) -> Result<Read, Errno> {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
-        let length = if self.pattern.is_some() {
-            MATCHED_READ_BYTES
-        } else {
-            READ_BYTES
-        };
+        let length = if self.pattern.is_some() { MATCHED_READ_BYTES } else { READ_BYTES };
         let mut entries = RawDir::new(directory, buffer.split_at_mut(length).0);
         let mut steps = 0;
         while let Some(entry) = entries.next() {
@@ -200,8 +178,7 @@ impl Sieve {
             (pattern, b"." | b"..") => self.dots && pattern.is_none(),
             (None, name) => self.hidden || !name.starts_with(b"."),
             (Some(pattern), name) => {
-                (self.hidden || pattern.wants_hidden() || !name.starts_with(b"."))
-                    && pattern.matches(name, steps)
+                (self.hidden || pattern.wants_hidden() || !name.starts_with(b".")) && pattern.matches(name, steps)
             }
         }
     }

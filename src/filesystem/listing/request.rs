@@ -67,32 +67,17 @@ impl Request {
     ///
     /// An argument that exists literally wins over its reading as options, and over that as a pattern; that
     /// is what `root` is asked for, once for each such reading and else not at all.
-    pub fn parse_list(
-        argument: Option<&[u8]>,
-        cwd: &VirtualPath,
-        root: &Root,
-    ) -> Result<Self, PathFault> {
+    pub fn parse_list(argument: Option<&[u8]>, cwd: &VirtualPath, root: &Root) -> Result<Self, PathFault> {
         let (options, path) = split(argument.unwrap_or_default(), cwd, root);
         Self::read(options, path, Form::Long, cwd, root)
     }
 
     /// Reads the argument of NLST; with `-l` it asks for the long form.
-    pub fn parse_nlst(
-        argument: Option<&[u8]>,
-        cwd: &VirtualPath,
-        root: &Root,
-    ) -> Result<Self, PathFault> {
+    pub fn parse_nlst(argument: Option<&[u8]>, cwd: &VirtualPath, root: &Root) -> Result<Self, PathFault> {
         let (options, path) = split(argument.unwrap_or_default(), cwd, root);
-        let directory = path
-            .iter()
-            .rposition(|&byte| byte == b'/')
-            .map_or(0, |slash| slash + 1);
+        let directory = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let prefix = path.get(..directory).unwrap_or_default().to_vec();
-        let form = if options.long {
-            Form::Long
-        } else {
-            Form::Names { prefix }
-        };
+        let form = if options.long { Form::Long } else { Form::Names { prefix } };
         Self::read(options, path, form, cwd, root)
     }
 
@@ -117,13 +102,7 @@ impl Request {
         !matches!(self.form, Form::Facts(_)) && self.pattern.is_none()
     }
 
-    fn read(
-        options: Options,
-        path: &[u8],
-        form: Form,
-        cwd: &VirtualPath,
-        root: &Root,
-    ) -> Result<Self, PathFault> {
+    fn read(options: Options, path: &[u8], form: Form, cwd: &VirtualPath, root: &Root) -> Result<Self, PathFault> {
         let mut resolved = cwd.resolve(path)?;
         let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut pattern = None;
@@ -131,15 +110,7 @@ impl Request {
             pattern = Some(Pattern::parse(last));
             resolved = resolved.parent();
         }
-        let Options {
-            hidden,
-            dots,
-            follow,
-            itself,
-            order,
-            reverse,
-            ..
-        } = options;
+        let Options { hidden, dots, follow, itself, order, reverse, .. } = options;
         Ok(Self {
             form,
             path: resolved,
@@ -199,20 +170,14 @@ fn split<'a>(argument: &'a [u8], cwd: &VirtualPath, root: &Root) -> (Options, &'
         reverse: false,
         long: false,
     };
-    let exists = |text| {
-        cwd.resolve(text)
-            .is_ok_and(|path| root.lstat(&path).is_ok())
-    };
+    let exists = |text| cwd.resolve(text).is_ok_and(|path| root.lstat(&path).is_ok());
     let mut rest = argument;
     for _ in 0..OPTION_WORDS {
         let is_option = rest.starts_with(b"-") && rest != b"-" && !exists(rest);
         if !is_option {
             break;
         }
-        let blank = rest
-            .iter()
-            .position(|&byte| byte == b' ')
-            .unwrap_or(rest.len());
+        let blank = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
         let (word, after) = rest.split_at(blank);
         // One blank ends the word; a second one belongs to the path, unless there is none.
         let (path, trimmed) = (after.get(1..).unwrap_or_default(), after.trim_ascii_start());

@@ -46,16 +46,9 @@ impl Tree {
         fs::write(self.at(name), vec![b'x'; size]).expect("file");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         fs::set_permissions(self.at(name), mode).expect("mode");
-        let time = Timespec {
-            tv_sec: NOW - age,
-            tv_nsec: 0,
-        };
-        let times = Timestamps {
-            last_access: time,
-            last_modification: time,
-        };
-        rustix::fs::utimensat(CWD, self.at(name), &times, rustix::fs::AtFlags::empty())
-            .expect("time");
+        let time = Timespec { tv_sec: NOW - age, tv_nsec: 0 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(CWD, self.at(name), &times, rustix::fs::AtFlags::empty()).expect("time");
     }
 
     fn open(&self, request: Request, rules: Rules) -> Result<Listing, Fault> {
@@ -64,8 +57,7 @@ impl Tree {
     }
 
     fn request(&self, argument: &str) -> Request {
-        Request::parse_list(Some(argument.as_bytes()), &VirtualPath::root(), &self.root)
-            .expect("path")
+        Request::parse_list(Some(argument.as_bytes()), &VirtualPath::root(), &self.root).expect("path")
     }
 
     /// LIST, all of it.
@@ -80,8 +72,7 @@ impl Tree {
 
     fn nlst(&self, argument: &str) -> Result<String, Fault> {
         let cwd = VirtualPath::root();
-        let request =
-            Request::parse_nlst(Some(argument.as_bytes()), &cwd, &self.root).expect("path");
+        let request = Request::parse_nlst(Some(argument.as_bytes()), &cwd, &self.root).expect("path");
         Ok(drain(self.open(request, full())?))
     }
 
@@ -94,9 +85,7 @@ impl Tree {
 
 /// What follows the columns in lines of LIST.
 fn names(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| line.get(NAME_COLUMN..).unwrap_or("").to_owned())
-        .collect()
+    text.lines().map(|line| line.get(NAME_COLUMN..).unwrap_or("").to_owned()).collect()
 }
 
 fn full() -> Rules {
@@ -118,29 +107,10 @@ fn drain(mut listing: Listing) -> String {
 
 #[test]
 fn names_are_sorted_by_bytes_and_dot_files_hidden() {
-    let tree = Tree::with(&[
-        "b",
-        "a",
-        "B",
-        ".h",
-        "é",
-        "longer than eight b",
-        "longer than eight a",
-    ]);
-    let sorted = [
-        "B",
-        "a",
-        "b",
-        "d",
-        "longer than eight a",
-        "longer than eight b",
-        "é",
-    ];
+    let tree = Tree::with(&["b", "a", "B", ".h", "é", "longer than eight b", "longer than eight a"]);
+    let sorted = ["B", "a", "b", "d", "longer than eight a", "longer than eight b", "é"];
     assert_eq!(tree.names(""), sorted);
-    assert_eq!(
-        tree.nlst("").expect("nlst"),
-        sorted.map(|name| format!("{name}\r\n")).concat()
-    );
+    assert_eq!(tree.nlst("").expect("nlst"), sorted.map(|name| format!("{name}\r\n")).concat());
 }
 
 #[test]
@@ -148,14 +118,8 @@ fn a_line_is_what_stat_says() {
     let tree = Tree::with(&["plain"]);
     let uid = rustix::process::getuid().as_raw();
     let line = tree.list("plain").expect("list");
-    assert!(
-        line.starts_with(&format!("-rw-r--r--   1 {uid:<8} ")),
-        "{line}"
-    );
-    assert!(
-        line.ends_with("            1 Mar  9 17:25 plain\r\n"),
-        "{line}"
-    );
+    assert!(line.starts_with(&format!("-rw-r--r--   1 {uid:<8} ")), "{line}");
+    assert!(line.ends_with("            1 Mar  9 17:25 plain\r\n"), "{line}");
 }
 
 #[test]
@@ -168,10 +132,7 @@ fn dots_come_only_with_a_and_never_from_outside() {
     assert_eq!(shown("-a /d"), [".", ".."]);
     let lines = tree.list("-a").expect("list");
     let (first, second) = lines.split_once("\r\n").expect("two lines");
-    assert_eq!(
-        first.trim_end_matches('.'),
-        second.lines().next().expect("..").trim_end_matches('.')
-    );
+    assert_eq!(first.trim_end_matches('.'), second.lines().next().expect("..").trim_end_matches('.'));
     assert_eq!(tree.nlst("-a").expect("nlst"), ".h\r\na\r\nd\r\n");
 }
 
@@ -179,12 +140,7 @@ fn dots_come_only_with_a_and_never_from_outside() {
 fn orders_and_their_reverse() {
     let tree = Tree::new();
     fs::remove_dir(tree.at("d")).expect("rmdir");
-    for (name, size, age) in [
-        ("old", 5, 300),
-        ("new", 1, 10),
-        ("mid", 9, 60),
-        ("mid2", 9, 60),
-    ] {
+    for (name, size, age) in [("old", 5, 300), ("new", 1, 10), ("mid", 9, 60), ("mid2", 9, 60)] {
         tree.file(name, size, age);
     }
     assert_eq!(tree.names(""), ["mid", "mid2", "new", "old"]);
@@ -196,14 +152,7 @@ fn orders_and_their_reverse() {
     unsorted.sort();
     assert_eq!(unsorted, ["mid", "mid2", "new", "old"]);
     tree.file("ancient", 1, NOW + 10);
-    assert_eq!(
-        tree.list("-t")
-            .expect("list")
-            .lines()
-            .last()
-            .map(|l| l.ends_with("ancient")),
-        Some(true)
-    );
+    assert_eq!(tree.list("-t").expect("list").lines().last().map(|l| l.ends_with("ancient")), Some(true));
 }
 
 #[test]
@@ -240,10 +189,7 @@ fn options_paths_and_what_looks_like_them() {
         assert_eq!(found, expected, "{argument}");
     }
     let many = "-a ".repeat(20);
-    assert!(
-        matches!(tree.list(&many), Err(Fault::Os(Errno::NOENT))),
-        "the rest of many words is a path"
-    );
+    assert!(matches!(tree.list(&many), Err(Fault::Os(Errno::NOENT))), "the rest of many words is a path");
 }
 
 #[test]
@@ -251,10 +197,7 @@ fn patterns_of_the_last_component() {
     let tree = Tree::with(&["a.txt", "b.txt", ".c.txt", "d/e.txt", "x[1]", "x1"]);
     assert_eq!(tree.nlst("*.txt").expect("nlst"), "a.txt\r\nb.txt\r\n");
     assert_eq!(tree.nlst(".*").expect("nlst"), ".c.txt\r\n");
-    assert_eq!(
-        tree.nlst("-A *.txt").expect("nlst"),
-        ".c.txt\r\na.txt\r\nb.txt\r\n"
-    );
+    assert_eq!(tree.nlst("-A *.txt").expect("nlst"), ".c.txt\r\na.txt\r\nb.txt\r\n");
     assert_eq!(tree.nlst("d/*").expect("nlst"), "d/e.txt\r\n");
     assert_eq!(tree.nlst("/d/./?.txt").expect("nlst"), "/d/./e.txt\r\n");
     assert_eq!(tree.nlst("x[1]").expect("nlst"), "x[1]\r\n"); // exists literally
@@ -298,9 +241,7 @@ fn links_are_shown_as_far_as_they_stay_inside() {
     }
     let text = tree.list("").expect("list");
     let line = |name: &str| {
-        let found = text
-            .lines()
-            .find(|l| l.contains(&format!(" {name} -> ")) || l.ends_with(&format!(" {name}")));
+        let found = text.lines().find(|l| l.contains(&format!(" {name} -> ")) || l.ends_with(&format!(" {name}")));
         found.unwrap_or("missing").to_owned()
     };
     assert!(line("in").starts_with('l') && line("in").ends_with(" in -> file"));
@@ -308,25 +249,12 @@ fn links_are_shown_as_far_as_they_stay_inside() {
     assert!(line("broken").ends_with(" broken -> gone"));
     for hidden in ["out", "abs", "lost", "sly"] {
         let line = line(hidden);
-        assert!(
-            line.starts_with('l') && line.ends_with(&format!(" {hidden}")),
-            "{line}"
-        );
+        assert!(line.starts_with('l') && line.ends_with(&format!(" {hidden}")), "{line}");
         assert!(line.contains("            0 "), "{line}");
     }
     let followed = tree.list("-L").expect("list");
-    assert_eq!(
-        followed
-            .lines()
-            .filter(|line| line.starts_with('l'))
-            .count(),
-        6
-    );
-    assert!(
-        followed
-            .lines()
-            .any(|line| line.starts_with('d') && line.ends_with(" indir"))
-    );
+    assert_eq!(followed.lines().filter(|line| line.starts_with('l')).count(), 6);
+    assert!(followed.lines().any(|line| line.starts_with('d') && line.ends_with(" indir")));
     assert_eq!(tree.list("indir").expect("through").lines().count(), 1);
     assert!(tree.list("in").expect("one").ends_with(" in -> file\r\n"));
     for fault in ["out", "abs", "-L out", "-d -L abs", "lost"] {
@@ -359,20 +287,13 @@ fn names_that_cannot_be_sent() {
 fn mlsd_tells_kinds_and_hidden_files() {
     let tree = Tree::with(&[".h"]);
     for (name, kind) in [("p", FileType::Fifo), ("s", FileType::Socket)] {
-        rustix::fs::mknodat(CWD, tree.at(name), kind, Mode::from_raw_mode(0o644), 0)
-            .expect("mknod");
+        rustix::fs::mknodat(CWD, tree.at(name), kind, Mode::from_raw_mode(0o644), 0).expect("mknod");
     }
     let facts = tree.mlsd("/", "type;modify", full()).expect("mlsd");
-    assert!(
-        facts.starts_with("type=file;modify=20260309172500; .h\r\ntype=dir;"),
-        "{facts}"
-    );
+    assert!(facts.starts_with("type=file;modify=20260309172500; .h\r\ntype=dir;"), "{facts}");
     assert!(facts.contains("type=OS.unix=fifo;") && facts.contains("type=OS.unix=socket;"));
     assert_eq!(tree.mlsd("/.h", "", full()), Err(Fault::NotDirectory));
-    assert_eq!(
-        tree.mlsd("/.h/x", "", full()),
-        Err(Fault::Os(Errno::NOTDIR))
-    );
+    assert_eq!(tree.mlsd("/.h/x", "", full()), Err(Fault::Os(Errno::NOTDIR)));
     assert_eq!(tree.mlsd("/gone", "", full()), Err(Fault::Os(Errno::NOENT)));
 }
 
@@ -380,19 +301,13 @@ fn mlsd_tells_kinds_and_hidden_files() {
 fn perm_follows_the_rules_entry_by_entry() {
     let tree = Tree::with(&["f", "d/g"]);
     fs::create_dir(tree.at("in")).expect("mkdir");
-    let (read, drop_box) = (
-        Rights::parse("read").expect("read"),
-        Rights::parse("drop").expect("drop"),
-    );
+    let (read, drop_box) = (Rights::parse("read").expect("read"), Rights::parse("drop").expect("drop"));
     let rules = Rules::new(read, [("/in", drop_box), ("/d/g", Rights::NONE)]).expect("rules");
     let facts = |path: &str| tree.mlsd(path, "perm", rules.clone()).expect("mlsd");
     assert_eq!(facts("/"), "perm=el; d\r\nperm=r; f\r\nperm=ce; in\r\n");
     assert_eq!(facts("/d"), "perm=; g\r\n");
     let all = tree.mlsd("/", "perm", full()).expect("mlsd");
-    assert_eq!(
-        all,
-        "perm=cdeflmp; d\r\nperm=adfrw; f\r\nperm=cdeflmp; in\r\n"
-    );
+    assert_eq!(all, "perm=cdeflmp; d\r\nperm=adfrw; f\r\nperm=cdeflmp; in\r\n");
 }
 
 #[test]
@@ -403,38 +318,17 @@ fn facts_of_one_path() {
     symlink("a b", tree.at("d/in")).expect("link");
     let facts = |path: &str, facts: &str| {
         let path = VirtualPath::root().resolve(path.as_bytes()).expect("path");
-        let (owners, facts) = (
-            Rc::new(Owners::empty()),
-            FactSet::parse(facts.as_bytes()).expect("set"),
-        );
+        let (owners, facts) = (Rc::new(Owners::empty()), FactSet::parse(facts.as_bytes()).expect("set"));
         let mut out = Vec::new();
         append_facts_of(&tree.root, &path, &full(), &owners, facts, &mut out)?;
         Ok::<_, Fault>(String::from_utf8(out).expect("utf-8"))
     };
-    assert_eq!(
-        facts("/", "type;perm").as_deref(),
-        Ok("type=dir;perm=celmp; /")
-    );
-    assert_eq!(
-        facts("/d", "type;perm").as_deref(),
-        Ok("type=dir;perm=cdeflmp; /d")
-    );
-    assert_eq!(
-        facts("d/a b", "type;size;perm").as_deref(),
-        Ok("type=file;size=1;perm=adfrw; /d/a b")
-    );
-    assert_eq!(
-        facts("d/in", "type;size").as_deref(),
-        Ok("type=file;size=1; /d/in")
-    );
-    assert_eq!(
-        facts("d/in", "unique").map(|f| f.replace("/in", "/a b")),
-        facts("d/a b", "unique")
-    );
-    assert_eq!(
-        facts("d/broken", "type").as_deref(),
-        Ok("type=OS.unix=slink:gone; /d/broken")
-    );
+    assert_eq!(facts("/", "type;perm").as_deref(), Ok("type=dir;perm=celmp; /"));
+    assert_eq!(facts("/d", "type;perm").as_deref(), Ok("type=dir;perm=cdeflmp; /d"));
+    assert_eq!(facts("d/a b", "type;size;perm").as_deref(), Ok("type=file;size=1;perm=adfrw; /d/a b"));
+    assert_eq!(facts("d/in", "type;size").as_deref(), Ok("type=file;size=1; /d/in"));
+    assert_eq!(facts("d/in", "unique").map(|f| f.replace("/in", "/a b")), facts("d/a b", "unique"));
+    assert_eq!(facts("d/broken", "type").as_deref(), Ok("type=OS.unix=slink:gone; /d/broken"));
     assert_eq!(facts("d/out", "type"), Err(Fault::Os(Errno::XDEV)));
     assert_eq!(facts("nope", "type"), Err(Fault::Os(Errno::NOENT)));
 }
@@ -458,11 +352,7 @@ fn slices_are_whole_lines_and_make_the_same_whole() {
         }
         let mut lines: Vec<_> = str::from_utf8(&out).expect("utf-8").lines().collect();
         lines.sort_by_key(|line| line.get(NAME_COLUMN..));
-        assert_eq!(
-            lines,
-            whole.lines().collect::<Vec<_>>(),
-            "{argument} {room}"
-        );
+        assert_eq!(lines, whole.lines().collect::<Vec<_>>(), "{argument} {room}");
     }
 }
 
@@ -492,21 +382,12 @@ fn more_names_than_are_sorted_come_all_and_once() {
     }
     assert!(calls >= COUNT * STAT_COST / WORK_PER_CALL, "{calls} calls");
     let text = String::from_utf8(out).expect("utf-8");
-    let mut names: Vec<usize> = text
-        .lines()
-        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
-        .collect();
+    let mut names: Vec<usize> = text.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
     let came_sorted = names.is_sorted();
     names.sort_unstable();
     assert_eq!(names, (0..COUNT).collect::<Vec<_>>());
     assert!(!came_sorted);
     // A pattern that keeps few is sorted however many are looked at, and its absence is found out late.
-    assert_eq!(
-        tree.nlst("d/*999").expect("nlst").lines().count(),
-        COUNT / 1000
-    );
-    assert_eq!(
-        tree.nlst("d/none*").expect("too many to tell before 150"),
-        ""
-    );
+    assert_eq!(tree.nlst("d/*999").expect("nlst").lines().count(), COUNT / 1000);
+    assert_eq!(tree.nlst("d/none*").expect("too many to tell before 150"), "");
 }

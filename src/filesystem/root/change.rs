@@ -27,11 +27,7 @@ impl Root {
     /// Makes one directory (MKD); parents are not made.
     pub fn mkdir(&self, path: &VirtualPath, mode: u32) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        Ok(rustix::fs::mkdirat(
-            parent,
-            name,
-            Mode::from_raw_mode(mode & 0o777),
-        )?)
+        Ok(rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777))?)
     }
 
     /// Gives `from` the name `to` (RNFR, RNTO). Links are moved themselves.
@@ -61,47 +57,28 @@ impl Root {
     /// directory keeps those it has, since shared directories live by them.
     pub fn chmod(&self, path: &VirtualPath, mode: u32) -> Result<(), Fault> {
         let subject = self.subject(path)?;
-        let kept = if subject.stat.kind == Kind::Dir {
-            subject.stat.mode & 0o6000
-        } else {
-            0
-        };
+        let kept = if subject.stat.kind == Kind::Dir { subject.stat.mode & 0o6000 } else { 0 };
         let mode = Mode::from_raw_mode(mode & 0o1777 | kept);
         let done = match &subject.hold {
             Hold::Opened(descriptor) => rustix::fs::fchmod(descriptor, mode),
-            Hold::Named(named) => {
-                rustix::fs::chmodat(CWD, proc_name(named), mode, AtFlags::empty())
-            }
+            Hold::Named(named) => rustix::fs::chmodat(CWD, proc_name(named), mode, AtFlags::empty()),
         };
         Ok(done?)
     }
 
     /// Sets the modification time, in seconds since 1970 UTC; the access time stays unless given (MFMT, SITE
     /// UTIME).
-    pub fn set_times(
-        &self,
-        path: &VirtualPath,
-        mtime: i64,
-        atime: Option<i64>,
-    ) -> Result<(), Fault> {
+    pub fn set_times(&self, path: &VirtualPath, mtime: i64, atime: Option<i64>) -> Result<(), Fault> {
         let times = Timestamps {
             last_access: match atime {
                 Some(tv_sec) => Timespec { tv_sec, tv_nsec: 0 },
-                None => Timespec {
-                    tv_sec: 0,
-                    tv_nsec: UTIME_OMIT,
-                },
+                None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             },
-            last_modification: Timespec {
-                tv_sec: mtime,
-                tv_nsec: 0,
-            },
+            last_modification: Timespec { tv_sec: mtime, tv_nsec: 0 },
         };
         let done = match &self.subject(path)?.hold {
             Hold::Opened(descriptor) => rustix::fs::futimens(descriptor, &times),
-            Hold::Named(named) => {
-                rustix::fs::utimensat(CWD, proc_name(named), &times, AtFlags::empty())
-            }
+            Hold::Named(named) => rustix::fs::utimensat(CWD, proc_name(named), &times, AtFlags::empty()),
         };
         Ok(done?)
     }
@@ -156,12 +133,7 @@ pub(super) fn proc_name(descriptor: &OwnedFd) -> String {
 }
 
 /// Renames onto a free name only.
-fn rename_new(
-    source: &Parent<'_>,
-    old: &[u8],
-    target: &Parent<'_>,
-    new: &[u8],
-) -> Result<(), Errno> {
+fn rename_new(source: &Parent<'_>, old: &[u8], target: &Parent<'_>, new: &[u8]) -> Result<(), Errno> {
     match rustix::fs::renameat_with(source, old, target, new, RenameFlags::NOREPLACE) {
         // NFS and old FUSE have no such rename. Between these two calls another client's new file could be
         // replaced; the file systems that matter for shared writing do not come here.

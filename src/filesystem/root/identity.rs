@@ -35,11 +35,7 @@ impl Identity {
     pub fn access(&self, stat: &Stat) -> Access {
         if self.uid == 0 {
             let search = stat.kind == Kind::Dir || stat.mode & 0o111 != 0;
-            return Access {
-                read: true,
-                write: true,
-                search,
-            };
+            return Access { read: true, write: true, search };
         }
         let bits = if stat.uid == self.uid {
             stat.mode >> 6
@@ -48,11 +44,7 @@ impl Identity {
         } else {
             stat.mode
         };
-        Access {
-            read: bits & 4 != 0,
-            write: bits & 2 != 0,
-            search: bits & 1 != 0,
-        }
+        Access { read: bits & 4 != 0, write: bits & 2 != 0, search: bits & 1 != 0 }
     }
 
     /// Whether entries of the directory `parent` that belong to `entry`'s owner may be removed or renamed:
@@ -71,26 +63,12 @@ mod tests {
 
     fn stat(kind: Kind, mode: u32, uid: u32, gid: u32) -> Stat {
         let (size, mtime, mtime_nsec, nlink, dev, ino) = (0, 0, 0, 1, 1, 1);
-        Stat {
-            kind,
-            size,
-            mode,
-            mtime,
-            mtime_nsec,
-            uid,
-            gid,
-            nlink,
-            dev,
-            ino,
-        }
+        Stat { kind, size, mode, mtime, mtime_nsec, uid, gid, nlink, dev, ino }
     }
 
     #[test]
     fn owner_then_group_then_others() {
-        let me = Identity {
-            uid: 10,
-            groups: [20, 21].into(),
-        };
+        let me = Identity { uid: 10, groups: [20, 21].into() };
         let bits = |uid, gid| {
             let access = me.access(&stat(Kind::File, 0o421, uid, gid));
             (access.read, access.write, access.search)
@@ -102,20 +80,14 @@ mod tests {
 
     #[test]
     fn the_superuser_needs_an_x_on_files_only() {
-        let root = Identity {
-            uid: 0,
-            groups: [0].into(),
-        };
+        let root = Identity { uid: 0, groups: [0].into() };
         assert!(!root.access(&stat(Kind::File, 0o666, 5, 5)).search);
         assert!(root.access(&stat(Kind::Dir, 0, 5, 5)).search);
     }
 
     #[test]
     fn a_sticky_directory_protects_what_others_own() {
-        let me = Identity {
-            uid: 10,
-            groups: [20].into(),
-        };
+        let me = Identity { uid: 10, groups: [20].into() };
         let (open, sticky) = (stat(Kind::Dir, 0o777, 0, 0), stat(Kind::Dir, 0o1777, 0, 0));
         let (mine, theirs) = (stat(Kind::File, 0, 10, 0), stat(Kind::File, 0o777, 11, 0));
         assert!(me.may_unlink(&open, &theirs) && me.may_unlink(&sticky, &mine));

@@ -43,9 +43,7 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 
 /// Flags of every open that may meet something else than a file: a FIFO must not block, a terminal must
 /// not become ours.
-const WARY: OFlags = OFlags::NONBLOCK
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
+const WARY: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// A directory tree that nothing leads out of.
 #[derive(Debug)]
@@ -75,11 +73,7 @@ impl Root {
             Err(Errno::NOSYS | Errno::PERM) => Resolver::Walk,
             _ => Resolver::Kernel,
         };
-        Ok(Self {
-            directory,
-            resolver,
-            identity: Identity::current(),
-        })
+        Ok(Self { directory, resolver, identity: Identity::current() })
     }
 
     /// Opens a file for RETR: one open, one fstat.
@@ -116,11 +110,10 @@ impl Root {
     /// last is a file, the path does not exist.
     pub fn dir(&self, path: &VirtualPath) -> Result<OwnedFd, Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | WARY;
-        self.beneath(path.relative(), flags)
-            .map_err(|errno| match errno {
-                Errno::NOTDIR => self.stat(path).err().unwrap_or(Fault::NotDirectory),
-                other => Fault::from(other),
-            })
+        self.beneath(path.relative(), flags).map_err(|errno| match errno {
+            Errno::NOTDIR => self.stat(path).err().unwrap_or(Fault::NotDirectory),
+            other => Fault::from(other),
+        })
     }
 
     /// Whether CWD may lead to `path`: it is a directory and this process may search it.
@@ -167,19 +160,14 @@ impl Root {
             return Ok((Parent::Root(self.directory.as_fd()), name));
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok((
-            Parent::Opened(self.beneath(directory.relative(), flags)?),
-            name,
-        ))
+        Ok((Parent::Opened(self.beneath(directory.relative(), flags)?), name))
     }
 
     /// The one place where a path of more than one component meets the kernel.
     fn beneath(&self, relative: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         for _ in 0..RESOLVE_TRIES {
             let opened = match self.resolver {
-                Resolver::Kernel => {
-                    rustix::fs::openat2(&self.directory, relative, flags, Mode::empty(), BENEATH)
-                }
+                Resolver::Kernel => rustix::fs::openat2(&self.directory, relative, flags, Mode::empty(), BENEATH),
                 Resolver::Walk => walk::open(self.directory.as_fd(), relative, flags),
             };
             match opened {
@@ -193,10 +181,7 @@ impl Root {
     /// A root on which `openat2` counts as missing.
     #[cfg(test)]
     fn open_walking(directory: &Path) -> io::Result<Self> {
-        Ok(Self {
-            resolver: Resolver::Walk,
-            ..Self::open(directory)?
-        })
+        Ok(Self { resolver: Resolver::Walk, ..Self::open(directory)? })
     }
 }
 

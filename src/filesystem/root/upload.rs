@@ -73,14 +73,7 @@ impl Root {
             let (parent, name) = self.parent(path)?;
             match create(&parent, name, mode) {
                 Ok(file) => {
-                    return Ok((
-                        file,
-                        Written {
-                            created: true,
-                            offset: 0,
-                            size: 0,
-                        },
-                    ));
+                    return Ok((file, Written { created: true, offset: 0, size: 0 }));
                 }
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
@@ -90,12 +83,7 @@ impl Root {
     }
 
     /// The verdict [`Root::write`] would give, without any effect on the disk.
-    pub fn probe_write(
-        &self,
-        path: &VirtualPath,
-        start: &Start,
-        allow: &Allow,
-    ) -> Result<(), Fault> {
+    pub fn probe_write(&self, path: &VirtualPath, start: &Start, allow: &Allow) -> Result<(), Fault> {
         match self.beneath(path.relative(), OFlags::WRONLY | WARY) {
             Ok(file) => {
                 let stat = Stat::of(&file)?;
@@ -126,10 +114,7 @@ impl Root {
         prefix: &[u8],
         mode: u32,
     ) -> Result<(OwnedFd, Vec<u8>), Fault> {
-        let stem = prefix
-            .rsplit(|&byte| byte == b'/')
-            .next()
-            .unwrap_or_default();
+        let stem = prefix.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let room = NAME_LIMIT - UNIQUE_LETTERS - 1;
         let stem = stem.get(..room).unwrap_or(stem);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -181,14 +166,7 @@ fn overwrite(file: OwnedFd, start: Start, allow: Allow) -> Result<(OwnedFd, Writ
     if start == Start::Truncate && size > 0 {
         rustix::fs::ftruncate(&file, 0)?;
     }
-    Ok((
-        file,
-        Written {
-            created: false,
-            offset,
-            size,
-        },
-    ))
+    Ok((file, Written { created: false, offset, size }))
 }
 
 /// Makes the file, or EEXIST for anything of that name, links included.
@@ -201,10 +179,5 @@ fn random_letters() -> Result<[u8; UNIQUE_LETTERS], Errno> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut letters = [0; UNIQUE_LETTERS];
     getrandom(&mut letters, GetRandomFlags::empty())?;
-    Ok(letters.map(|byte| {
-        ALPHABET
-            .get(usize::from(byte % 32))
-            .copied()
-            .unwrap_or(b'a')
-    }))
+    Ok(letters.map(|byte| ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'a')))
 }

@@ -19,12 +19,7 @@ pub(super) fn open(root: BorrowedFd<'_>, relative: &[u8], flags: OFlags) -> Resu
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut directory = Parent::Root(root);
     for component in components {
-        directory = Parent::Opened(rustix::fs::openat(
-            &directory,
-            component,
-            step,
-            Mode::empty(),
-        )?);
+        directory = Parent::Opened(rustix::fs::openat(&directory, component, step, Mode::empty())?);
     }
     let opened = rustix::fs::openat(&directory, last, flags | OFlags::NOFOLLOW, Mode::empty())?;
     // PATH with NOFOLLOW hands out the link itself instead of failing.

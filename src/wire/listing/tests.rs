@@ -15,10 +15,7 @@ fn entry(name: &'static str) -> Entry<'static> {
         mtime: NOW - 1200,
         target: None,
         identity: (0xfd01, 0x1b),
-        perm: Perm::NONE
-            .with(Perm::WRITE, true)
-            .with(Perm::APPEND, true)
-            .with(Perm::READ, false),
+        perm: Perm::NONE.with(Perm::WRITE, true).with(Perm::APPEND, true).with(Perm::READ, false),
     }
 }
 
@@ -37,10 +34,7 @@ fn facts(entry: &Entry<'_>, set: &str) -> String {
 #[test]
 fn the_list_line_has_its_columns() {
     let plain = entry("name");
-    assert_eq!(
-        list(&plain),
-        "-rw-r--r--   1 alice    users            1234 Mar  9 17:05 name\r\n"
-    );
+    assert_eq!(list(&plain), "-rw-r--r--   1 alice    users            1234 Mar  9 17:05 name\r\n");
     let long = Entry {
         owner: Name::Known("averylongname"),
         group: Name::Number(4_000_000_000),
@@ -48,32 +42,15 @@ fn the_list_line_has_its_columns() {
         links: 1000,
         ..plain
     };
-    assert_eq!(
-        list(&long),
-        "-rw-r--r-- 1000 averylongname 4000000000 18446744073709551615 Mar  9 17:05 name\r\n"
-    );
+    assert_eq!(list(&long), "-rw-r--r-- 1000 averylongname 4000000000 18446744073709551615 Mar  9 17:05 name\r\n");
 }
 
 #[test]
 fn links_devices_and_special_bits() {
-    let link = Entry {
-        kind: Kind::Link,
-        mode: 0o777,
-        target: Some(b"a b"),
-        ..entry("l")
-    };
+    let link = Entry { kind: Kind::Link, mode: 0o777, target: Some(b"a b"), ..entry("l") };
     assert!(list(&link).starts_with("lrwxrwxrwx ") && list(&link).ends_with(" l -> a b\r\n"));
-    assert!(
-        list(&Entry {
-            target: None,
-            ..link
-        })
-        .ends_with(" l\r\n")
-    );
-    let device = Entry {
-        kind: Kind::Block,
-        ..entry("sda")
-    };
+    assert!(list(&Entry { target: None, ..link }).ends_with(" l\r\n"));
+    let device = Entry { kind: Kind::Block, ..entry("sda") };
     assert!(list(&device).contains("            0 Mar"));
     for (kind, mode, text) in [
         (Kind::Dir, 0o1777, "drwxrwxrwt"),
@@ -98,56 +75,24 @@ fn a_name_cannot_end_its_line() {
 fn facts_in_their_order() {
     let plain = entry("a b.bin");
     assert_eq!(
-        facts(
-            &plain,
-            "UNIX.group;unique;type;SIZE;modify;perm;unix.MODE;unix.owner"
-        ),
+        facts(&plain, "UNIX.group;unique;type;SIZE;modify;perm;unix.MODE;unix.owner"),
         "type=file;size=1234;modify=20260309170500;perm=aw;unique=fd01U1b;UNIX.mode=0644;UNIX.owner=alice;UNIX.group=users; a b.bin"
     );
     assert_eq!(facts(&plain, ""), " a b.bin");
     assert_eq!(
-        facts(
-            &Entry {
-                kind: Kind::Dir,
-                perm: Perm::NONE,
-                ..plain
-            },
-            "type;size;perm;"
-        ),
+        facts(&Entry { kind: Kind::Dir, perm: Perm::NONE, ..plain }, "type;size;perm;"),
         "type=dir;perm=; a b.bin"
     );
 }
 
 #[test]
 fn a_link_target_never_ends_a_fact() {
-    let link = Entry {
-        kind: Kind::Link,
-        target: Some(b"x/y"),
-        ..entry("l")
-    };
+    let link = Entry { kind: Kind::Link, target: Some(b"x/y"), ..entry("l") };
     assert_eq!(facts(&link, "type;size"), "type=OS.unix=slink:x/y; l");
     for target in [&b"a b"[..], b"a;b", b"a\tb"] {
-        assert_eq!(
-            facts(
-                &Entry {
-                    target: Some(target),
-                    ..link
-                },
-                "type"
-            ),
-            "type=OS.unix=slink; l"
-        );
+        assert_eq!(facts(&Entry { target: Some(target), ..link }, "type"), "type=OS.unix=slink; l");
     }
-    assert_eq!(
-        facts(
-            &Entry {
-                target: None,
-                ..link
-            },
-            "type"
-        ),
-        "type=OS.unix=slink; l"
-    );
+    assert_eq!(facts(&Entry { target: None, ..link }, "type"), "type=OS.unix=slink; l");
 }
 
 #[test]
@@ -165,9 +110,7 @@ fn perm_letters_are_sorted() {
         Perm::APPEND,
     ];
     let mut out = Vec::new();
-    all.iter()
-        .fold(Perm::NONE, |perm, letter| perm.with(*letter, true))
-        .append(&mut out);
+    all.iter().fold(Perm::NONE, |perm, letter| perm.with(*letter, true)).append(&mut out);
     assert_eq!(out, b"acdeflmprw");
 }
 
@@ -175,20 +118,11 @@ fn perm_letters_are_sorted() {
 fn fact_sets_and_their_texts() {
     let set = FactSet::parse(b"size;type;colour;").expect("set");
     assert_eq!(set.options_text(), "MLST OPTS type;size;");
-    assert_eq!(
-        set.feature_text(),
-        "MLST type*;size*;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;"
-    );
-    assert_eq!(
-        FactSet::parse(b"").expect("none").options_text(),
-        "MLST OPTS"
-    );
+    assert_eq!(set.feature_text(), "MLST type*;size*;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;");
+    assert_eq!(FactSet::parse(b"").expect("none").options_text(), "MLST OPTS");
     assert_eq!(FactSet::parse(b"type; size;"), None);
     let every = FactSet::all().options_text();
-    assert_eq!(
-        FactSet::parse(&every.as_bytes()["MLST OPTS ".len()..]),
-        Some(FactSet::all())
-    );
+    assert_eq!(FactSet::parse(&every.as_bytes()["MLST OPTS ".len()..]), Some(FactSet::all()));
 }
 
 proptest! {

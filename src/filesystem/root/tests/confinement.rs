@@ -16,16 +16,7 @@ fn nothing_leads_out() {
         let out = tree.outside("secret");
         let magic = format!("magic{}", out.to_str().expect("utf-8"));
         let climbing = "dir/parent/../outside/secret"; // text takes `..` out: stays inside, and is absent
-        for name in [
-            "up",
-            "absolute",
-            "dangling",
-            "boxlink",
-            "boxlink/kept",
-            "magic",
-            &magic,
-            climbing,
-        ] {
+        for name in ["up", "absolute", "dangling", "boxlink", "boxlink/kept", "magic", &magic, climbing] {
             let p = path(name);
             assert!(root.read(&p).is_err(), "read {name}");
             assert!(root.stat(&p).is_err(), "stat {name}");
@@ -40,41 +31,21 @@ fn nothing_leads_out() {
             }
             let below = p.join(b"below");
             assert!(root.mkdir(&below, 0o755).is_err(), "mkdir {name}");
-            assert!(
-                root.write(&below, Start::Truncate, ALL, 0o644).is_err(),
-                "create {name}"
-            );
-            assert!(
-                root.create_unique(&p, b"x", 0o644).is_err(),
-                "unique {name}"
-            );
+            assert!(root.write(&below, Start::Truncate, ALL, 0o644).is_err(), "create {name}");
+            assert!(root.create_unique(&p, b"x", 0o644).is_err(), "unique {name}");
             assert!(root.symlink(b"x", &below).is_err(), "symlink {name}");
-            assert!(
-                root.rename(&path("file"), &below, true).is_err(),
-                "rename into {name}"
-            );
+            assert!(root.rename(&path("file"), &below, true).is_err(), "rename into {name}");
             assert!(root.lstat(&below).is_err(), "lstat below {name}");
         }
         for name in ["boxlink/kept", &magic] {
             let p = path(name);
-            assert!(
-                root.unlink(&p).is_err() && root.rmdir(&p).is_err(),
-                "remove {name}"
-            );
-            assert!(
-                root.rename(&p, &path("taken"), true).is_err(),
-                "rename {name}"
-            );
-            assert!(
-                root.lstat(&p).is_err() && root.read_link(&p).is_err(),
-                "look {name}"
-            );
+            assert!(root.unlink(&p).is_err() && root.rmdir(&p).is_err(), "remove {name}");
+            assert!(root.rename(&p, &path("taken"), true).is_err(), "rename {name}");
+            assert!(root.lstat(&p).is_err() && root.read_link(&p).is_err(), "look {name}");
         }
         // Links themselves may be moved and removed: what they point to stays.
-        root.rename(&path("up"), &path("moved"), false)
-            .expect("rename a link");
-        root.rename(&path("moved"), &path("dangling"), true)
-            .expect("replace a link by a link");
+        root.rename(&path("up"), &path("moved"), false).expect("rename a link");
+        root.rename(&path("moved"), &path("dangling"), true).expect("replace a link by a link");
         root.unlink(&path("dangling")).expect("unlink a link");
         assert_eq!(root.rmdir(&path("boxlink")), Err(Fault::NotDirectory));
         assert_eq!(tree.witness(), before);
@@ -89,37 +60,18 @@ fn links_that_stay_inside_are_followed_by_the_kernel_and_refused_by_hand() {
     symlink("../file", tree.inside("dir/back")).expect("link");
     symlink("dir", tree.inside("way")).expect("link");
     let [kernel, walk] = RESOLVERS.map(|open| open(&tree.inside("")).expect("root"));
-    for (name, text) in [
-        ("link", "inner"),
-        ("dir/back", "hello"),
-        ("way/inner", "inner"),
-    ] {
+    for (name, text) in [("link", "inner"), ("dir/back", "hello"), ("way/inner", "inner")] {
         assert_eq!(contents(kernel.read(&path(name)).expect(name).0), text);
-        assert!(
-            walk.read(&path(name)).is_err() && walk.stat(&path(name)).is_err(),
-            "{name}"
-        );
+        assert!(walk.read(&path(name)).is_err() && walk.stat(&path(name)).is_err(), "{name}");
     }
-    let (file, written) = kernel
-        .write(&path("link"), Start::Append, ALL, 0o600)
-        .expect("write");
-    assert_eq!(
-        written,
-        Written {
-            created: false,
-            offset: 5,
-            size: 5
-        }
-    );
+    let (file, written) = kernel.write(&path("link"), Start::Append, ALL, 0o600).expect("write");
+    assert_eq!(written, Written { created: false, offset: 5, size: 5 });
     drop(file);
     for root in [kernel, walk] {
         assert_eq!(root.lstat(&path("link")).expect("lstat").kind, Kind::Link);
         assert_eq!(root.read_link(&path("link")).expect("text"), b"dir/inner");
         assert!(matches!(root.read_link(&path("file")), Err(Fault::Os(_))));
-        assert_eq!(
-            contents(root.read(&path("dir/inner")).expect("plain").0),
-            "inner"
-        );
+        assert_eq!(contents(root.read(&path("dir/inner")).expect("plain").0), "inner");
         root.enter(&path("/")).expect("enter the root");
         root.enter(&path("dir")).expect("enter");
     }
@@ -133,10 +85,7 @@ fn links_are_made_only_to_the_inside() {
         assert_eq!(root.symlink(target, &path("new")), Err(Fault::Forbidden));
     }
     root.symlink(b"../file", &path("dir/new")).expect("inside");
-    assert_eq!(
-        contents(root.read(&path("dir/new")).expect("read").0),
-        "hello"
-    );
+    assert_eq!(contents(root.read(&path("dir/new")).expect("read").0), "hello");
     assert_eq!(root.symlink(b"x", &path("file")), Err(Fault::Exists));
 }
 
@@ -154,8 +103,7 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    rustix::fs::renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE)
-                        .expect("swap");
+                    rustix::fs::renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE).expect("swap");
                 }
             });
             let attack = || {
