@@ -1,8 +1,11 @@
 //! The server: Server-PI and Server-DTP of Figure 1, and what they are told.
 
 pub mod accounts;
+pub mod check;
+pub mod logging;
 pub mod settings;
 pub mod stamp;
+pub mod transfer_log;
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
