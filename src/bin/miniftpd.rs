@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use miniftp::process::{self, Failed, Role};
 use miniftp::server::settings::{self, Command};
-use miniftp::server::{self, check};
+use miniftp::server::{self, check, logging};
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os();
@@ -24,8 +24,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(Failed { code, why }) => {
-            // Nobody may be left to read it; the code says it too.
-            let _ = writeln!(io::stderr(), "miniftpd: {why}");
+            logging::complain(&why);
             ExitCode::from(code)
         }
     }

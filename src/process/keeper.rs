@@ -22,7 +22,7 @@ use super::secret::wipe;
 use super::signals::{Order, Signals};
 use super::{FAILURE, Handover, Secrets, VERIFIER, WORKER};
 use crate::server::accounts::Accounts;
-use crate::server::settings::{Fault, Invocation, ListenAddr, PasswordSource, Settings};
+use crate::server::settings::{Invocation, ListenAddr, PasswordSource, Settings};
 use crate::server::{Bound, logging};
 
 /// What a worker gets beyond its own drain time before it is killed.
@@ -58,6 +58,8 @@ enum Phase {
     Stopping {
         until: Instant,
     },
+    /// The worker is gone for good; the verifier ends.
+    Closing,
 }
 
 /// What the files said last, as the children get it.
@@ -218,21 +220,21 @@ impl Keeper {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let ending = match self.phase {
-            Phase::Starting | Phase::Serving => None,
-            Phase::Draining { until } | Phase::Stopping { until } => Some(until),
+        let (starts, ends) = match self.phase {
+            Phase::Starting | Phase::Serving => (true, None),
+            Phase::Draining { until } | Phase::Stopping { until } => (false, Some(until)),
+            Phase::Closing => (false, None),
         };
-        // An absent verifier waits for its worker, not for its own time.
-        let verifier = match self.verifier.is_absent() && !self.worker.is_running() {
-            true => None,
-            false => self.verifier.deadline(),
-        };
-        let places = match ending.is_some() {
-            true => None,
-            false => self.worker.deadline().into_iter().chain(verifier).min(),
-        };
-        let next = ending.into_iter().chain(places).min()?;
-        let left = next.saturating_duration_since(Instant::now());
+        let worker = self.worker.due().filter(|_| starts);
+        // An absent verifier waits for its worker as well as for its own time.
+        let joins = starts && self.worker.is_running();
+        let verifier = self.verifier.due().filter(|_| joins);
+        let kills = [self.worker.deadline(), self.verifier.deadline()];
+        let all = [ends, worker, verifier].into_iter().chain(kills);
+        let left = all
+            .flatten()
+            .min()?
+            .saturating_duration_since(Instant::now());
         // A millisecond more, so that a wake is never just before its time.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
@@ -272,7 +274,7 @@ impl Keeper {
         match (order, self.phase) {
             (Order::Summary, _) => self.worker.tell(&ToWorker::Summary, None),
             (Order::Reload, Phase::Starting | Phase::Serving) => self.reload(),
-            (Order::Reload, Phase::Draining { .. } | Phase::Stopping { .. }) => {}
+            (Order::Reload, _) | (Order::End, Phase::Closing) => {}
             (Order::End, Phase::Starting | Phase::Serving) => {
                 log::info!("draining");
                 let until = Instant::now() + self.contents.drain + DRAIN_SLACK;
@@ -307,7 +309,7 @@ impl Keeper {
 
     fn read_again(&self) -> Result<Contents, String> {
         let loaded = self.invocation.load(&self.password);
-        let loaded = loaded.map_err(|fault: Fault| fault.to_string())?;
+        let loaded = loaded.map_err(|fault| fault.to_string())?;
         // Without its accounts the server would take anonymous for meant.
         let accounts = loaded.accounts.ok_or("the accounts file is gone")?;
         for warning in &loaded.warnings {
@@ -360,18 +362,18 @@ impl Keeper {
 
     /// Waits for the verifier, whose sockets are all closed by now, and kills it past its time.
     fn close(mut self) -> io::Result<()> {
+        self.phase = Phase::Closing;
         self.verifier.let_go(Instant::now());
-        while !self.verifier.is_absent() {
+        loop {
             let now = Instant::now();
             self.verifier.kill_late(now);
-            if self.verifier.reap(now).is_some() {
-                break;
+            self.verifier.reap(now);
+            if self.verifier.is_absent() {
+                return Ok(());
             }
-            self.phase = Phase::Serving; // only the verifier's own deadline counts now
             self.wait()?;
             self.signals.take();
         }
-        Ok(())
     }
 }
 

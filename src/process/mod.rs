@@ -169,15 +169,8 @@ pub fn run_child(child: Child) -> Result<u8, Failed> {
     };
     match run() {
         Ok(()) => Ok(ORDERLY),
-        Err(e) => {
-            let name = if child == Child::Worker {
-                WORKER
-            } else {
-                VERIFIER
-            };
-            log::error!("{name}: {e}");
-            Err(Failed::work(e))
-        }
+        Err(e) if child == Child::Worker => Err(Failed::work(format!("worker: {e}"))),
+        Err(e) => Err(Failed::work(format!("verifier: {e}"))),
     }
 }
 

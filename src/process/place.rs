@@ -164,12 +164,19 @@ impl Place {
         Some(status)
     }
 
-    /// When something is to be done here, if nothing is heard.
-    pub fn deadline(&self) -> Option<Instant> {
+    /// When an absent child may be started.
+    pub fn due(&self) -> Option<Instant> {
         match self.state {
             State::Absent { due } => Some(due),
-            State::Running { .. } => None,
+            State::Running { .. } | State::Leaving { .. } => None,
+        }
+    }
+
+    /// When a leaving child is to be killed.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
             State::Leaving { deadline, .. } => Some(deadline),
+            State::Absent { .. } | State::Running { .. } => None,
         }
     }
 

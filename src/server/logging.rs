@@ -51,6 +51,17 @@ pub fn announce(address: &str) {
     }
 }
 
+/// Says why a process ends: as a log line where the log has begun, else as a program does to its user.
+pub fn complain(why: &str) {
+    match LOGGER.get() {
+        Some(_) => log::error!("{why}"),
+        None => {
+            // Nobody may be left to read it; the exit code says it too.
+            let _ = writeln!(io::stderr(), "miniftpd: {}", clean(why));
+        }
+    }
+}
+
 struct Logger {
     sink: Sink,
 }

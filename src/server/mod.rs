@@ -51,8 +51,24 @@ pub enum Master {
 
 /// Serves until drained.
 pub fn run(inheritance: Inheritance) -> std::io::Result<()> {
-    let _ = inheritance;
-    Ok(())
+    use crate::process::packet::{FromWorker, LARGEST_PACKET, Received, ToWorker, recv, send};
+    for bound in &inheritance.listeners {
+        logging::announce(&bound.listener.local_addr()?.to_string());
+    }
+    let Master::Keeper(keeper) = inheritance.master else {
+        return Ok(());
+    };
+    send(&keeper, &FromWorker::Ready, None)?;
+    rustix::io::ioctl_fionbio(&keeper, false)?;
+    let mut buffer = vec![0; LARGEST_PACKET];
+    loop {
+        match recv(&keeper, &mut buffer)? {
+            Received::Message(ToWorker::Drain | ToWorker::Stop, _) | Received::Closed => {
+                return Ok(());
+            }
+            Received::Message(message, _) => log::info!("{message:?}"),
+        }
+    }
 }
 
 /// The table of session states, for `--states`.
