@@ -280,6 +280,8 @@ impl Keeper {
                 let until = Instant::now() + self.contents.drain + DRAIN_SLACK;
                 self.phase = Phase::Draining { until };
                 self.worker.tell(&ToWorker::Drain, None);
+                // The worker closes its own: only then are newcomers refused, not left waiting in a backlog.
+                self.listeners.clear();
             }
             (Order::End, Phase::Draining { .. }) => {
                 log::info!("stopping at once");
