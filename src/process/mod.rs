@@ -113,20 +113,16 @@ impl Failed {
 pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
-    let Loaded {
-        settings,
-        accounts,
-        warnings,
-    } = loaded;
+    let Loaded { settings, accounts, warnings } = loaded;
     logging::start(&settings.log);
     for warning in warnings {
         log::warn!("{warning}");
     }
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     match accounts {
-        Some(accounts) => Keeper::new(invocation, password, settings, accounts, listeners)
-            .and_then(Keeper::run)
-            .map_err(Failed::work),
+        Some(accounts) => {
+            Keeper::new(invocation, password, settings, accounts, listeners).and_then(Keeper::run).map_err(Failed::work)
+        }
         None => {
             let inheritance = Inheritance {
                 settings,
