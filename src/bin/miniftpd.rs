@@ -1,48 +1,52 @@
 //! The server's command line.
 
+use std::env;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use miniftp::server::settings::{self, Command, PasswordSource};
-use miniftp::server::{self, Bound, Inheritance, Master, logging};
+use miniftp::process::{self, Failed, Role};
+use miniftp::server::settings::{self, Command};
+use miniftp::server::{self, check, logging};
 
 fn main() -> ExitCode {
-    match settings::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Serve(invocation)) => {
-            let loaded = invocation.load(&PasswordSource::Unasked).expect("settings");
-            logging::start(&loaded.settings.log);
-            let listeners = loaded
-                .settings
-                .listen
-                .iter()
-                .map(|label| Bound {
-                    label: label.clone(),
-                    listener: label
-                        .candidates()
-                        .expect("addresses")
-                        .into_iter()
-                        .find_map(|address| std::net::TcpListener::bind(address).ok())
-                        .expect("a port"),
-                })
-                .collect();
-            let master = Master::Alone { invocation };
-            server::run(Inheritance {
-                settings: loaded.settings,
-                accounts: Vec::new(),
-                listeners,
-                master,
-                verifier: None,
-            })
-            .expect("the loop");
-            ExitCode::SUCCESS
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let ended = match process::role(&name) {
+        Role::Child(child) => process::run_child(child),
+        Role::First => match settings::parse(arguments) {
+            Ok(command) => obey(command),
+            Err(fault) => Err(Failed { code: process::USAGE, why: fault.to_string() }),
+        },
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(Failed { code, why }) => {
+            logging::complain(&why);
+            ExitCode::from(code)
         }
-        Ok(Command::States) => {
-            print!("{}", server::states());
-            ExitCode::SUCCESS
+    }
+}
+
+fn obey(command: Command) -> Result<u8, Failed> {
+    match command {
+        Command::Serve(invocation) => process::serve(invocation),
+        Command::Check(invocation) => {
+            let report = check::check(&invocation);
+            print(&report.to_string())?;
+            Ok(report.exit_code())
         }
-        Ok(Command::Replies) => {
-            print!("{}", server::replies());
-            ExitCode::SUCCESS
-        }
-        _ => ExitCode::from(2),
+        Command::HashPassword => print(&(process::hash_password()? + "\n")),
+        Command::States => print(&server::states()),
+        Command::Replies => print(&server::replies()),
+        Command::Help => print(settings::HELP),
+        Command::Version => print(settings::VERSION),
+    }
+}
+
+fn print(text: &str) -> Result<u8, Failed> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(process::ORDERLY),
+        Err(e) => Err(Failed { code: process::FAILURE, why: format!("standard output: {e}") }),
     }
 }

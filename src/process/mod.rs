@@ -11,13 +11,37 @@
 //! [`packet`] has what they say to each other. A process given up by its peer is killed and started again; who loses the
 //! keeper ends.
 
+mod keeper;
+pub mod listen;
 pub mod packet;
+mod place;
 pub mod secret;
+mod signals;
+mod verifier;
+mod worker;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use crate::server::accounts::Account;
-use crate::server::settings::Settings;
+use crate::server::accounts::{Account, Credential, Hash};
+use crate::server::settings::{Invocation, Loaded, LogSettings, PasswordSource, Settings};
+use crate::server::{self, Inheritance, Master, logging};
+use keeper::Keeper;
+
+/// Exit code of an orderly end.
+pub const ORDERLY: u8 = 0;
+/// Exit code of a failure at work.
+pub const FAILURE: u8 = 1;
+/// Exit code of wrong usage or a wrong configuration.
+pub const USAGE: u8 = 2;
+
+/// argv[0] of a worker. No shell starts a program by a name with a blank unless told to.
+const WORKER: &str = "miniftpd: worker";
+/// argv[0] of a verifier.
+const VERIFIER: &str = "miniftpd: verifier";
 
 /// What a worker gets as text, at its start and at each reload. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +58,142 @@ impl Handover {
     ///
     /// # Errors
     /// `InvalidData` for what is none.
-    pub fn read(text: &str) -> std::io::Result<Self> {
-        toml::from_str(text).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    pub fn read(text: &str) -> io::Result<Self> {
+        toml::from_str(text).map_err(wrong_text)
     }
+}
+
+/// What a verifier gets as text, at its start and at each reload.
+#[derive(Debug, Serialize, Deserialize)]
+struct Secrets {
+    log: LogSettings,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    credentials: Vec<Credential>,
+}
+
+/// What a process of the tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The one that was started: its command line counts.
+    First,
+    /// Started by the keeper.
+    Child(Child),
+}
+
+/// What a child of the keeper is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Child {
+    /// The loop.
+    Worker,
+    /// The hashes.
+    Verifier,
+}
+
+/// The role that argv[0] tells.
+pub fn role(name: &OsStr) -> Role {
+    match name.to_str() {
+        Some(WORKER) => Role::Child(Child::Worker),
+        Some(VERIFIER) => Role::Child(Child::Verifier),
+        _ => Role::First,
+    }
+}
+
+/// An end before serving, with what to tell the user.
+#[derive(Debug)]
+pub struct Failed {
+    /// The exit code.
+    pub code: u8,
+    /// One line.
+    pub why: String,
+}
+
+impl Failed {
+    fn usage(why: impl ToString) -> Self {
+        let (code, why) = (USAGE, why.to_string());
+        Failed { code, why }
+    }
+
+    fn work(why: impl ToString) -> Self {
+        let (code, why) = (FAILURE, why.to_string());
+        Failed { code, why }
+    }
+}
+
+/// Runs the server, as one process or as a tree; returns the exit code when it has ended.
+pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
+    let password = password(&invocation)?;
+    let loaded = invocation.load(&password).map_err(Failed::usage)?;
+    let Loaded { settings, accounts, warnings } = loaded;
+    logging::start(&settings.log);
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
+    match accounts {
+        Some(accounts) => {
+            Keeper::new(invocation, password, settings, accounts, listeners).and_then(Keeper::run).map_err(Failed::work)
+        }
+        None => {
+            let inheritance = Inheritance {
+                settings,
+                accounts: Vec::new(),
+                listeners,
+                master: Master::Alone { invocation },
+                verifier: None,
+            };
+            server::run(inheritance).map_err(Failed::work)?;
+            Ok(ORDERLY)
+        }
+    }
+}
+
+/// The password of `--user`, hashed once; nothing keeps the password itself.
+fn password(invocation: &Invocation) -> Result<PasswordSource, Failed> {
+    let Some(name) = &invocation.user else {
+        return Ok(PasswordSource::Unasked);
+    };
+    let secret = secret::of_user(name).map_err(Failed::usage)?;
+    let hash = Hash::make(secret.as_bytes()).map_err(Failed::work)?;
+    Ok(PasswordSource::Hash(hash))
+}
+
+/// `--hash-password`: the hash of a password read from the terminal or standard input.
+pub fn hash_password() -> Result<String, Failed> {
+    let secret = secret::to_hash().map_err(Failed::usage)?;
+    Hash::make(secret.as_bytes()).map_err(Failed::work)
+}
+
+/// Runs a child until it has ended.
+pub fn run_child(child: Child) -> Result<u8, Failed> {
+    let run = || {
+        signals::leave_to_the_keeper()?;
+        let keeper = adopt_stdin(child)?;
+        match child {
+            Child::Worker => worker::run(keeper),
+            Child::Verifier => verifier::run(keeper),
+        }
+    };
+    match run() {
+        Ok(()) => Ok(ORDERLY),
+        Err(e) if child == Child::Worker => Err(Failed::work(format!("worker: {e}"))),
+        Err(e) => Err(Failed::work(format!("verifier: {e}"))),
+    }
+}
+
+/// Takes the keeper's socket from standard input, which becomes /dev/null: no library may stumble over a socket there.
+fn adopt_stdin(child: Child) -> io::Result<OwnedFd> {
+    let keeper = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    // Started through /proc/self/exe, the process would be listed as "exe". Only a name, so a refusal ends nothing.
+    let name = match child {
+        Child::Worker => "miniftpd-worker",
+        Child::Verifier => "miniftpd-verify",
+    };
+    let _ = std::fs::write("/proc/self/comm", name);
+    Ok(keeper)
+}
+
+/// A peer that says what it should not.
+fn wrong_text(why: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
 }

@@ -117,10 +117,17 @@ pub enum Instruction {
 }
 
 /// A piece of a text that may be longer than a packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Chunk {
     last: bool,
     bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Chunk {
+    /// Without the bytes: some chunks are of hashes, and debug output ends up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chunk of {} bytes", self.bytes.len())
+    }
 }
 
 impl Chunk {
@@ -149,7 +156,7 @@ impl Chunk {
 }
 
 /// Chunks becoming a text again.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Assembly {
     bytes: Vec<u8>,
 }

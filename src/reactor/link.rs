@@ -165,13 +165,17 @@ impl Link {
     ) -> io::Result<Moved> {
         match result {
             Ok(count) => {
-                if count < offered && self.registered && !ready.has(Ready::HANGUP) {
+                let proof = self.registered && !ready.has(Ready::HANGUP) && !ready.has(Ready::URGENT);
+                if count < offered && proof {
                     ready.clear(direction);
                 }
                 Ok(Moved::Bytes(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 ready.clear(direction);
+                if direction == Ready::READ {
+                    ready.clear(Ready::URGENT);
+                }
                 self.register(sockets)?;
                 Ok(Moved::Blocked)
             }

@@ -38,6 +38,13 @@ pub use transport::Transport;
 /// Events taken from the kernel at once. More would only delay the first of them.
 const EVENTS_A_PASS: usize = 512;
 
+/// Every socket is registered once, for both directions, and for urgent data where the poller can tell it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+/// As above, for pollers that do not tell urgent data apart.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 /// What a record wants after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -216,7 +223,7 @@ impl Sockets<'_> {
     /// # Errors
     /// What the kernel says.
     pub fn register(&self, source: &mut impl Source) -> io::Result<()> {
-        self.registry.register(source, self.key.token(), Interest::READABLE | Interest::WRITABLE)
+        self.registry.register(source, self.key.token(), BOTH_WAYS)
     }
 }
 

@@ -18,6 +18,8 @@ impl Ready {
     pub const HANGUP: Self = Self(4);
     /// The record's deadline has passed.
     pub const EXPIRED: Self = Self(8);
+    /// Urgent data is in the stream: a read stops short of it, which proves nothing (TCP's mark, RFC 6093).
+    pub const URGENT: Self = Self(16);
 
     /// Nothing is known.
     pub const fn none() -> Self {
@@ -59,6 +61,9 @@ impl Ready {
         }
         if event.is_writable() {
             ready.set(Self::WRITE);
+        }
+        if event.is_priority() {
+            ready.set(Self(Self::READ.0 | Self::URGENT.0));
         }
         if event.is_error() || event.is_read_closed() || event.is_write_closed() {
             ready.set(Self(Self::READ.0 | Self::WRITE.0 | Self::HANGUP.0));

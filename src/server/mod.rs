@@ -6,6 +6,7 @@
 
 pub mod accounts;
 mod census;
+pub mod check;
 mod clerk;
 mod control;
 mod desk;

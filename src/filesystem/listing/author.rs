@@ -74,10 +74,13 @@ impl Author {
         Self { root, owners, form, follow, now, path, rights, exceptions, parent: None }
     }
 
-    /// Learns what it must know of the open directory whose entries come.
-    pub(super) fn inside(&mut self, directory: &OwnedFd) -> Result<(), Errno> {
+    /// Turns to the entries of the open `directory`, all of them or those that match a pattern.
+    pub(super) fn enter(&mut self, directory: &OwnedFd, matched: bool) -> Result<(), Errno> {
         match &mut self.form {
             Form::Facts(facts) if facts.wants_perm() => self.parent = Some(Stat::of(directory)?),
+            // Asked for a directory, the client knows which; asked for a pattern, it wants to send the
+            // names back.
+            Form::Names { prefix } if !matched => *prefix = Vec::new(),
             _ => {}
         }
         Ok(())

@@ -150,3 +150,10 @@ proptest! {
         prop_assert_eq!(whole, Some(text));
     }
 }
+
+#[test]
+fn chunks_do_not_print_their_text() {
+    let chunk = Chunk::cut("$6$salt").next().unwrap();
+    let shown = format!("{:?}", Instruction::Secrets(chunk));
+    assert_eq!(shown, "Secrets(Chunk of 7 bytes)");
+}

@@ -52,6 +52,13 @@ enum Family {
     Bcrypt,
 }
 
+#[cfg(test)]
+impl std::fmt::Display for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Hash {
     /// Reads a hash. The error says why it cannot be used, without quoting it.
     pub fn parse(text: &str) -> Result<Self, String> {

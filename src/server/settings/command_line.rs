@@ -12,7 +12,7 @@ use super::{Fault, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, keys};
 /// What `--help` prints: 80 columns, 24 lines. getopts' own listing would need 40.
 pub const HELP: &str = "\
 Usage: miniftpd [OPTIONS] [DIR]
-Serve DIR (default \".\") by FTP; without account or option: anonymous, read only.
+Serve DIR (default \".\") by FTP: without an account to anyone, read only.
   -l, --listen ADDR     HOST:PORT, [V6]:PORT or :PORT; repeatable; default :21
   -p, --port PORT       short for --listen :PORT (0: the kernel chooses)
   -w, --write           anonymous may write too
@@ -134,6 +134,15 @@ fn options() -> Options {
         options.optopt("", valued, "", "");
     }
     options
+}
+
+/// The long names of all options, for the test of [`HELP`].
+#[cfg(test)]
+pub(super) fn names() -> Vec<String> {
+    let usage = options().usage("");
+    let words = usage.split(|letter: char| letter.is_whitespace() || letter == ',');
+    let long = words.filter_map(|word| word.strip_prefix("--"));
+    long.map(str::to_owned).collect()
 }
 
 /// The options with a value and no letter.

@@ -51,6 +51,15 @@ impl Invocation {
         Ok(Loaded { settings, accounts, warnings })
     }
 
+    /// Reads the files again for a loop that runs alone. Accounts that have appeared are a fault: it has no verifier.
+    pub fn load_alone(&self) -> Result<(Settings, Vec<String>), Fault> {
+        let loaded = self.load(&PasswordSource::Unasked)?;
+        match loaded.accounts {
+            None => Ok((loaded.settings, loaded.warnings)),
+            Some(_) => Err(Fault::option("accounts", "take effect at the next start")),
+        }
+    }
+
     /// The configuration file's draft, and the folder that relative paths in it count from.
     fn draft(&self) -> Result<(Draft, PathBuf), Fault> {
         let Some(path) = &self.config else {
@@ -95,7 +104,7 @@ impl Invocation {
     ) -> Result<Option<Accounts>, Fault> {
         let path = match &draft.accounts {
             AccountsFile::Named(path) => Some(path),
-            AccountsFile::Beside(path) if path.exists() => Some(path),
+            AccountsFile::Beside(path) if is_there(path)? => Some(path),
             AccountsFile::Beside(_) | AccountsFile::None => None,
         };
         let home = &draft.settings.root;
@@ -115,6 +124,11 @@ impl Invocation {
         }
         Ok(accounts)
     }
+}
+
+/// A file that cannot be asked for is not absent: without its accounts the server would let anonymous in.
+fn is_there(path: &Path) -> Result<bool, Fault> {
+    path.try_exists().map_err(|e| Fault::file(path, e.to_string()))
 }
 
 fn replace<T: Clone>(place: &mut T, option: &Option<T>) {

@@ -1,0 +1,229 @@
+//! `--check`: what the configuration says, what of it can be tried without serving, and what would happen.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+use super::accounts::Accounts;
+use super::settings::{Invocation, ListenAddr, Loaded, PasswordSource, Settings};
+use crate::process::{ORDERLY, USAGE, listen};
+
+/// The findings, in the order they were made.
+#[derive(Debug, Default)]
+pub struct Report {
+    findings: Vec<(Grade, String)>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    /// As it should be.
+    Good,
+    /// Odd, and the server would run.
+    Odd,
+    /// The server would not run, or not as configured.
+    Bad,
+}
+
+impl Report {
+    /// 0 when the server would run, else 2.
+    pub fn exit_code(&self) -> u8 {
+        match self.findings.iter().any(|(grade, _)| *grade == Grade::Bad) {
+            true => USAGE,
+            false => ORDERLY,
+        }
+    }
+
+    fn add(&mut self, grade: Grade, line: impl Into<String>) {
+        self.findings.push((grade, line.into()));
+    }
+}
+
+impl fmt::Display for Report {
+    /// One line a finding, the grade first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.findings.iter().try_for_each(|(grade, line)| {
+            let word = match grade {
+                Grade::Good => "ok     ",
+                Grade::Odd => "warning",
+                Grade::Bad => "error  ",
+            };
+            writeln!(f, "{word} {}", super::logging::clean(line))
+        })
+    }
+}
+
+/// Checks everything the invocation names. Nothing is created and nothing is changed.
+pub fn check(invocation: &Invocation) -> Report {
+    let mut report = Report::default();
+    match invocation.load(&PasswordSource::Unasked) {
+        Err(fault) => report.add(Grade::Bad, fault.to_string()),
+        Ok(loaded) => check_loaded(&loaded, &mut report),
+    }
+    report
+}
+
+fn check_loaded(loaded: &Loaded, report: &mut Report) {
+    let settings = &loaded.settings;
+    for warning in &loaded.warnings {
+        report.add(Grade::Odd, warning);
+    }
+    for label in &settings.listen {
+        check_listener(label, report);
+    }
+    check_root("root", &settings.root, report);
+    check_anonymous(settings, report);
+    if let Some(accounts) = &loaded.accounts {
+        check_accounts(accounts, report);
+    }
+    check_passive(settings, report);
+    if let Some(path) = &settings.log.transfers {
+        check_transfer_log(path, report);
+    }
+}
+
+fn check_listener(label: &ListenAddr, report: &mut Report) {
+    match listen::bind_one(label) {
+        Ok(_) => report.add(Grade::Good, format!("listen {label}: free")),
+        // The usual reason is that the server being configured is running.
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            report.add(Grade::Odd, format!("listen {label}: in use now"));
+        }
+        Err(e) => report.add(Grade::Bad, format!("listen {label}: {e}")),
+    }
+}
+
+fn check_root(what: &str, path: &Path, report: &mut Report) {
+    let shown = path.display();
+    match fs::read_dir(path) {
+        Ok(_) => report.add(Grade::Good, format!("{what} {shown}: a readable directory")),
+        Err(e) => report.add(Grade::Bad, format!("{what} {shown}: {e}")),
+    }
+}
+
+fn check_anonymous(settings: &Settings, report: &mut Report) {
+    let Some(anonymous) = &settings.anonymous else {
+        report.add(Grade::Good, "anonymous: off");
+        return;
+    };
+    let letters = anonymous.permissions.letters();
+    let line = format!("anonymous: on, permissions \"{letters}\"");
+    report.add(Grade::Good, line);
+    if anonymous.root != settings.root {
+        check_root("anonymous.root", &anonymous.root, report);
+    }
+}
+
+fn check_accounts(accounts: &Accounts, report: &mut Report) {
+    let all = accounts.accounts.len();
+    report.add(Grade::Good, format!("accounts: {all}"));
+    for account in &accounts.accounts {
+        check_root(&format!("home of \"{}\"", account.name), &account.home, report);
+    }
+}
+
+fn check_passive(settings: &Settings, report: &mut Report) {
+    let passive = &settings.passive;
+    if let Some(ports) = passive.ports {
+        let line = format!("passive.ports {ports}: {} at once", ports.count());
+        report.add(Grade::Good, line);
+        let inside = |label: &&ListenAddr| (ports.low..=ports.high).contains(&label.port());
+        for label in settings.listen.iter().filter(inside) {
+            let line = format!("passive.ports {ports}: the control port of {label} is among them");
+            report.add(Grade::Odd, line);
+        }
+        if ports.low < 1024 {
+            let line = format!("passive.ports {ports}: below 1024 they want a privilege");
+            report.add(Grade::Odd, line);
+        }
+    }
+    if let Some(address) = passive.address {
+        let useless = address.is_unspecified() || address.is_multicast() || address.is_broadcast();
+        let line = format!("passive.address {address}");
+        match useless {
+            true => report.add(Grade::Bad, line + ": no client can connect to it"),
+            false if address.is_loopback() => {
+                report.add(Grade::Odd, line + ": only clients on this host can connect to it");
+            }
+            false if listens_locally(settings) => {
+                report.add(Grade::Odd, line + ": but the server listens on loopback only");
+            }
+            false => report.add(Grade::Good, line + ": shown in replies to PASV"),
+        }
+    }
+}
+
+fn listens_locally(settings: &Settings) -> bool {
+    let local = |label: &ListenAddr| {
+        let all = label.candidates().unwrap_or_default();
+        all.iter().all(|address| address.ip().is_loopback())
+    };
+    settings.listen.iter().all(local)
+}
+
+fn check_transfer_log(path: &Path, report: &mut Report) {
+    let shown = path.display();
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let tried = match path.exists() {
+        true if path.is_dir() => Err(rustix::io::Errno::ISDIR),
+        true => access(path, Access::WRITE_OK),
+        false => access(folder, Access::WRITE_OK | Access::EXEC_OK),
+    };
+    match tried {
+        Ok(()) => report.add(Grade::Good, format!("log.transfers {shown}: writable")),
+        Err(e) => report.add(Grade::Bad, format!("log.transfers {shown}: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::settings::{Command, parse};
+
+    fn report(arguments: &[&str]) -> Report {
+        let words = arguments.iter().map(std::ffi::OsString::from);
+        match parse(words).unwrap() {
+            Command::Check(invocation) => check(&invocation),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sound_set_up_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().to_str().unwrap();
+        let report = report(&["--check", "-l", "127.0.0.1:0", "--user", "alice", dir]);
+        assert_eq!(report.exit_code(), 0, "{report}");
+        assert!(report.to_string().contains("anonymous: off"), "{report}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let missing = missing.to_str().unwrap();
+        for arguments in [
+            &["--check", "-p", "0", missing][..],
+            &["--check", "-p", "0", "-c", missing],
+            &["--check", "-p", "0", "--public-address", "0.0.0.0"],
+            &["--check", "-p", "0", "--transfer-log", "/"],
+        ] {
+            let report = report(arguments);
+            assert_eq!(report.exit_code(), 2, "{report}");
+        }
+        assert!(!Path::new(missing).exists());
+    }
+
+    #[test]
+    fn what_is_odd_is_said() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let report = report(&["--check", "-l", &address, "--public-address", "203.0.113.7"]);
+        let text = report.to_string();
+        assert_eq!(report.exit_code(), 0, "{text}");
+        assert!(text.contains("in use now") && text.contains("loopback only"), "{text}");
+    }
+}
