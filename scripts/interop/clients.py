@@ -488,10 +488,13 @@ class Aria2(Client):
     def aria2(self, conn, remote, local, *words):
         login = [] if conn.anonymous else [f"--ftp-user={conn.user}", f"--ftp-passwd={conn.password}"]
         local = Path(local)
-        return self.runner.run(["aria2c", "--no-conf=true", "--log-level=debug", "--log=-", "--console-log-level=error", "--summary-interval=0",
+        finished = self.runner.run(["aria2c", "--no-conf=true", "--log-level=debug", "--log=-", "--console-log-level=error", "--summary-interval=0",
                                 "--file-allocation=none", "--allow-overwrite=true", "--auto-file-renaming=false", "--max-tries=1", "--timeout=20",
                                 f"--ftp-pasv={'false' if conn.active else 'true'}", *login, *words, "-d", local.parent, "-o", local.name,
                                 self.url(conn, remote)])
+        # It waits in vain for a 226 that it has read together with the 150, and then calls the download complete all the same.
+        if "Timeout before receiving transfer complete" in finished.transcript:
+            raise Failure("the 226 went unseen")
 
     def download(self, conn, remote, local):
         self.aria2(conn, remote, local)
