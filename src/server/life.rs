@@ -117,13 +117,15 @@ impl Server {
             realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
+            realm.path_limit = settings.limits.path as usize;
             realms.insert(name, Rc::new(realm));
         }
         self.world.accounts = realms;
         self.world.anonymous = match &settings.anonymous {
             Some(guests) => {
                 let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
-                let realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                realm.path_limit = settings.limits.path as usize;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -289,10 +291,10 @@ impl Server {
     }
 
     fn tell_master(&mut self, message: &FromWorker) {
-        if let Some(slot) = self.reactor.slot_mut(self.master) {
-            if let Conn::Master(master) = &slot.conn {
-                master.tell(message);
-            }
+        if let Some(slot) = self.reactor.slot_mut(self.master)
+            && let Conn::Master(master) = &slot.conn
+        {
+            master.tell(message);
         }
     }
 
