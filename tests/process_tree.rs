@@ -41,11 +41,7 @@ impl Server {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
-            assert_ne!(
-                self.log.read_line(&mut line).unwrap(),
-                0,
-                "no \"{words}\" in {seen}"
-            );
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "no \"{words}\" in {seen}");
             if line.contains(words) {
                 return line;
             }
@@ -62,10 +58,7 @@ impl Server {
         let mut children = Vec::new();
         for entry in fs::read_dir("/proc").unwrap() {
             let path = entry.unwrap().path();
-            let Some(id) = path
-                .file_name()
-                .and_then(|name| name.to_str()?.parse().ok())
-            else {
+            let Some(id) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else {
                 continue;
             };
             // A process may end while it is looked at.
@@ -82,9 +75,7 @@ impl Server {
     fn child(&self, name: &str) -> u32 {
         let children = self.children();
         let found = children.iter().find(|(_, other)| other == name);
-        found
-            .unwrap_or_else(|| panic!("no {name} in {children:?}"))
-            .0
+        found.unwrap_or_else(|| panic!("no {name} in {children:?}")).0
     }
 
     /// The exit code, once the last process of the tree is gone.
@@ -119,13 +110,7 @@ fn send(id: u32, signal: Signal) {
 }
 
 fn tree(folder: &Path) -> Server {
-    Server::start(&[
-        "-l",
-        "127.0.0.1:0",
-        "--user",
-        "alice",
-        folder.to_str().unwrap(),
-    ])
+    Server::start(&["-l", "127.0.0.1:0", "--user", "alice", folder.to_str().unwrap()])
 }
 
 #[test]
@@ -180,16 +165,9 @@ fn nobody_outlives_the_keeper() {
 #[test]
 fn a_broken_reload_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (config, accounts) = (
-        folder.path().join("m.toml"),
-        folder.path().join("accounts.toml"),
-    );
+    let (config, accounts) = (folder.path().join("m.toml"), folder.path().join("accounts.toml"));
     fs::write(&config, "listen = [\"127.0.0.1:0\"]\n").unwrap();
-    fs::write(
-        &accounts,
-        "[[account]]\nname = \"alice\"\npassword = \"*\"\n",
-    )
-    .unwrap();
+    fs::write(&accounts, "[[account]]\nname = \"alice\"\npassword = \"*\"\n").unwrap();
     let mut server = Server::start(&["-c", config.to_str().unwrap()]);
     fs::write(&config, "lisen = 5\n").unwrap();
     server.signal(Signal::HUP);
@@ -233,18 +211,11 @@ fn exit_codes_tell_what_was_wrong() {
 #[test]
 fn hashes_come_from_standard_input() {
     let mut command = miniftpd(&["--hash-password"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"hunter2\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-        "{text}"
-    );
+    assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
     assert_eq!(text.lines().count(), 1);
     let empty = run(&["--hash-password"]);
     assert_eq!(empty.status.code(), Some(2));

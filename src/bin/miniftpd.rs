@@ -15,10 +15,7 @@ fn main() -> ExitCode {
         Role::Child(child) => process::run_child(child),
         Role::First => match settings::parse(arguments) {
             Ok(command) => obey(command),
-            Err(fault) => Err(Failed {
-                code: process::USAGE,
-                why: fault.to_string(),
-            }),
+            Err(fault) => Err(Failed { code: process::USAGE, why: fault.to_string() }),
         },
     };
     match ended {
@@ -48,14 +45,8 @@ fn obey(command: Command) -> Result<u8, Failed> {
 
 fn print(text: &str) -> Result<u8, Failed> {
     let mut stdout = io::stdout();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(process::ORDERLY),
-        Err(e) => Err(Failed {
-            code: process::FAILURE,
-            why: format!("standard output: {e}"),
-        }),
+        Err(e) => Err(Failed { code: process::FAILURE, why: format!("standard output: {e}") }),
     }
 }

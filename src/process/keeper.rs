@@ -72,14 +72,8 @@ struct Contents {
 impl Contents {
     fn new(settings: Settings, accounts: Accounts) -> io::Result<Self> {
         let drain = settings.limits.drain;
-        let secrets = Secrets {
-            log: settings.log.clone(),
-            credentials: accounts.credentials,
-        };
-        let handover = Handover {
-            settings,
-            accounts: accounts.accounts,
-        };
+        let secrets = Secrets { log: settings.log.clone(), credentials: accounts.credentials };
+        let handover = Handover { settings, accounts: accounts.accounts };
         Ok(Contents {
             handover: toml::to_string(&handover).map_err(io::Error::other)?,
             secrets: toml::to_string(&secrets).map_err(io::Error::other)?,
@@ -207,8 +201,7 @@ impl Keeper {
         }
         let mut heard = fds.iter().skip(1).map(|fd| !fd.revents().is_empty());
         // The order of `places`, of which the absent ones are not in `fds`.
-        let [worker, verifier] =
-            places.map(|socket| socket.is_some() && heard.next().unwrap_or(false));
+        let [worker, verifier] = places.map(|socket| socket.is_some() && heard.next().unwrap_or(false));
         drop(fds);
         if worker {
             self.hear_worker();
@@ -231,10 +224,7 @@ impl Keeper {
         let verifier = self.verifier.due().filter(|_| joins);
         let kills = [self.worker.deadline(), self.verifier.deadline()];
         let all = [ends, worker, verifier].into_iter().chain(kills);
-        let left = all
-            .flatten()
-            .min()?
-            .saturating_duration_since(Instant::now());
+        let left = all.flatten().min()?.saturating_duration_since(Instant::now());
         // A millisecond more, so that a wake is never just before its time.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
@@ -340,6 +330,12 @@ impl Keeper {
     /// Looks after children that ended; the exit code, when this ends the tree.
     fn reap(&mut self) -> Option<u8> {
         let now = Instant::now();
+        if self.worker.has_ended() {
+            // Its last words first: whether it had been ready decides what its end means. They end with its socket.
+            while self.worker.is_running() {
+                self.hear_worker();
+            }
+        }
         if let Some(status) = self.verifier.reap(now)
             && self.phase == Phase::Serving
             && !status.success()
@@ -387,11 +383,6 @@ fn own_code(status: ExitStatus) -> Option<u8> {
 
 /// The socket between a worker and its verifier: the verifier's end, the worker's end.
 fn join() -> io::Result<(OwnedFd, OwnedFd)> {
-    let pair = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    );
+    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     pair.map_err(io::Error::from)
 }

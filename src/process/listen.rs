@@ -82,10 +82,7 @@ mod tests {
     use super::*;
 
     fn settings(listen: &str) -> Settings {
-        Settings {
-            listen: vec![listen.parse().unwrap()],
-            ..Settings::default()
-        }
+        Settings { listen: vec![listen.parse().unwrap()], ..Settings::default() }
     }
 
     #[test]
@@ -117,9 +114,6 @@ mod tests {
         let error = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = explain(&":21".parse().unwrap(), &error, &settings(":21"));
         let text = error.to_string();
-        assert!(
-            text.contains("privilege") && text.contains("miniftpd --port 2121 ."),
-            "{text}"
-        );
+        assert!(text.contains("privilege") && text.contains("miniftpd --port 2121 ."), "{text}");
     }
 }

@@ -7,7 +7,7 @@
 //!                                      └─ miniftpd: verifier   knows the hashes; faces nobody
 //! ```
 //!
-//! Children are this binary started anew, told apart by their argv[0], with a socket to the keeper for standard input.
+//! Children are this binary started anew, told apart by their `argv[0]`, with a socket to the keeper for standard input.
 //! [`packet`] has what they say to each other. A process given up by its peer is killed and started again; who loses the
 //! keeper ends.
 
@@ -38,9 +38,9 @@ pub const FAILURE: u8 = 1;
 /// Exit code of wrong usage or a wrong configuration.
 pub const USAGE: u8 = 2;
 
-/// argv[0] of a worker. No shell starts a program by a name with a blank unless told to.
+/// `argv[0]` of a worker. No shell starts a program by a name with a blank unless told to.
 const WORKER: &str = "miniftpd: worker";
-/// argv[0] of a verifier.
+/// `argv[0]` of a verifier.
 const VERIFIER: &str = "miniftpd: verifier";
 
 /// What a worker gets as text, at its start and at each reload. No secret is in it.
@@ -79,7 +79,7 @@ pub enum Child {
     Verifier,
 }
 
-/// The role that argv[0] tells.
+/// The role that `argv[0]` tells.
 pub fn role(name: &OsStr) -> Role {
     match name.to_str() {
         Some(WORKER) => Role::Child(Child::Worker),
@@ -113,20 +113,16 @@ impl Failed {
 pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
-    let Loaded {
-        settings,
-        accounts,
-        warnings,
-    } = loaded;
+    let Loaded { settings, accounts, warnings } = loaded;
     logging::start(&settings.log);
     for warning in warnings {
         log::warn!("{warning}");
     }
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     match accounts {
-        Some(accounts) => Keeper::new(invocation, password, settings, accounts, listeners)
-            .and_then(Keeper::run)
-            .map_err(Failed::work),
+        Some(accounts) => {
+            Keeper::new(invocation, password, settings, accounts, listeners).and_then(Keeper::run).map_err(Failed::work)
+        }
         None => {
             let inheritance = Inheritance {
                 settings,
@@ -185,6 +181,12 @@ fn adopt_stdin(child: Child) -> io::Result<OwnedFd> {
     };
     let _ = std::fs::write("/proc/self/comm", name);
     Ok(keeper)
+}
+
+/// Text from a peer that does not read as what it should be. Only the parser's own words are kept: an error's full text quotes the
+/// line, and that line may hold a hash.
+fn unreadable(error: toml::de::Error) -> io::Error {
+    wrong_text(error.message())
 }
 
 /// A peer that says what it should not.

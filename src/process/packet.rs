@@ -19,8 +19,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 
 use super::secret::{LONGEST_PASSWORD, Secret, wipe};
@@ -110,7 +110,7 @@ pub enum FromVerifier {
 /// From the keeper to the verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Instruction {
-    /// [`super::Secrets`]: at the start, and again at each reload.
+    /// A piece of the accounts' names and hashes: at the start, and again at each reload.
     Secrets(Chunk),
     /// The socket to the worker comes along. There is one in a verifier's life.
     Worker,
@@ -324,11 +324,7 @@ fn flag(byte: u8) -> Option<bool> {
 
 /// Sends one message, with a descriptor if it carries one. `WouldBlock` leaves nothing sent; `BrokenPipe` means that
 /// the peer is gone.
-pub fn send<M: Message>(
-    socket: impl AsFd,
-    message: &M,
-    passed: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
+pub fn send<M: Message>(socket: impl AsFd, message: &M, passed: Option<BorrowedFd<'_>>) -> io::Result<()> {
     if message.carries() != passed.is_some() {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
@@ -380,9 +376,7 @@ pub fn recv<M: Message>(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Rece
     let message = M::decode(packet);
     wipe(packet);
     let message = message.ok_or_else(malformed)?;
-    let cut = got
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+    let cut = got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
     if cut || passed.len() != usize::from(message.carries()) {
         return Err(malformed());
     }

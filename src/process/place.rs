@@ -42,11 +42,7 @@ enum State {
     /// Not there; to be started again from `due` on.
     Absent { due: Instant },
     /// At work.
-    Running {
-        child: Child,
-        socket: OwnedFd,
-        since: Instant,
-    },
+    Running { child: Child, socket: OwnedFd, since: Instant },
     /// Its socket is closed, which tells it to end.
     Leaving { child: Child, deadline: Instant },
 }
@@ -54,14 +50,8 @@ enum State {
 impl Place {
     /// An empty place; `name` is the child's argv[0], by which it knows what it is.
     pub fn new(name: &'static str) -> Self {
-        let state = State::Absent {
-            due: Instant::now(),
-        };
-        Place {
-            name,
-            state,
-            failures: 0,
-        }
+        let state = State::Absent { due: Instant::now() };
+        Place { name, state, failures: 0 }
     }
 
     /// Whether the child is absent and may be started.
@@ -87,11 +77,7 @@ impl Place {
         match spawn(self.name) {
             Ok((child, socket)) => {
                 let since = now;
-                self.state = State::Running {
-                    child,
-                    socket,
-                    since,
-                };
+                self.state = State::Running { child, socket, since };
                 Ok(())
             }
             Err(e) => {
@@ -146,6 +132,14 @@ impl Place {
         }
     }
 
+    /// Whether a running child's process has ended. What it said before may still be heard.
+    pub fn has_ended(&mut self) -> bool {
+        match &mut self.state {
+            State::Running { child, .. } => !matches!(child.try_wait(), Ok(None)),
+            State::Absent { .. } | State::Leaving { .. } => false,
+        }
+    }
+
     /// The child's status, if it has ended; its place is absent then, and due after a pause.
     pub fn reap(&mut self, now: Instant) -> Option<ExitStatus> {
         let (child, since) = match &mut self.state {
@@ -154,9 +148,7 @@ impl Place {
             State::Leaving { child, .. } => (child, None),
         };
         // An error means that somebody else has waited for it: it is gone, and nobody knows how.
-        let status = child
-            .try_wait()
-            .unwrap_or_else(|_| Some(ExitStatus::default()))?;
+        let status = child.try_wait().unwrap_or_else(|_| Some(ExitStatus::default()))?;
         if let Some(since) = since {
             self.count(since);
         }
@@ -205,12 +197,7 @@ fn pause(failures: u32) -> Duration {
 
 /// Starts this very binary again: the address space a child works in has seen no file, no password and no client.
 fn spawn(name: &str) -> io::Result<(Child, OwnedFd)> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&ours, Timeout::Send, Some(SEND_PATIENCE))?;
     let child = Command::new(own_binary()?)
         .arg0(name)

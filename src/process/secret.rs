@@ -98,9 +98,7 @@ fn read_line(source: impl BufRead) -> io::Result<Secret> {
     // One allocation that never moves: growing would leave copies behind. The end of the line needs two bytes more.
     let room = LONGEST_PASSWORD + 3;
     let mut line = Vec::with_capacity(room);
-    source
-        .take(LONGEST_PASSWORD as u64 + 3)
-        .read_until(b'\n', &mut line)?;
+    source.take(LONGEST_PASSWORD as u64 + 3).read_until(b'\n', &mut line)?;
     let end = line.iter().rposition(|byte| !b"\r\n".contains(byte));
     line.truncate(end.map_or(0, |last| last + 1));
     Ok(Secret::new(line))

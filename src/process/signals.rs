@@ -23,12 +23,8 @@ pub enum Order {
     Summary,
 }
 
-const ORDERS: [(i32, Order); 4] = [
-    (SIGTERM, Order::End),
-    (SIGINT, Order::End),
-    (SIGHUP, Order::Reload),
-    (SIGUSR1, Order::Summary),
-];
+const ORDERS: [(i32, Order); 4] =
+    [(SIGTERM, Order::End), (SIGINT, Order::End), (SIGHUP, Order::Reload), (SIGUSR1, Order::Summary)];
 
 /// Signals taken from their default ways. SIGCHLD wakes too, and is no order: the keeper looks at its children at each wake.
 pub struct Signals {
@@ -57,10 +53,7 @@ impl Signals {
         let mut bytes = [0; 64];
         // Leftover bytes only wake once more.
         let _ = self.bell.read(&mut bytes);
-        let came = self
-            .flags
-            .iter()
-            .filter(|(flag, _)| flag.swap(false, Ordering::Acquire));
+        let came = self.flags.iter().filter(|(flag, _)| flag.swap(false, Ordering::Acquire));
         came.map(|&(_, order)| order).collect()
     }
 }

@@ -10,28 +10,19 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::packet::{
-    Assembly, FromVerifier, Instruction, LARGEST_PACKET, Received, ToVerifier, recv, send,
-};
+use super::packet::{Assembly, FromVerifier, Instruction, LARGEST_PACKET, Received, ToVerifier, recv, send};
 use super::secret::LONGEST_PASSWORD;
-use super::{Secrets, wrong_text};
+use super::{Secrets, unreadable, wrong_text};
 use crate::server::accounts::{Credential, Hash};
 use crate::server::logging;
 
 /// Serves until either socket closes.
 pub fn run(keeper: OwnedFd) -> io::Result<()> {
     // A core file would hold passwords. Nothing depends on it, so a refusal ends nothing.
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-    let mut verifier = Verifier {
-        keeper,
-        assembly: Assembly::default(),
-        book: Book::default(),
-        buffer: vec![0; LARGEST_PACKET],
-    };
+    let mut verifier =
+        Verifier { keeper, assembly: Assembly::default(), book: Book::default(), buffer: vec![0; LARGEST_PACKET] };
     let Some(worker) = verifier.await_worker()? else {
         return Ok(());
     };
@@ -73,10 +64,7 @@ impl Verifier {
     }
 
     fn wait(&self, worker: &OwnedFd) -> io::Result<(bool, bool)> {
-        let mut fds = [
-            PollFd::new(&self.keeper, PollFlags::IN),
-            PollFd::new(worker, PollFlags::IN),
-        ];
+        let mut fds = [PollFd::new(&self.keeper, PollFlags::IN), PollFd::new(worker, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
         let [news, checks] = fds.map(|fd| !fd.revents().is_empty());
         Ok((news, checks))
@@ -98,7 +86,7 @@ impl Verifier {
         let Some(text) = self.assembly.add(chunk)? else {
             return Ok(());
         };
-        let secrets: Secrets = toml::from_str(&text).map_err(wrong_text)?;
+        let secrets: Secrets = toml::from_str(&text).map_err(unreadable)?;
         logging::start(&secrets.log);
         self.book = Book::new(&secrets.credentials);
         super::secret::wipe(&mut text.into_bytes());
@@ -139,8 +127,7 @@ impl Book {
         let mut book = Book::default();
         for Credential { name, hash } in credentials {
             if let Some(Ok(hash)) = hash.as_deref().map(Hash::parse) {
-                book.by_name
-                    .insert(name.clone().into_bytes(), book.hashes.len());
+                book.by_name.insert(name.clone().into_bytes(), book.hashes.len());
                 book.hashes.push(hash);
             }
         }
@@ -153,11 +140,7 @@ impl Book {
         if password.len() > LONGEST_PASSWORD {
             return false;
         }
-        match self
-            .by_name
-            .get(user)
-            .and_then(|&place| self.hashes.get(place))
-        {
+        match self.by_name.get(user).and_then(|&place| self.hashes.get(place)) {
             Some(hash) => hash.verify(password),
             None => {
                 self.stand_in(user).verify(password);

@@ -121,11 +121,7 @@ fn check_accounts(accounts: &Accounts, report: &mut Report) {
     let all = accounts.accounts.len();
     report.add(Grade::Good, format!("accounts: {all}"));
     for account in &accounts.accounts {
-        check_root(
-            &format!("home of \"{}\"", account.name),
-            &account.home,
-            report,
-        );
+        check_root(&format!("home of \"{}\"", account.name), &account.home, report);
     }
 }
 
@@ -150,16 +146,10 @@ fn check_passive(settings: &Settings, report: &mut Report) {
         match useless {
             true => report.add(Grade::Bad, line + ": no client can connect to it"),
             false if address.is_loopback() => {
-                report.add(
-                    Grade::Odd,
-                    line + ": only clients on this host can connect to it",
-                );
+                report.add(Grade::Odd, line + ": only clients on this host can connect to it");
             }
             false if listens_locally(settings) => {
-                report.add(
-                    Grade::Odd,
-                    line + ": but the server listens on loopback only",
-                );
+                report.add(Grade::Odd, line + ": but the server listens on loopback only");
             }
             false => report.add(Grade::Good, line + ": shown in replies to PASV"),
         }
@@ -234,9 +224,6 @@ mod tests {
         let report = report(&["--check", "-l", &address, "--public-address", "203.0.113.7"]);
         let text = report.to_string();
         assert_eq!(report.exit_code(), 0, "{text}");
-        assert!(
-            text.contains("in use now") && text.contains("loopback only"),
-            "{text}"
-        );
+        assert!(text.contains("in use now") && text.contains("loopback only"), "{text}");
     }
 }

@@ -68,10 +68,7 @@ struct Logger {
 
 enum Sink {
     Terminal(SimpleLogger),
-    Service {
-        form: LogFormat,
-        stream: Mutex<Stream>,
-    },
+    Service { form: LogFormat, stream: Mutex<Stream> },
 }
 
 impl Logger {
@@ -149,8 +146,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 }
 
 fn is_harmful(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn log_line(form: LogFormat, now: Stamp, level: Level, message: &str) -> String {
@@ -168,9 +164,8 @@ fn ready_line(form: LogFormat, now: Stamp, address: &str) -> String {
     match form {
         LogFormat::Text => ended(format!("{now} INFO listening on {address}"), ""),
         LogFormat::Json => {
-            let mut line = format!(
-                "{{\"time\":\"{now}\",\"level\":\"INFO\",\"message\":\"listening\",\"listening\":\""
-            );
+            let mut line =
+                format!("{{\"time\":\"{now}\",\"level\":\"INFO\",\"message\":\"listening\",\"listening\":\"");
             quote(address, &mut line);
             ended(line, "\"}")
         }
@@ -270,20 +265,13 @@ fn reopen_pipe() -> Option<File> {
     }
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let flags = i32::try_from(flags).ok()?;
-    File::options()
-        .write(true)
-        .custom_flags(flags)
-        .open(path)
-        .ok()
+    File::options().write(true).custom_flags(flags).open(path).ok()
 }
 
 fn writable() -> bool {
     let stderr = io::stderr();
     let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let ready = poll(&mut fds, Some(&now)).unwrap_or(0);
     ready > 0 && fds.iter().all(|fd| fd.revents().contains(PollFlags::OUT))
 }
@@ -334,10 +322,7 @@ mod tests {
     #[test]
     fn a_full_pipe_loses_lines_and_says_so() {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
-        let mut stream = Stream {
-            way: Way::Reopened(File::from(writer)),
-            lost: 0,
-        };
+        let mut stream = Stream { way: Way::Reopened(File::from(writer)), lost: 0 };
         let line = "x".repeat(LONGEST_LINE - 1) + "\n";
         for _ in 0..10_000 {
             stream.put(&line);

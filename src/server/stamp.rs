@@ -55,11 +55,7 @@ impl Stamp {
 
     fn time(self) -> (u8, u8, u8) {
         let second = self.seconds.rem_euclid(86_400);
-        (
-            small(second / 3600),
-            small(second / 60 % 60),
-            small(second % 60),
-        )
+        (small(second / 3600), small(second / 60 % 60), small(second % 60))
     }
 
     /// 0 is Sunday; 1970 began on a Thursday.
@@ -73,10 +69,7 @@ impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = self.date();
         let (hour, minute, second) = self.time();
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
 
@@ -90,9 +83,7 @@ pub fn days(year: i64, month: u8, day: u8) -> i64 {
 }
 
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Calendar fields fit a byte by construction.
 fn small(number: i64) -> u8 {

@@ -74,11 +74,7 @@ pub struct TransferLog {
 impl TransferLog {
     /// Opens `path` for appending, making it if need be.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(TransferLog {
-            path: path.to_owned(),
-            file: append(path)?,
-            lost: 0,
-        })
+        Ok(TransferLog { path: path.to_owned(), file: append(path)?, lost: 0 })
     }
 
     /// Opens the log's name again, after a rotation moved the file away. When that fails the old file stays in use.
@@ -104,11 +100,7 @@ impl TransferLog {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    File::options()
-        .append(true)
-        .create(true)
-        .mode(MODE)
-        .open(path)
+    File::options().append(true).create(true).mode(MODE).open(path)
 }
 
 fn line(record: &Record<'_>) -> String {
@@ -168,10 +160,7 @@ mod tests {
     #[test]
     fn lines_have_eighteen_columns() {
         let whole = line(&record());
-        assert_eq!(
-            whole,
-            "Mon Nov 23 21:00:00 2026 3 192.0.2.7 1048576 /pub/file_name__ b _ o r alice ftp 0 * c\n"
-        );
+        assert_eq!(whole, "Mon Nov 23 21:00:00 2026 3 192.0.2.7 1048576 /pub/file_name__ b _ o r alice ftp 0 * c\n");
         let broken = Record {
             ascii: true,
             direction: Direction::In,

@@ -35,9 +35,7 @@ fn every_kind_comes_back() {
 fn reasons_are_cut_at_a_character() {
     let mut packet = Vec::new();
     FromWorker::Refused("ä".repeat(600) + "x").encode(&mut packet);
-    assert!(
-        matches!(FromWorker::decode(&packet), Some(FromWorker::Refused(why)) if why.len() == 1024)
-    );
+    assert!(matches!(FromWorker::decode(&packet), Some(FromWorker::Refused(why)) if why.len() == 1024));
 }
 
 #[test]
@@ -45,12 +43,7 @@ fn oversized_checks_are_refused() {
     for (name, word) in [(257, 1), (1, 513)] {
         let (user, password) = (vec![b'u'; name], Secret::new(vec![b'p'; word]));
         let mut packet = Vec::new();
-        ToVerifier::Check {
-            id: 1,
-            user,
-            password,
-        }
-        .encode(&mut packet);
+        ToVerifier::Check { id: 1, user, password }.encode(&mut packet);
         assert_eq!(ToVerifier::decode(&packet), None);
     }
 }
@@ -67,16 +60,11 @@ fn messages_and_descriptors_pass() {
     };
     let verdict = FromVerifier::Verdict { id: 7, right: true };
     send(&fd, &verdict, None).unwrap();
-    assert!(
-        matches!(recv::<FromVerifier>(&other_end, &mut buffer), Ok(Received::Message(m, None)) if m == verdict)
-    );
+    assert!(matches!(recv::<FromVerifier>(&other_end, &mut buffer), Ok(Received::Message(m, None)) if m == verdict));
     let empty = recv::<ToWorker>(&there, &mut buffer).unwrap_err();
     assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     drop(here);
-    assert!(matches!(
-        recv::<ToWorker>(&there, &mut buffer),
-        Ok(Received::Closed)
-    ));
+    assert!(matches!(recv::<ToWorker>(&there, &mut buffer), Ok(Received::Closed)));
     let gone = send(&there, &FromWorker::Ready, None).unwrap_err();
     assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
 }
@@ -103,12 +91,7 @@ fn descriptors_in_the_wrong_place_are_refused() {
 fn truncated_packets_are_refused() {
     let (here, there) = pair();
     let text = "x".repeat(100);
-    send(
-        &here,
-        &ToWorker::Settings(Chunk::cut(&text).next().unwrap()),
-        None,
-    )
-    .unwrap();
+    send(&here, &ToWorker::Settings(Chunk::cut(&text).next().unwrap()), None).unwrap();
     assert!(recv::<ToWorker>(&there, &mut [0; 50]).is_err());
 }
 
@@ -117,11 +100,7 @@ fn what_was_received_is_wiped() {
     let (here, there) = pair();
     let mut buffer = vec![0; LARGEST_PACKET];
     let password = Secret::new(b"hunter2".to_vec());
-    let check = ToVerifier::Check {
-        id: 1,
-        user: b"u".to_vec(),
-        password,
-    };
+    let check = ToVerifier::Check { id: 1, user: b"u".to_vec(), password };
     send(&here, &check, None).unwrap();
     assert!(recv::<ToVerifier>(&there, &mut buffer).is_ok());
     assert!(buffer.iter().all(|&byte| byte == 0));
@@ -130,10 +109,7 @@ fn what_was_received_is_wiped() {
 #[test]
 fn endless_texts_are_refused() {
     let mut assembly = Assembly::default();
-    let chunk = Chunk {
-        last: false,
-        bytes: vec![b'x'; CHUNK_BYTES],
-    };
+    let chunk = Chunk { last: false, bytes: vec![b'x'; CHUNK_BYTES] };
     let refused = (0..600).find(|_| assembly.add(chunk.clone()).is_err());
     assert_eq!(refused, Some(LONGEST_TEXT / CHUNK_BYTES));
 }

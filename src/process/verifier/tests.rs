@@ -2,21 +2,9 @@ use super::*;
 
 /// Hashes of `pleaseletmein` made by libxcrypt's crypt(3), and Argon2's own test vector of `password`.
 const VECTORS: [(&str, &str, &str); 8] = [
-    (
-        "argon2id",
-        "password",
-        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
-    ),
-    (
-        "yescrypt",
-        "pleaseletmein",
-        "$y$j9T$LdJMENpBABJJ3hIHjB1Bi.$iofk68xbXBoXKsxTyMBCh2qkQuzQZ2Zik521F9TsTq6",
-    ),
-    (
-        "yescrypt-small",
-        "pleaseletmein",
-        "$y$j75$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70",
-    ),
+    ("argon2id", "password", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"),
+    ("yescrypt", "pleaseletmein", "$y$j9T$LdJMENpBABJJ3hIHjB1Bi.$iofk68xbXBoXKsxTyMBCh2qkQuzQZ2Zik521F9TsTq6"),
+    ("yescrypt-small", "pleaseletmein", "$y$j75$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70"),
     (
         "sha512",
         "pleaseletmein",
@@ -27,21 +15,9 @@ const VECTORS: [(&str, &str, &str); 8] = [
         "pleaseletmein",
         "$6$rounds=10000$saltstring$GjEfzz20ksGaQvHWvHakPZ9Ey5MhOPzKuaI9T3yew82/CXOSCUkT.wpPSavt7clkiuhYcmoYcAdG1VOgho9sR0",
     ),
-    (
-        "sha256",
-        "pleaseletmein",
-        "$5$saltsalt$yUdLSqlVpW6VnN.cxyOKylX27BiDGmQgXoEaST5kgR1",
-    ),
-    (
-        "bcrypt",
-        "pleaseletmein",
-        "$2b$05$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS",
-    ),
-    (
-        "bcrypt-y",
-        "pleaseletmein",
-        "$2y$04$abcdefghijklmnopqrstuumH1BFkDxi3LKCbP6FQ2juPgiLLcuV6S",
-    ),
+    ("sha256", "pleaseletmein", "$5$saltsalt$yUdLSqlVpW6VnN.cxyOKylX27BiDGmQgXoEaST5kgR1"),
+    ("bcrypt", "pleaseletmein", "$2b$05$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS"),
+    ("bcrypt-y", "pleaseletmein", "$2y$04$abcdefghijklmnopqrstuumH1BFkDxi3LKCbP6FQ2juPgiLLcuV6S"),
 ];
 
 /// bcrypt of 72 times `x`, which is its hash of 80 times `x` too.
@@ -64,10 +40,7 @@ fn every_family_knows_its_password() {
     for (name, password, _) in VECTORS {
         assert!(book.judge(name.as_bytes(), password.as_bytes()), "{name}");
         for wrong in ["", "*", "pleaseletmei", "pleaseletmein\0", "Pleaseletmein"] {
-            assert!(
-                !book.judge(name.as_bytes(), wrong.as_bytes()),
-                "{name} {wrong}"
-            );
+            assert!(!book.judge(name.as_bytes(), wrong.as_bytes()), "{name} {wrong}");
         }
     }
 }
@@ -87,10 +60,7 @@ fn long_passwords_are_wrong() {
 #[test]
 fn what_is_made_here_is_known_here() {
     let hash = Hash::make(b"correct horse").unwrap();
-    assert!(
-        hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-        "{hash}"
-    );
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert_ne!(hash, Hash::make(b"correct horse").unwrap());
     let book = Book::new(&[credential("a", Some(&hash))]);
     assert!(book.judge(b"a", b"correct horse"));
@@ -112,10 +82,7 @@ fn the_stand_in_is_a_hash_that_costs() {
     let text = format!("{}", Hash::nobody());
     assert!(Hash::parse(&text).is_ok());
     let (book, one) = (book(), b"nobody");
-    assert_eq!(
-        book.stand_in(one).to_string(),
-        book.stand_in(one).to_string()
-    );
+    assert_eq!(book.stand_in(one).to_string(), book.stand_in(one).to_string());
     assert_eq!(Book::default().stand_in(one).to_string(), text);
 }
 
@@ -141,11 +108,7 @@ fn running() -> (OwnedFd, OwnedFd, std::thread::JoinHandle<io::Result<()>>) {
 
 fn check(id: u64, password: &str) -> ToVerifier {
     let password = super::super::secret::Secret::new(password.as_bytes().to_vec());
-    ToVerifier::Check {
-        id,
-        user: b"sha256".to_vec(),
-        password,
-    }
+    ToVerifier::Check { id, user: b"sha256".to_vec(), password }
 }
 
 #[test]
@@ -157,9 +120,7 @@ fn checks_are_answered_in_order() {
     }
     let mut buffer = vec![0; LARGEST_PACKET];
     for expected in 0..20 {
-        let Received::Message(FromVerifier::Verdict { id, right }, _) =
-            recv(&worker, &mut buffer).unwrap()
-        else {
+        let Received::Message(FromVerifier::Verdict { id, right }, _) = recv(&worker, &mut buffer).unwrap() else {
             panic!("no verdict");
         };
         assert_eq!((id, right), (expected, expected % 2 == 0));
@@ -177,8 +138,5 @@ fn it_ends_with_the_keeper_and_at_nonsense() {
     drop(worker);
     let (_keeper, worker, verifier) = running();
     rustix::net::send(&worker, b"?", rustix::net::SendFlags::empty()).unwrap();
-    assert_eq!(
-        verifier.join().unwrap().unwrap_err().kind(),
-        io::ErrorKind::InvalidData
-    );
+    assert_eq!(verifier.join().unwrap().unwrap_err().kind(), io::ErrorKind::InvalidData);
 }

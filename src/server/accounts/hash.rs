@@ -81,12 +81,8 @@ impl Hash {
         let text = self.text.as_str();
         match self.family {
             Family::Argon2id => Argon2::default().verify_password(password, text).is_ok(),
-            Family::Yescrypt => yescrypt::Yescrypt::default()
-                .verify_password(password, text)
-                .is_ok(),
-            Family::ShaCrypt => sha_crypt::ShaCrypt::default()
-                .verify_password(password, text)
-                .is_ok(),
+            Family::Yescrypt => yescrypt::Yescrypt::default().verify_password(password, text).is_ok(),
+            Family::ShaCrypt => sha_crypt::ShaCrypt::default().verify_password(password, text).is_ok(),
             Family::Bcrypt => {
                 let same = bcrypt::verify(password, text).unwrap_or(false);
                 same && password.len() <= LONGEST_BCRYPT_PASSWORD
@@ -120,8 +116,7 @@ fn hash_with(password: &[u8], salt: &[u8]) -> Result<String, String> {
     let params = Params::new(OWN_MEMORY_KIB, OWN_PASSES, OWN_LANES, None);
     let params = params.map_err(|e| e.to_string())?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    let hash: Result<phc::PasswordHash, _> =
-        argon2.hash_password_customized(password, salt, None, None, params);
+    let hash: Result<phc::PasswordHash, _> = argon2.hash_password_customized(password, salt, None, None, params);
     hash.map(|hash| hash.to_string()).map_err(|e| e.to_string())
 }
 
@@ -133,9 +128,8 @@ fn check_argon2(text: &str) -> Result<Family, String> {
     if hash.salt.is_none() || result.len() < LEAST_RESULT {
         return Err(broken());
     }
-    let dear = u64::from(params.m_cost()) > MOST_MEMORY_KIB
-        || params.t_cost() > MOST_PASSES
-        || params.p_cost() > MOST_LANES;
+    let dear =
+        u64::from(params.m_cost()) > MOST_MEMORY_KIB || params.t_cost() > MOST_PASSES || params.p_cost() > MOST_LANES;
     match dear {
         true => Err(too_dear()),
         false => Ok(Family::Argon2id),
@@ -184,9 +178,7 @@ fn check_sha(text: &str, length: usize) -> Result<Family, String> {
 }
 
 fn is_bcrypt(text: &str) -> bool {
-    ["$2b$", "$2a$", "$2y$"]
-        .iter()
-        .any(|id| text.starts_with(id))
+    ["$2b$", "$2a$", "$2y$"].iter().any(|id| text.starts_with(id))
 }
 
 fn check_bcrypt(text: &str) -> Result<Family, String> {

@@ -73,10 +73,7 @@ pub struct Credential {
 impl std::fmt::Debug for Credential {
     /// Without the hash: debug output ends up in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credential")
-            .field("name", &self.name)
-            .field("disabled", &self.hash.is_none())
-            .finish()
+        f.debug_struct("Credential").field("name", &self.name).field("disabled", &self.hash.is_none()).finish()
     }
 }
 
@@ -94,12 +91,7 @@ impl Accounts {
     ///
     /// A hash that is empty, unknown or would cost too much disables its account and adds a line to `warnings`; all
     /// else that is wrong is a fault, since a file half understood may grant more than was meant.
-    pub fn read(
-        source: &Source,
-        folder: &Path,
-        home: &Path,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, Fault> {
+    pub fn read(source: &Source, folder: &Path, home: &Path, warnings: &mut Vec<String>) -> Result<Self, Fault> {
         let mut top = source.table()?;
         let mut all = Accounts::default();
         let mut seen = BTreeSet::new();
@@ -130,12 +122,7 @@ impl Accounts {
     }
 }
 
-fn read_account(
-    table: &mut Table<'_>,
-    line: usize,
-    folder: &Path,
-    home: &Path,
-) -> Result<(Account, String), Fault> {
+fn read_account(table: &mut Table<'_>, line: usize, folder: &Path, home: &Path) -> Result<(Account, String), Fault> {
     let Some(AccountName(name)) = table.value("name")? else {
         return Err(table.fault(line, "name", "is missing"));
     };
@@ -159,8 +146,7 @@ fn read_account(
 fn read_rules(table: &mut Table<'_>) -> Result<Vec<Rule>, Fault> {
     let mut rules: Vec<Rule> = Vec::new();
     for (line, mut entry) in table.tables("rule")? {
-        let (Some(path), Some(permissions)) = (entry.value("path")?, entry.value("permissions")?)
-        else {
+        let (Some(path), Some(permissions)) = (entry.value("path")?, entry.value("permissions")?) else {
             return Err(entry.fault(line, "path", "and permissions are both needed"));
         };
         let rule = Rule { path, permissions };
@@ -226,9 +212,7 @@ impl FromStr for Expiry {
         let Some(time) = parsed.time else {
             return Ok(Expiry(day + 86_400));
         };
-        let second = i64::from(time.hour) * 3600
-            + i64::from(time.minute) * 60
-            + i64::from(time.second.unwrap_or(0));
+        let second = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
         let offset = match parsed.offset {
             Some(toml::value::Offset::Custom { minutes }) => i64::from(minutes) * 60,
             Some(toml::value::Offset::Z) | None => 0,

@@ -9,13 +9,8 @@ use serde::{Deserialize, Serialize};
 const LETTERS: &str = "elrwoadfmMT";
 
 /// The presets, looked up before letters: `read` is also a word of letters.
-const PRESETS: [(&str, &str); 5] = [
-    ("none", ""),
-    ("read", "elr"),
-    ("drop", "ew"),
-    ("write", "elrwoam"),
-    ("full", LETTERS),
-];
+const PRESETS: [(&str, &str); 5] =
+    [("none", ""), ("read", "elr"), ("drop", "ew"), ("write", "elrwoam"), ("full", LETTERS)];
 
 /// A set of permission letters, checked and in canonical order. The default is the preset `read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,14 +6,9 @@ const SHA: &str = "$5$saltsalt$yUdLSqlVpW6VnN.cxyOKylX27BiDGmQgXoEaST5kgR1";
 fn read(text: &str) -> Result<(Accounts, Vec<String>), String> {
     let source = Source::new(Path::new("a.toml"), text.to_owned());
     let mut warnings = Vec::new();
-    Accounts::read(
-        &source,
-        Path::new("/etc/ftp"),
-        Path::new("/srv"),
-        &mut warnings,
-    )
-    .map(|all| (all, warnings))
-    .map_err(|fault| fault.to_string())
+    Accounts::read(&source, Path::new("/etc/ftp"), Path::new("/srv"), &mut warnings)
+        .map(|all| (all, warnings))
+        .map_err(|fault| fault.to_string())
 }
 
 #[test]
@@ -50,21 +45,11 @@ fn an_account_is_read_whole() {
     let [rule] = &alice.rules[..] else {
         panic!("{alice:?}");
     };
-    assert_eq!(
-        (rule.path.as_str(), rule.permissions.letters()),
-        ("/in/x", "ew")
-    );
+    assert_eq!((rule.path.as_str(), rule.permissions.letters()), ("/in/x", "ew"));
     assert_eq!(bob.home, Path::new("/srv"));
     assert_eq!(bob.permissions.letters(), "elr");
-    assert_eq!(
-        bob.expires,
-        Some(stamp::days(2027, 1, 31) * 86_400 + 11 * 3600)
-    );
-    assert!(
-        all.credentials
-            .iter()
-            .all(|one| one.hash.as_deref() == Some(SHA))
-    );
+    assert_eq!(bob.expires, Some(stamp::days(2027, 1, 31) * 86_400 + 11 * 3600));
+    assert!(all.credentials.iter().all(|one| one.hash.as_deref() == Some(SHA)));
     let again: Account = toml::from_str(&toml::to_string(alice).unwrap()).unwrap();
     assert_eq!(&again, alice);
 }
@@ -77,66 +62,33 @@ fn unusable_hashes_disable_their_account() {
         ("!", "no password"),
         ("secret", "no known family"),
         ("$1$salt$abc", "no known family"),
-        (
-            "$argon2i$v=19$m=16,t=2,p=1$c29tZXNhbHQ$AAAA",
-            "no known family",
-        ),
-        (
-            "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
-            "too much",
-        ),
-        (
-            "$argon2id$v=19$m=65536,t=11,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
-            "too much",
-        ),
+        ("$argon2i$v=19$m=16,t=2,p=1$c29tZXNhbHQ$AAAA", "no known family"),
+        ("$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "too much"),
+        ("$argon2id$v=19$m=65536,t=11,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "too much"),
         ("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ", "broken"),
-        (
-            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdU",
-            "broken",
-        ),
+        ("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdU", "broken"),
         (
             "$6$rounds=9999999$salt$GjEfzz20ksGaQvHWvHakPZ9Ey5MhOPzKuaI9T3yew82/CXOSCUkT.wpPSavt7clkiuhYcmoYcAdG1VOgho9sR0",
             "too much",
         ),
         ("$6$salt$short", "broken"),
         ("$6$salt$", "broken"),
-        (
-            "$5$saltsalt$yUdLSqlVpW6VnN.cxyOKylX27BiDGmQgXoEaST5kgR1$",
-            "broken",
-        ),
+        ("$5$saltsalt$yUdLSqlVpW6VnN.cxyOKylX27BiDGmQgXoEaST5kgR1$", "broken"),
         ("$y$j9T$abcdefgh$", "broken"),
-        (
-            "$y$jFT$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70",
-            "too much",
-        ),
-        (
-            "$y$j9T5$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70",
-            "broken",
-        ),
-        (
-            "$2b$14$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS",
-            "too much",
-        ),
-        (
-            "$2b$31$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS",
-            "too much",
-        ),
+        ("$y$jFT$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70", "too much"),
+        ("$y$j9T5$abcdefgh$/B3.Dr4ahZLzq7vcnw.nDCpXzKhYZQeRifnmKBUGt70", "broken"),
+        ("$2b$14$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS", "too much"),
+        ("$2b$31$abcdefghijklmnopqrstuu2EjsH9/6E2HK9wvYowfGqPX5wGi4UDS", "too much"),
         ("$2b$05$abc", "broken"),
     ] {
         let text = format!("[[account]]\nname = \"a\"\npassword = '{password}'");
         let (all, warnings) = read(&text).unwrap();
-        assert!(
-            all.credentials.iter().all(|one| one.hash.is_none()),
-            "{password}"
-        );
+        assert!(all.credentials.iter().all(|one| one.hash.is_none()), "{password}");
         let [warning] = &warnings[..] else {
             panic!("{password}: {warnings:?}");
         };
         assert!(warning.contains(reason), "{password}: {warning}");
-        assert!(
-            password.len() < 2 || !warning.contains(password),
-            "{warning}"
-        );
+        assert!(password.len() < 2 || !warning.contains(password), "{warning}");
     }
 }
 
@@ -149,42 +101,15 @@ fn wrong_accounts_are_faults() {
         ("[[account]]\nname = \"a/../b\"", "holds"),
         ("[[account]]\nname = \"a\\u0000\"", "control"),
         ("[[account]]\nname = \"a\\u001b\"", "control"),
-        (
-            "[[account]]\nname = \"Anonymous\"",
-            "means the anonymous user",
-        ),
-        (
-            "[[account]]\nname = \"a\"\n[[account]]\nname = \"a\"",
-            "a.toml:3: account.name: \"a\" is there twice",
-        ),
-        (
-            "[[account]]\nname = \"a\"\nhomes = \"x\"",
-            "a.toml:3: account.homes: unknown key",
-        ),
-        (
-            "[[account]]\nname = \"a\"\npermissions = \"every\"",
-            "account.permissions: ",
-        ),
-        (
-            "[[account]]\nname = \"a\"\nexpires = \"soon\"",
-            "account.expires: \"soon\" is no date",
-        ),
-        (
-            "[[account]]\nname = \"a\"\nexpires = 12:00:00",
-            "is no date",
-        ),
-        (
-            "[[account]]\nname = \"a\"\nquota = { files = 1 }",
-            "account.quota: not in this build",
-        ),
-        (
-            "[[account]]\nname = \"a\"\nupload = \"1MiB\"",
-            "account.upload: not in this build",
-        ),
-        (
-            "[[account]]\nname = \"a\"\n[[account.rule]]\npath = \"/x\"",
-            "account.rule.path: and permissions",
-        ),
+        ("[[account]]\nname = \"Anonymous\"", "means the anonymous user"),
+        ("[[account]]\nname = \"a\"\n[[account]]\nname = \"a\"", "a.toml:3: account.name: \"a\" is there twice"),
+        ("[[account]]\nname = \"a\"\nhomes = \"x\"", "a.toml:3: account.homes: unknown key"),
+        ("[[account]]\nname = \"a\"\npermissions = \"every\"", "account.permissions: "),
+        ("[[account]]\nname = \"a\"\nexpires = \"soon\"", "account.expires: \"soon\" is no date"),
+        ("[[account]]\nname = \"a\"\nexpires = 12:00:00", "is no date"),
+        ("[[account]]\nname = \"a\"\nquota = { files = 1 }", "account.quota: not in this build"),
+        ("[[account]]\nname = \"a\"\nupload = \"1MiB\"", "account.upload: not in this build"),
+        ("[[account]]\nname = \"a\"\n[[account.rule]]\npath = \"/x\"", "account.rule.path: and permissions"),
         (
             "[[account]]\nname = \"a\"\n[[account.rule]]\npath = \"/x\"\npermissions = \"\"\n[[account.rule]]\npath = \"x/\"\npermissions = \"\"",
             "\"/x\" is there twice",

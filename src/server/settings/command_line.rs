@@ -94,9 +94,7 @@ pub struct Invocation {
 
 /// Reads the arguments that follow the program's name.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Fault> {
-    let given = options()
-        .parse(arguments)
-        .map_err(|fail| Fault::option("command line", fail.to_string()))?;
+    let given = options().parse(arguments).map_err(|fail| Fault::option("command line", fail.to_string()))?;
     let alone = [
         ("help", Command::Help),
         ("version", Command::Version),
@@ -129,13 +127,7 @@ fn options() -> Options {
     options.optflag("h", "help", "");
     options.optflag("V", "version", "");
     options.optmulti("", "implicit", "", "ADDR");
-    for flag in [
-        "tls-self-signed",
-        "check",
-        "hash-password",
-        "states",
-        "replies",
-    ] {
+    for flag in ["tls-self-signed", "check", "hash-password", "states", "replies"] {
         options.optflag("", flag, "");
     }
     for valued in VALUED {
@@ -171,15 +163,7 @@ const VALUED: [&str; 13] = [
 ];
 
 fn refuse_later(given: &Matches) -> Result<(), Fault> {
-    for name in [
-        "tls-cert",
-        "tls-key",
-        "tls-self-signed",
-        "tls-require",
-        "implicit",
-        "workers",
-        "status",
-    ] {
+    for name in ["tls-cert", "tls-key", "tls-self-signed", "tls-require", "implicit", "workers", "status"] {
         let harmless = match name {
             "tls-require" => "none",
             "workers" => "1",
@@ -236,19 +220,14 @@ fn user(given: &Matches) -> Result<Option<String>, Fault> {
 fn idle(given: &Matches) -> Result<Option<Duration>, Fault> {
     let word = given.opt_str("idle-timeout");
     let read = word.map(|word| keys::idle(&word));
-    read.transpose()
-        .map_err(|why| Fault::option("--idle-timeout", why))
+    read.transpose().map_err(|why| Fault::option("--idle-timeout", why))
 }
 
-fn value<T: std::str::FromStr<Err: std::fmt::Display>>(
-    given: &Matches,
-    name: &str,
-) -> Result<Option<T>, Fault> {
+fn value<T: std::str::FromStr<Err: std::fmt::Display>>(given: &Matches, name: &str) -> Result<Option<T>, Fault> {
     let word = given.opt_str(name);
     word.map(|word| read(name, &word)).transpose()
 }
 
 fn read<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, word: &str) -> Result<T, Fault> {
-    word.parse()
-        .map_err(|why: T::Err| Fault::option(&format!("--{name}"), why.to_string()))
+    word.parse().map_err(|why: T::Err| Fault::option(&format!("--{name}"), why.to_string()))
 }

@@ -80,26 +80,16 @@ pub(super) fn read(source: &Source, folder: &Path) -> Result<Draft, Fault> {
     let mut top = source.table()?;
     refuse_later(&mut top, "")?;
     read_top(&mut top, folder, &mut draft)?;
-    each(&mut top, "anonymous", |table| {
-        read_anonymous(table, folder, &mut draft)
-    })?;
+    each(&mut top, "anonymous", |table| read_anonymous(table, folder, &mut draft))?;
     let settings = &mut draft.settings;
-    each(&mut top, "passive", |table| {
-        read_passive(table, &mut settings.passive)
-    })?;
+    each(&mut top, "passive", |table| read_passive(table, &mut settings.passive))?;
     each(&mut top, "active", |table| {
         table.set("enabled", &mut settings.active.enabled)?;
         table.set("from_port_20", &mut settings.active.from_port_20)
     })?;
-    each(&mut top, "limits", |table| {
-        read_limits(table, &mut settings.limits)
-    })?;
-    each(&mut top, "files", |table| {
-        read_files(table, &mut settings.files)
-    })?;
-    each(&mut top, "log", |table| {
-        read_log(table, folder, &mut settings.log)
-    })?;
+    each(&mut top, "limits", |table| read_limits(table, &mut settings.limits))?;
+    each(&mut top, "files", |table| read_files(table, &mut settings.files))?;
+    each(&mut top, "log", |table| read_log(table, folder, &mut settings.log))?;
     for name in ["tls", "sandbox", "proxy", "status", "hooks"] {
         each(&mut top, name, |_| Ok(()))?;
     }
@@ -121,8 +111,7 @@ fn each<'s>(
 
 fn refuse_later(table: &mut Table<'_>, name: &str) -> Result<(), Fault> {
     let here = LATER.iter().filter(|(place, ..)| *place == name);
-    here.into_iter()
-        .try_for_each(|(_, key, harmless)| table.not_built(key, harmless))
+    here.into_iter().try_for_each(|(_, key, harmless)| table.not_built(key, harmless))
 }
 
 fn read_top(top: &mut Table<'_>, folder: &Path, draft: &mut Draft) -> Result<(), Fault> {
@@ -177,11 +166,9 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for Blank<T> {
 }
 
 fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
-    for (key, place) in [
-        ("clients", &mut limits.clients),
-        ("per_ip", &mut limits.per_ip),
-        ("per_user", &mut limits.per_user),
-    ] {
+    for (key, place) in
+        [("clients", &mut limits.clients), ("per_ip", &mut limits.per_ip), ("per_user", &mut limits.per_user)]
+    {
         if let Some(count) = table.value(key)? {
             *place = NonZeroU32::new(count);
         }
@@ -238,12 +225,7 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     Ok(())
 }
 
-fn ranged(
-    table: &mut Table<'_>,
-    key: &str,
-    place: &mut u64,
-    range: RangeInclusive<u64>,
-) -> Result<(), Fault> {
+fn ranged(table: &mut Table<'_>, key: &str, place: &mut u64, range: RangeInclusive<u64>) -> Result<(), Fault> {
     let line = table.line_of(key);
     if let Some(Size(number)) = table.value(key)? {
         if !range.contains(&number) {

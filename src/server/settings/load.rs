@@ -35,16 +35,11 @@ impl Invocation {
         self.apply(&mut draft);
         draft.settings.root = absolute(&draft.settings.root)?;
         let accounts = self.accounts(&draft, &folder, password, &mut warnings)?;
-        let any = accounts
-            .as_ref()
-            .is_some_and(|all| !all.accounts.is_empty());
+        let any = accounts.as_ref().is_some_and(|all| !all.accounts.is_empty());
         let mut settings = draft.settings;
         if self.anonymous || draft.anonymous.unwrap_or(!any) {
             let root = draft.anonymous_root.as_ref().unwrap_or(&settings.root);
-            settings.anonymous = Some(Anonymous {
-                root: absolute(root)?,
-                permissions: draft.anonymous_permissions,
-            });
+            settings.anonymous = Some(Anonymous { root: absolute(root)?, permissions: draft.anonymous_permissions });
         }
         if let Some(log) = &mut settings.log.transfers {
             *log = absolute(log)?;
@@ -53,11 +48,7 @@ impl Invocation {
         if settings.anonymous.is_none() && !any {
             warnings.push("nobody can log in: no account, and anonymous is off".to_owned());
         }
-        Ok(Loaded {
-            settings,
-            accounts,
-            warnings,
-        })
+        Ok(Loaded { settings, accounts, warnings })
     }
 
     /// Reads the files again for a loop that runs alone. Accounts that have appeared are a fault: it has no verifier.
@@ -118,12 +109,7 @@ impl Invocation {
         };
         let home = &draft.settings.root;
         let mut accounts = match path {
-            Some(path) => Some(Accounts::read(
-                &Source::read(path)?,
-                folder,
-                home,
-                warnings,
-            )?),
+            Some(path) => Some(Accounts::read(&Source::read(path)?, folder, home, warnings)?),
             None => None,
         };
         if let Some(name) = &self.user {
@@ -134,8 +120,7 @@ impl Invocation {
             let all = accounts.get_or_insert_default();
             let account = Account::owner(name.clone(), home.clone());
             let name = name.clone();
-            all.add(account, Credential { name, hash })
-                .map_err(|why| Fault::option("--user", why))?;
+            all.add(account, Credential { name, hash }).map_err(|why| Fault::option("--user", why))?;
         }
         Ok(accounts)
     }
@@ -143,8 +128,7 @@ impl Invocation {
 
 /// A file that cannot be asked for is not absent: without its accounts the server would let anonymous in.
 fn is_there(path: &Path) -> Result<bool, Fault> {
-    path.try_exists()
-        .map_err(|e| Fault::file(path, e.to_string()))
+    path.try_exists().map_err(|e| Fault::file(path, e.to_string()))
 }
 
 fn replace<T: Clone>(place: &mut T, option: &Option<T>) {
@@ -161,10 +145,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Fault> {
 fn descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
+    let raised = Rlimit { current: maximum, maximum };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum.unwrap_or(u64::MAX),
         Err(_) => current.unwrap_or(u64::MAX),
@@ -185,9 +166,7 @@ fn fit(settings: &mut Settings, descriptors: u64, warnings: &mut Vec<String>) {
     };
     if clients.get() > room {
         settings.limits.clients = NonZeroU32::new(room);
-        let line = format!(
-            "limits.clients: {clients} is more than {descriptors} descriptors allow; {room} it is"
-        );
+        let line = format!("limits.clients: {clients} is more than {descriptors} descriptors allow; {room} it is");
         warnings.push(line);
     }
 }

@@ -255,20 +255,10 @@ impl Default for Settings {
             banner: "miniftpd ready".to_owned(),
             anonymous: None,
             passive: Passive::default(),
-            active: Active {
-                enabled: true,
-                from_port_20: false,
-            },
+            active: Active { enabled: true, from_port_20: false },
             limits: Limits::default(),
-            files: Files {
-                umask: 0o022,
-                default_type: DefaultType::Image,
-            },
-            log: LogSettings {
-                level: Level::Info,
-                format: LogFormat::Text,
-                transfers: None,
-            },
+            files: Files { umask: 0o022, default_type: DefaultType::Image },
+            log: LogSettings { level: Level::Info, format: LogFormat::Text, transfers: None },
         }
     }
 }

@@ -115,11 +115,7 @@ impl<'s> Table<'s> {
             let value = value.into_inner();
             (key.into_inner().into_owned(), Entry { line, value })
         });
-        Table {
-            source,
-            prefix,
-            entries: entries.collect(),
-        }
+        Table { source, prefix, entries: entries.collect() }
     }
 
     /// The value of `key`, read from its word. Strings, integers and booleans all count as words, so `"300"` and
@@ -129,11 +125,7 @@ impl<'s> Table<'s> {
     }
 
     /// Sets `place` when the file has `key`.
-    pub fn set<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &str,
-        place: &mut T,
-    ) -> Result<(), Fault> {
+    pub fn set<T: FromStr<Err: fmt::Display>>(&mut self, key: &str, place: &mut T) -> Result<(), Fault> {
         if let Some(value) = self.value(key)? {
             *place = value;
         }
@@ -141,10 +133,7 @@ impl<'s> Table<'s> {
     }
 
     /// The list under `key`, each item read from its word.
-    pub fn list<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &str,
-    ) -> Result<Option<Vec<T>>, Fault> {
+    pub fn list<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Fault> {
         self.with(key, |value| match value {
             DeValue::Array(items) => items.iter().map(|item| parse(item.get_ref())).collect(),
             other => Err(format!("wants a list, not {}", kind(&other))),
@@ -181,10 +170,7 @@ impl<'s> Table<'s> {
         let Some(entry) = self.entries.remove(key) else {
             return Ok(Vec::new());
         };
-        let fault = |line| {
-            self.source
-                .fault(line, &path, format!("wants [[{path}]] tables"))
-        };
+        let fault = |line| self.source.fault(line, &path, format!("wants [[{path}]] tables"));
         let DeValue::Array(items) = entry.value else {
             return Err(fault(entry.line));
         };
@@ -232,11 +218,7 @@ impl<'s> Table<'s> {
         }
     }
 
-    fn with<T>(
-        &mut self,
-        key: &str,
-        read: impl FnOnce(DeValue<'s>) -> Result<T, String>,
-    ) -> Result<Option<T>, Fault> {
+    fn with<T>(&mut self, key: &str, read: impl FnOnce(DeValue<'s>) -> Result<T, String>) -> Result<Option<T>, Fault> {
         let Some(entry) = self.entries.remove(key) else {
             return Ok(None);
         };

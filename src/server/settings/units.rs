@@ -60,12 +60,8 @@ impl FromStr for Size {
         };
         let count: u64 = number.parse().map_err(|_| no_size(word))?;
         // TOML integers end at 2^63-1, and these values travel between processes as TOML.
-        let bytes = count
-            .checked_mul(1 << shift)
-            .filter(|&bytes| i64::try_from(bytes).is_ok());
-        bytes
-            .map(Size)
-            .ok_or_else(|| format!("\"{word}\" is too large"))
+        let bytes = count.checked_mul(1 << shift).filter(|&bytes| i64::try_from(bytes).is_ok());
+        bytes.map(Size).ok_or_else(|| format!("\"{word}\" is too large"))
     }
 }
 
@@ -93,15 +89,11 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(one)) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.prefix))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
                 net.to_bits() & mask == one.to_bits() & mask
             }
             (IpAddr::V6(net), IpAddr::V6(one)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.prefix))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
                 net.to_bits() & mask == one.to_bits() & mask
             }
             _ => false,
@@ -211,15 +203,11 @@ impl FromStr for ListenAddr {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("\"{word}\" is no address (\"HOST:PORT\", \"[V6]:PORT\", \":PORT\")");
+        let wrong = || format!("\"{word}\" is no address (\"HOST:PORT\", \"[V6]:PORT\", \":PORT\")");
         let (host, port) = word.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
         let host = match host.strip_prefix('[') {
-            Some(rest) => rest
-                .strip_suffix(']')
-                .filter(|inner| inner.parse::<Ipv6Addr>().is_ok())
-                .ok_or_else(wrong)?,
+            Some(rest) => rest.strip_suffix(']').filter(|inner| inner.parse::<Ipv6Addr>().is_ok()).ok_or_else(wrong)?,
             // A bare IPv6 address would leave open which colon separates the port.
             None if host.contains(':') || host.contains(char::is_whitespace) => {
                 return Err(wrong());
@@ -265,27 +253,11 @@ mod tests {
 
     #[test]
     fn spans_are_read() {
-        let table = [
-            ("500ms", 500),
-            ("2s", 2_000),
-            ("10m", 600_000),
-            ("1h", 3_600_000),
-            ("300", 300_000),
-            ("0", 0),
-        ];
+        let table = [("500ms", 500), ("2s", 2_000), ("10m", 600_000), ("1h", 3_600_000), ("300", 300_000), ("0", 0)];
         for (word, ms) in table {
             assert_eq!(word.parse(), Ok(Span(Duration::from_millis(ms))), "{word}");
         }
-        for word in [
-            "",
-            "s",
-            "-1s",
-            "1.5s",
-            "2 weeks",
-            "1d",
-            "99999999999999999999s",
-            "400000m0",
-        ] {
+        for word in ["", "s", "-1s", "1.5s", "2 weeks", "1d", "99999999999999999999s", "400000m0"] {
             assert!(word.parse::<Span>().is_err(), "{word}");
         }
         assert!("9000h".parse::<Span>().is_err());
@@ -293,25 +265,11 @@ mod tests {
 
     #[test]
     fn sizes_are_read() {
-        let table = [
-            ("4096", 4096),
-            ("8KiB", 8192),
-            ("10MiB", 10 << 20),
-            ("10GiB", 10 << 30),
-            ("0", 0),
-        ];
+        let table = [("4096", 4096), ("8KiB", 8192), ("10MiB", 10 << 20), ("10GiB", 10 << 30), ("0", 0)];
         for (word, bytes) in table {
             assert_eq!(word.parse(), Ok(Size(bytes)), "{word}");
         }
-        for word in [
-            "",
-            "8kb",
-            "8K",
-            "-1",
-            "9223372036854775808",
-            "99999999TiB",
-            "KiB",
-        ] {
+        for word in ["", "8kb", "8K", "-1", "9223372036854775808", "99999999TiB", "KiB"] {
             assert!(word.parse::<Size>().is_err(), "{word}");
         }
     }
@@ -332,30 +290,16 @@ mod tests {
         ];
         for (network, address, inside) in table {
             let parsed: Network = network.parse().unwrap();
-            assert_eq!(
-                parsed.contains(address.parse().unwrap()),
-                inside,
-                "{network} {address}"
-            );
+            assert_eq!(parsed.contains(address.parse().unwrap()), inside, "{network} {address}");
         }
-        for word in [
-            "10.0.0.0/33",
-            "::/129",
-            "10.0.0/8",
-            "host",
-            "10.0.0.0/",
-            "/8",
-        ] {
+        for word in ["10.0.0.0/33", "::/129", "10.0.0/8", "host", "10.0.0.0/", "/8"] {
             assert!(word.parse::<Network>().is_err(), "{word}");
         }
     }
 
     #[test]
     fn port_ranges_are_read() {
-        assert_eq!(
-            "50000-50099".parse::<PortRange>().map(|r| r.count()),
-            Ok(100)
-        );
+        assert_eq!("50000-50099".parse::<PortRange>().map(|r| r.count()), Ok(100));
         assert_eq!("2000".parse::<PortRange>().map(|r| r.count()), Ok(1));
         assert_eq!("1-65535".parse::<PortRange>().map(|r| r.count()), Ok(65535));
         for word in ["", "0-5", "9-5", "1-65536", "a-b", "-"] {
@@ -365,18 +309,10 @@ mod tests {
 
     #[test]
     fn listen_addresses_are_read_and_printed() {
-        for word in [
-            ":21",
-            "127.0.0.1:2121",
-            "[::1]:2121",
-            "localhost:0",
-            "[::]:21",
-        ] {
+        for word in [":21", "127.0.0.1:2121", "[::1]:2121", "localhost:0", "[::]:21"] {
             assert_eq!(word.parse::<ListenAddr>().unwrap().to_string(), word);
         }
-        for word in [
-            "21", "", ":", ":70000", "::1:21", "[::1]", "[x]:21", "[::1:21", "a b:21",
-        ] {
+        for word in ["21", "", ":", ":70000", "::1:21", "[::1]", "[x]:21", "[::1:21", "a b:21"] {
             assert!(word.parse::<ListenAddr>().is_err(), "{word}");
         }
         assert!(":21".parse::<ListenAddr>().unwrap().is_any());
