@@ -6,7 +6,7 @@
 //!       └── worker ends ──> exit    └── worker ends by itself ──> exit <───────┘
 //! ```
 //!
-//! Its death closes the sockets, and that ends its children.
+//! A worker that crashes is started again too, but before one has been ready only so many times. The keeper's own death closes the sockets, and that ends its children.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +31,9 @@ const DRAIN_SLACK: Duration = Duration::from_secs(10);
 const STOP_SLACK: Duration = Duration::from_secs(2);
 /// Exit codes up to here are a worker's own decision; higher ones (a panic's 101) are a crash, like death by a signal.
 const LAST_OWN_CODE: i32 = 2;
+/// Crashes in a row before any worker has been ready that fail the start: one may be bad luck, three are the configuration's
+/// or the machine's doing, and whoever started the server is better told.
+const STARTS: u32 = 3;
 
 /// The keeper and its children.
 pub struct Keeper {
@@ -47,7 +50,7 @@ pub struct Keeper {
 /// Where the tree's life stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No worker has been ready yet: one that fails now fails the start.
+    /// No worker has been ready yet: one that ends now ends the start.
     Starting,
     Serving,
     /// The worker has been told to drain.
@@ -350,11 +353,19 @@ impl Keeper {
         self.verifier.let_go(now);
         match own_code(status) {
             Some(code) => Some(code),
-            None if self.phase == Phase::Serving => {
+            None if self.outlives_a_crash() => {
                 log::error!("the worker crashed ({status}); starting another");
                 None
             }
             None => Some(FAILURE),
+        }
+    }
+
+    fn outlives_a_crash(&self) -> bool {
+        match self.phase {
+            Phase::Starting => self.worker.failures() < STARTS,
+            Phase::Serving => true,
+            Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Closing => false,
         }
     }
 

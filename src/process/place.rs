@@ -59,6 +59,11 @@ impl Place {
         matches!(self.state, State::Absent { due } if due <= now)
     }
 
+    /// How often the child has ended since it last lived long.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether the child is at work.
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
