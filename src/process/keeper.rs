@@ -6,7 +6,8 @@
 //!       └── worker ends ──> exit    └── worker ends by itself ──> exit <───────┘
 //! ```
 //!
-//! A worker that crashes is started again too, but before one has been ready only so many times. The keeper's own death closes the sockets, and that ends its children.
+//! A worker that crashes is started again; before one has been ready, only so many times. The keeper's own death closes
+//! the sockets, and that ends its children.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
