@@ -34,6 +34,7 @@ const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A child's place in the tree, whether it is there or not.
 pub struct Place {
     name: &'static str,
+    environment: &'static [(&'static str, &'static str)],
     state: State,
     failures: u32,
 }
@@ -48,10 +49,11 @@ enum State {
 }
 
 impl Place {
-    /// An empty place; `name` is the child's argv[0], by which it knows what it is.
-    pub fn new(name: &'static str) -> Self {
+    /// An empty place; `name` is the child's `argv[0]`, by which it knows what it is, `environment` what it has beside the
+    /// keeper's.
+    pub fn new(name: &'static str, environment: &'static [(&'static str, &'static str)]) -> Self {
         let state = State::Absent { due: Instant::now() };
-        Place { name, state, failures: 0 }
+        Place { name, environment, state, failures: 0 }
     }
 
     /// Whether the child is absent and may be started.
@@ -79,7 +81,7 @@ impl Place {
 
     /// Starts the child. A failure counts as one of the child's own.
     pub fn start(&mut self, now: Instant) -> io::Result<()> {
-        match spawn(self.name) {
+        match spawn(self.name, self.environment) {
             Ok((child, socket)) => {
                 let since = now;
                 self.state = State::Running { child, socket, since };
@@ -201,12 +203,13 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// Starts this very binary again: the address space a child works in has seen no file, no password and no client.
-fn spawn(name: &str) -> io::Result<(Child, OwnedFd)> {
+fn spawn(name: &str, environment: &[(&str, &str)]) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&ours, Timeout::Send, Some(SEND_PATIENCE))?;
     let child = Command::new(own_binary()?)
         .arg0(name)
         .env_remove(PASSWORD_VARIABLE)
+        .envs(environment.iter().copied())
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         // A terminal's Ctrl-C goes to its whole group; only the keeper is to hear it.
