@@ -36,11 +36,6 @@ const LAST_OWN_CODE: i32 = 2;
 /// or the machine's doing, and whoever started the server is better told.
 const STARTS: u32 = 3;
 
-/// Has the C library map each hash's memory by itself and give it back afterwards. Left alone, glibc takes to serving such
-/// sizes from its heap, which aligned blocks of 19 MiB fragment: 140 MiB stayed resident after 50 logins. Allocators
-/// that do not know the variable have no such heap.
-const UNMAP_HASHES: [(&str, &str); 1] = [("MALLOC_MMAP_THRESHOLD_", "262144")];
-
 /// The keeper and its children.
 pub struct Keeper {
     invocation: Invocation,
@@ -112,8 +107,8 @@ impl Keeper {
             listeners,
             contents: Contents::new(settings, accounts)?,
             phase: Phase::Starting,
-            worker: Place::new(WORKER, &[]),
-            verifier: Place::new(VERIFIER, &UNMAP_HASHES),
+            worker: Place::new(WORKER),
+            verifier: Place::new(VERIFIER),
             signals: Signals::new()?,
         })
     }
