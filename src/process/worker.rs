@@ -42,22 +42,11 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
     }
 }
 
-fn begin(
-    text: &str,
-    keeper: OwnedFd,
-    listeners: Vec<Bound>,
-    verifier: Option<OwnedFd>,
-) -> io::Result<Inheritance> {
+fn begin(text: &str, keeper: OwnedFd, listeners: Vec<Bound>, verifier: Option<OwnedFd>) -> io::Result<Inheritance> {
     let Handover { settings, accounts } = toml::from_str(text).map_err(wrong_text)?;
     logging::start(&settings.log);
     for socket in [Some(&keeper), verifier.as_ref()].into_iter().flatten() {
         rustix::io::ioctl_fionbio(socket, true)?;
     }
-    Ok(Inheritance {
-        settings,
-        accounts,
-        listeners,
-        master: Master::Keeper(keeper),
-        verifier,
-    })
+    Ok(Inheritance { settings, accounts, listeners, master: Master::Keeper(keeper), verifier })
 }

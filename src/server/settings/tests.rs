@@ -96,10 +96,7 @@ fn every_key_is_read() {
     "#;
     let settings = load_in(folder.path(), config, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
-    assert_eq!(
-        settings.anonymous.as_ref().unwrap().permissions.letters(),
-        "ew"
-    );
+    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.letters(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
@@ -114,11 +111,7 @@ fn every_key_is_read() {
     let limits = toml::Table::try_from(&settings.limits).unwrap();
     let defaults = toml::Table::try_from(&untouched).unwrap();
     for (key, default) in defaults {
-        assert_ne!(
-            limits.get(&key),
-            Some(&default),
-            "{key} has no key of its own"
-        );
+        assert_ne!(limits.get(&key), Some(&default), "{key} has no key of its own");
     }
     assert_eq!(same(&settings), settings);
 }
@@ -134,61 +127,22 @@ fn faults_name_file_line_and_key() {
     for (config, message) in [
         ("banner = \"x\"\nlisen = 1", "m.toml:2: lisen: unknown key"),
         ("[limits]\n\nidel = 1", "m.toml:3: limits.idel: unknown key"),
-        (
-            "[limits]\nidle = \"5x\"",
-            "m.toml:2: limits.idle: \"5x\" is no span of time",
-        ),
-        (
-            "[limits]\nidle = 0",
-            "m.toml:2: limits.idle: must be more than nothing",
-        ),
-        (
-            "[limits]\nidle = [1]",
-            "m.toml:2: limits.idle: wants one value, not array",
-        ),
-        (
-            "[limits]\nline = 1",
-            "m.toml:2: limits.line: must be 512 to 65536",
-        ),
-        (
-            "[limits]\nclients = -1",
-            "m.toml:2: limits.clients: invalid digit",
-        ),
-        (
-            "[limits]\nlogin_attempts = 0",
-            "limits.login_attempts: must be 1 to 100",
-        ),
-        (
-            "listen = []",
-            "m.toml:1: listen: wants one address at least",
-        ),
-        (
-            "listen = \":21\"",
-            "m.toml:1: listen: wants a list, not string",
-        ),
-        (
-            "listen = [\"21\"]",
-            "m.toml:1: listen: \"21\" is no address",
-        ),
+        ("[limits]\nidle = \"5x\"", "m.toml:2: limits.idle: \"5x\" is no span of time"),
+        ("[limits]\nidle = 0", "m.toml:2: limits.idle: must be more than nothing"),
+        ("[limits]\nidle = [1]", "m.toml:2: limits.idle: wants one value, not array"),
+        ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 65536"),
+        ("[limits]\nclients = -1", "m.toml:2: limits.clients: invalid digit"),
+        ("[limits]\nlogin_attempts = 0", "limits.login_attempts: must be 1 to 100"),
+        ("listen = []", "m.toml:1: listen: wants one address at least"),
+        ("listen = \":21\"", "m.toml:1: listen: wants a list, not string"),
+        ("listen = [\"21\"]", "m.toml:1: listen: \"21\" is no address"),
         ("root = 5", "m.toml:1: root: wants a path, not integer"),
         ("log = 5", "m.toml:1: log: wants a table, not integer"),
         ("banner = \"a\\nb\"", "m.toml:1: banner: wants one line"),
-        (
-            "[passive]\naddress = \"example.org\"",
-            "m.toml:2: passive.address: invalid IPv4",
-        ),
-        (
-            "[passive]\nlocal = [\"10/8\"]",
-            "passive.local: \"10/8\" is no network",
-        ),
-        (
-            "[anonymous]\npermissions = \"xyz\"",
-            "anonymous.permissions: \"x\" in \"xyz\"",
-        ),
-        (
-            "[files]\numask = \"888\"",
-            "files.umask: \"888\" is no umask",
-        ),
+        ("[passive]\naddress = \"example.org\"", "m.toml:2: passive.address: invalid IPv4"),
+        ("[passive]\nlocal = [\"10/8\"]", "passive.local: \"10/8\" is no network"),
+        ("[anonymous]\npermissions = \"xyz\"", "anonymous.permissions: \"x\" in \"xyz\""),
+        ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
         ("accounts = \"gone.toml\"", "gone.toml: No such file"),
         ("a = 1\na = 2", "m.toml:2: duplicate key"),
@@ -228,17 +182,8 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[hooks]\nevents = \"e.jsonl\"",
     ] {
         let fault = load(config, &[]).unwrap_err().to_string();
-        let key = config
-            .rsplit('\n')
-            .next()
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap();
-        assert!(
-            fault.ends_with("not in this build") && fault.contains(key),
-            "{fault}"
-        );
+        let key = config.rsplit('\n').next().unwrap().split(' ').next().unwrap();
+        assert!(fault.ends_with("not in this build") && fault.contains(key), "{fault}");
     }
     let harmless = "workers = 1\nuser = \"\"\n[tls]\nrequire = \"none\"\nimplicit = []\n[limits]\nupload = \"0\"\n\
         compressed = 0\nbans = {}\n[files]\nuploads = \"direct\"\nfsync = false\nsymlinks = \"inside\"\n\
@@ -302,17 +247,8 @@ fn options_win_over_the_file() {
     assert_eq!(settings.limits.clients, NonZeroU32::new(8));
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.idle, Duration::from_secs(60));
-    assert_eq!(
-        settings.passive.ports,
-        Some(PortRange {
-            low: 8000,
-            high: 8001
-        })
-    );
-    assert_eq!(
-        settings.passive.address,
-        Some(Ipv4Addr::new(203, 0, 113, 7))
-    );
+    assert_eq!(settings.passive.ports, Some(PortRange { low: 8000, high: 8001 }));
+    assert_eq!(settings.passive.address, Some(Ipv4Addr::new(203, 0, 113, 7)));
     assert_eq!(settings.log.level, Level::Trace);
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.transfers.as_deref(), Some(Path::new("/tmp/x")));
@@ -330,20 +266,13 @@ fn accounts_turn_anonymous_off() {
     assert!(loaded.settings.anonymous.is_none());
     assert_eq!(loaded.accounts.unwrap().accounts.len(), 1);
     assert!(loaded.warnings.iter().any(|line| line.contains("alice")));
-    for (config, options) in [
-        ("[anonymous]\nenabled = true", &[][..]),
-        ("", &["--anonymous"]),
-    ] {
+    for (config, options) in [("[anonymous]\nenabled = true", &[][..]), ("", &["--anonymous"])] {
         let loaded = load_in(folder.path(), config, options).unwrap();
         assert!(loaded.settings.anonymous.is_some());
     }
     let off = load("[anonymous]\nenabled = false", &[]).unwrap();
     assert!(off.settings.anonymous.is_none());
-    assert!(
-        off.warnings
-            .iter()
-            .any(|line| line.contains("nobody can log in"))
-    );
+    assert!(off.warnings.iter().any(|line| line.contains("nobody can log in")));
 }
 
 #[test]
@@ -354,10 +283,7 @@ fn a_user_gets_everything_on_dir() {
     let accounts = loaded.accounts.unwrap();
     let owner = Account::owner("alice".to_owned(), "/srv".into());
     assert_eq!(accounts.accounts, [owner]);
-    assert_eq!(
-        accounts.credentials.first().unwrap().hash.as_deref(),
-        Some("$6$x")
-    );
+    assert_eq!(accounts.credentials.first().unwrap().hash.as_deref(), Some("$6$x"));
 }
 
 #[test]
