@@ -6,6 +6,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::server::pi::state::State;
 use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
 use crate::server::settings::Limits;
 use crate::server::world::World;
@@ -216,11 +217,20 @@ impl Control {
         }
         let mut buffer = [0; READ_SIZE];
         match self.link.read(turn.ready, turn.sockets, &mut buffer)? {
-            Moved::Bytes(count) => self.lines.feed(&buffer[..count], self.link.queue()),
+            Moved::Bytes(count) => self.take_in(&buffer[..count], turn),
             Moved::End => self.phase = Phase::HalfClosed,
             Moved::Blocked => {}
         }
         Ok(())
+    }
+
+    /// Another protocol's first words may have no line end to wait for.
+    fn take_in(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        let begins = self.lines.bytes() == 0;
+        if begins && matches!(self.session.state(), State::Stranger) && command::is_foreign(bytes) {
+            return self.feed(Input::NotFtp, turn);
+        }
+        self.lines.feed(bytes, self.link.queue());
     }
 
     /// Back-pressure both ways: neither lines nor replies pile up.
@@ -260,6 +270,7 @@ impl Control {
             }
             self.feed(
                 match line {
+                    Line::Text(text) if text.len() > turn.world.settings.limits.line as usize => Input::TooLong,
                     Line::Text(text) => Input::Line(text),
                     Line::TooLong => Input::TooLong,
                     Line::Endless => Input::Endless,

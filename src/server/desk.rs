@@ -106,7 +106,7 @@ impl Server {
             Order::Begin(job, None) => self.begin(by, job),
             Order::Begin(job, Some(address)) => self.dial(by, job, address),
             Order::Abort => self.abort(by),
-            Order::Forget => drop(self.end_data(by)),
+            Order::Forget => self.forget_data(by),
             Order::Inquire => self.inquire(by),
         }
     }
@@ -124,7 +124,7 @@ impl Server {
     }
 
     fn dial(&mut self, by: Key, job: Job, address: SocketAddr) {
-        drop(self.end_data(by));
+        self.forget_data(by);
         let Some((_, local)) = self.ends_of(by) else { return };
         let from_20 = self.world.settings.active.from_port_20;
         match super::passive::dial(local, address, from_20) {
@@ -186,7 +186,7 @@ impl Server {
     }
 
     /// Ends whatever the session's data record does and parts the two.
-    pub(super) fn end_data(&mut self, by: Key) -> Option<(Key, Option<Report>)> {
+    fn end_data(&mut self, by: Key) -> Option<(Key, Option<Report>)> {
         let now = self.reactor.now();
         let data = self.with_control(by, |control, _| control.data.take())??;
         let record = self.data_mut(data)?;
@@ -197,6 +197,11 @@ impl Server {
         }
         self.closing.push(data);
         Some((data, report))
+    }
+
+    /// As [`Server::end_data`], with nobody to hear of it.
+    pub(super) fn forget_data(&mut self, by: Key) {
+        let _unheard = self.end_data(by);
     }
 
     fn inquire(&mut self, by: Key) {
@@ -224,7 +229,8 @@ impl Server {
             None => log::info!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, complete"),
             Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
         }
-        if let Some(transfers) = &mut self.transfers {
+        let file = matches!(finished.verb, Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
+        if let Some(transfers) = self.transfers.as_mut().filter(|_| file) {
             transfers.write(&xferlog(peer, finished));
         }
     }
@@ -234,12 +240,12 @@ impl Server {
         let peer = control.session().peer();
         self.census.leave(peer.ip());
         let now = self.reactor.now();
-        if let Some(data) = control.data.take() {
-            if let Some(Conn::Data(mut record)) = self.reactor.remove(data) {
-                self.take_back(data, &record);
-                if let Some(finished) = record.abort(now).and_then(|report| control.bury(report, &self.world)) {
-                    self.note_transfer(peer, &finished);
-                }
+        if let Some(data) = control.data.take()
+            && let Some(Conn::Data(mut record)) = self.reactor.remove(data)
+        {
+            self.take_back(data, &record);
+            if let Some(finished) = record.abort(now).and_then(|report| control.bury(report, &self.world)) {
+                self.note_transfer(peer, &finished);
             }
         }
         log::debug!("{peer}: disconnected");
@@ -262,7 +268,7 @@ impl Server {
     }
 }
 
-/// A finished transfer in the transfer log's terms. Listings stand there too: they are downloads of a kind.
+/// A finished transfer of a file in the transfer log's terms.
 fn xferlog(peer: SocketAddr, finished: &Finished) -> Record<'_> {
     let Finished { verb, user, path, ascii, moved, elapsed, fault } = finished;
     let incoming = matches!(verb, Verb::Stor | Verb::Stou | Verb::Appe);

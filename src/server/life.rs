@@ -16,7 +16,7 @@ use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Realm};
-use super::settings::{PasswordSource, Settings};
+use super::settings::Settings;
 use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
@@ -68,11 +68,12 @@ impl Server {
         };
         server.people(&accounts)?;
         server.watch_master()?;
-        server.listen(listeners)?;
         if let Some(socket) = verifier {
             server.hire(socket)?;
         }
+        let addresses = server.listen(listeners)?;
         server.tell_master(&FromWorker::Ready);
+        addresses.iter().for_each(|address| super::logging::announce(address));
         Ok(server)
     }
 
@@ -85,7 +86,8 @@ impl Server {
     }
 
     /// Options that accepted sockets inherit are set here once, not for each of them.
-    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
+    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<Vec<String>> {
+        let mut addresses = Vec::with_capacity(listeners.len());
         for Bound { label, listener } in listeners {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
@@ -101,9 +103,9 @@ impl Server {
                 listener.register(sockets)?;
             }
             log::debug!("{label:?} is {address}");
-            super::logging::announce(&address.to_string());
+            addresses.push(address.to_string());
         }
-        Ok(())
+        Ok(addresses)
     }
 
     /// Makes the realms that logins open; sessions already in keep the ones they have.
@@ -117,13 +119,15 @@ impl Server {
             realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
+            realm.path_limit = settings.limits.path as usize;
             realms.insert(name, Rc::new(realm));
         }
         self.world.accounts = realms;
         self.world.anonymous = match &settings.anonymous {
             Some(guests) => {
                 let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
-                let realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                realm.path_limit = settings.limits.path as usize;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -225,35 +229,32 @@ impl Server {
     /// Reads the files again; with a fault in them nothing changes.
     fn reload(&mut self) {
         let Some(invocation) = &self.invocation else { return };
-        match invocation.load(&PasswordSource::Unasked) {
-            Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                let accounts = loaded.accounts.map(|all| all.accounts).unwrap_or_default();
-                if !accounts.is_empty() {
-                    log::warn!("accounts need a restart: this server was started without any");
-                }
-                self.renew(loaded.settings, &[]);
+        let renewed = match invocation.load_alone() {
+            Ok((settings, warnings)) => {
+                warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                self.renew(settings, &[])
             }
-            Err(fault) => log::error!("reload refused, nothing changes: {fault}"),
+            Err(fault) => Err(io::Error::other(fault.to_string())),
+        };
+        if let Err(error) = renewed {
+            log::error!("reload refused, nothing changes: {error}");
         }
     }
 
     fn handed(&mut self, text: &str) {
-        match crate::process::Handover::read(text) {
-            Ok(handover) => {
-                self.renew(handover.settings, &handover.accounts);
-                self.tell_master(&FromWorker::Reloaded);
-            }
-            Err(error) => self.tell_master(&FromWorker::Refused(error.to_string())),
-        }
+        let renewed =
+            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+        self.tell_master(&match renewed {
+            Ok(()) => FromWorker::Reloaded,
+            Err(error) => FromWorker::Refused(error.to_string()),
+        });
     }
 
-    fn renew(&mut self, settings: Settings, accounts: &[Account]) {
+    fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
         let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
         if let Err(error) = self.people(accounts) {
-            log::error!("reload refused, nothing changes: {error}");
             self.world.settings = old;
-            return;
+            return Err(error);
         }
         if old.listen != self.world.settings.listen {
             log::warn!("the listening addresses change only with a restart");
@@ -264,6 +265,7 @@ impl Server {
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
         log::info!("reloaded");
+        Ok(())
     }
 
     fn summary(&self) {
@@ -289,10 +291,10 @@ impl Server {
     }
 
     fn tell_master(&mut self, message: &FromWorker) {
-        if let Some(slot) = self.reactor.slot_mut(self.master) {
-            if let Conn::Master(master) = &slot.conn {
-                master.tell(message);
-            }
+        if let Some(slot) = self.reactor.slot_mut(self.master)
+            && let Conn::Master(master) = &slot.conn
+        {
+            master.tell(message);
         }
     }
 

@@ -30,13 +30,13 @@ impl Server {
             log::warn!("{peer}: no passive port left");
             return self.report(by, by, Report::NoPort);
         };
-        drop(self.end_data(by));
+        self.forget_data(by);
         self.adjust(by, |control| control.data = Some(data));
-        if let Some(slot) = self.reactor.slot_mut(data) {
-            if let Conn::Data(record) = &mut slot.conn {
-                record.promise_at(address);
-                slot.deadline = record.deadline(&waits);
-            }
+        if let Some(slot) = self.reactor.slot_mut(data)
+            && let Conn::Data(record) = &mut slot.conn
+        {
+            record.promise_at(address);
+            slot.deadline = record.deadline(&waits);
         }
         self.reactor.arm(data);
         self.report(by, data, Report::Promised(address));

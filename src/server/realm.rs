@@ -22,6 +22,8 @@ pub struct Realm {
     pub max_sessions: u32,
     /// From where a login is accepted; empty = from everywhere.
     pub allow_from: Vec<Network>,
+    /// The longest path a client may name, bytes.
+    pub path_limit: usize,
     /// When the account ends, in seconds since 1970.
     pub expires: Option<i64>,
     home: PathBuf,
@@ -49,6 +51,7 @@ impl Realm {
             rules: Rc::new(rules),
             max_sessions: 0,
             allow_from: Vec::new(),
+            path_limit: usize::MAX,
             expires: None,
             home,
             root: RefCell::new(None),

@@ -47,11 +47,11 @@ impl Session {
     pub(super) fn pass(&mut self, password: PathText, stage: &mut Stage<'_>) {
         let user = match &mut self.state {
             State::Named { user } => std::mem::take(user),
-            State::Member(_) => return stage.say(202, "Already logged in."),
+            State::Member(_) => return stage.say(503, "Already logged in."),
             _ => return stage.say(503, "Send USER first."),
         };
         if let Some(realm) = stage.world.anonymous.as_ref().filter(|_| is_guest(&user)) {
-            log::debug!("{}: guest, says to be {}", self.peer, String::from_utf8_lossy(&password));
+            log::info!("{}: a guest who says to be {:?}", self.peer, String::from_utf8_lossy(&password));
             return self.admit(&Rc::clone(realm), stage);
         }
         self.enter(State::Checking { user: user.clone() });

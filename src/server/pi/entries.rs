@@ -15,9 +15,6 @@ use crate::wire::date;
 use crate::wire::reply::{Reply, quoted};
 use crate::wire::text::Count;
 
-/// The largest file whose size in TYPE A is counted: the whole file must be read for it.
-const COUNTED_SIZE: u64 = 8 * 1024 * 1024;
-
 /// What is counted a turn: about 50 µs.
 const COUNTED_SLICE: usize = 128 * 1024;
 
@@ -120,7 +117,7 @@ impl Session {
     }
 
     pub(super) fn size(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        match self.sized(given) {
+        match self.sized(given, stage.world) {
             Ok(Sized::Known(reply)) => stage.reply(reply),
             Ok(Sized::ToCount(counting)) => {
                 self.work(Work::Counting(counting));
@@ -129,7 +126,7 @@ impl Session {
         }
     }
 
-    fn sized(&self, given: &[u8]) -> Result<Sized, Reply> {
+    fn sized(&self, given: &[u8], world: &World) -> Result<Sized, Reply> {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
@@ -138,10 +135,10 @@ impl Session {
         if stat.kind != Kind::File {
             return Err(named(550, given, "Not a plain file."));
         }
-        if !self.ascii() {
+        if !self.ascii(world) {
             return Ok(Sized::Known(Reply::new(213, stat.size.to_string())));
         }
-        if stat.size > COUNTED_SIZE {
+        if stat.size > world.settings.limits.ascii_size {
             return Err(Reply::new(550, "SIZE not available in ASCII mode."));
         }
         let (file, _) = root.read(&path).map_err(|fault| fault.reply(given))?;
@@ -162,7 +159,9 @@ impl Session {
         match rustix::io::pread(counting.file.as_fd(), &mut slice, counting.at) {
             Ok(0) => stage.reply(Reply::new(213, counting.count.total().to_string())),
             // A file that grows while it is counted has no size to tell.
-            Ok(_) if counting.at > COUNTED_SIZE => stage.say(550, "SIZE not available in ASCII mode."),
+            Ok(_) if counting.at > stage.world.settings.limits.ascii_size => {
+                stage.say(550, "SIZE not available in ASCII mode.")
+            }
             Ok(read) => {
                 counting.count.feed(&slice[..read]);
                 counting.at += read as u64;

@@ -13,10 +13,12 @@ const ABSENT: &str = "No such file or directory.";
 impl Member {
     /// A client's path against the working directory.
     pub(super) fn resolve(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
-        self.cwd.resolve(given).map_err(|fault| match fault {
+        let too_long = || Reply::new(553, "File name too long.");
+        let path = self.cwd.resolve(given).map_err(|fault| match fault {
             PathFault::Unsendable => Reply::new(553, "File name not allowed."),
-            PathFault::TooLong => named(553, given, "File name too long."),
-        })
+            PathFault::TooLong => too_long(),
+        })?;
+        if path.as_bytes().len() > self.realm().path_limit { Err(too_long()) } else { Ok(path) }
     }
 
     /// Whether the right is granted at the path, in words that hide whether it exists.

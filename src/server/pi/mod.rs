@@ -35,6 +35,8 @@ pub enum Input {
     Hello,
     /// A complete line, without its end.
     Line(Vec<u8>),
+    /// The first octets are another protocol's.
+    NotFtp,
     /// A line over the limit, skipped.
     TooLong,
     /// Lines over the limit once too often: a peer that speaks something else.
@@ -209,6 +211,7 @@ impl Session {
         match input {
             Input::Hello => self.greet(stage),
             Input::Line(line) => self.line(&line, stage),
+            Input::NotFtp => self.foreign(stage),
             Input::TooLong => stage.say(500, "Line too long."),
             Input::Endless => {
                 stage.say(500, "Line too long.");
@@ -287,7 +290,7 @@ impl Session {
     fn line(&mut self, line: &[u8], stage: &mut Stage<'_>) {
         match command::split(line) {
             Err(Unknown::Word) => self.unknown(stage),
-            Err(Unknown::NotFtp) => self.leave(421, "This is an FTP server.", stage),
+            Err(Unknown::NotFtp) => self.foreign(stage),
             Ok((rule, argument)) => self.ruled(rule, argument, stage),
         }
     }
@@ -308,6 +311,12 @@ impl Session {
                 stage.say(malformed.code, malformed.text);
             }
         }
+    }
+
+    /// A browser was talked into speaking to this port: not one more line of it is looked at.
+    fn foreign(&mut self, stage: &mut Stage<'_>) {
+        log::warn!("{}: does not speak FTP, closed", self.peer);
+        self.leave(421, "This is an FTP server.", stage);
     }
 
     fn unknown(&mut self, stage: &mut Stage<'_>) {

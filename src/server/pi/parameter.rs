@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::state::{Passive, State, Work};
 use super::{Endpoint, Session, Stage, Type};
+use crate::server::settings::DefaultType;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
 use crate::wire::address;
@@ -32,9 +33,13 @@ impl Session {
         }
     }
 
-    /// Whether text is translated: only when the client asked for it in so many words.
-    pub(super) fn ascii(&self) -> bool {
-        self.type_ == Type::Ascii
+    /// Whether text is translated: as TYPE said, and until it says anything as configured.
+    pub(super) fn ascii(&self, world: &World) -> bool {
+        match self.type_ {
+            Type::Ascii => true,
+            Type::Image => false,
+            Type::Unset => world.settings.files.default_type == DefaultType::Ascii,
+        }
     }
 
     pub(super) fn active(&mut self, address: SocketAddr, stage: &mut Stage<'_>) {
@@ -159,7 +164,7 @@ impl Session {
         match crate::wire::listing::FactSet::parse(given) {
             Some(facts) => {
                 self.facts = facts;
-                stage.reply(Reply::new(200, format!("{}", facts.options_text())));
+                stage.reply(Reply::new(200, facts.options_text().to_string()));
             }
             None => stage.say(501, "No blanks among the facts."),
         }

@@ -19,25 +19,26 @@ pub(super) const DIRECTORY_MODE: u32 = 0o777;
 impl Session {
     pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
         let mark = std::mem::take(&mut self.restart);
-        match self.outgoing(given, mark) {
+        match self.outgoing(given, mark, stage.world) {
             Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
     /// Everything RETR checks, in order; the file is open when all is well.
-    fn outgoing(&self, given: &[u8], mark: u64) -> Result<(VirtualPath, Job, Reply), Reply> {
+    fn outgoing(&self, given: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
+        let ascii = self.ascii(world);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Read, &path, given)?;
         let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
-        if mark > stat.size && !self.ascii() {
+        if mark > stat.size && !ascii {
             return Err(beyond(mark, stat.size));
         }
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
-        let (source, total) = if self.ascii() {
+        let (source, total) = if ascii {
             (Source::text(file, stat.size, mark), None)
         } else {
             (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
@@ -68,7 +69,7 @@ impl Session {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let allow = member.upload_rights(&path)?;
-        if self.ascii() && matches!(start, Start::At(_)) {
+        if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
         let root = member.seat.root();
@@ -80,11 +81,11 @@ impl Session {
         let mode = FILE_MODE & !self.umask_in_force(world);
         let (file, written) =
             root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(file, &written)))
+        Ok((path, self.upload(file, &written, world)))
     }
 
-    fn upload(&self, file: OwnedFd, written: &Written) -> Job {
-        let sink = if self.ascii() { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
+    fn upload(&self, file: OwnedFd, written: &Written, world: &World) -> Job {
+        let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
         Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
     }
 
@@ -117,7 +118,7 @@ impl Session {
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(file, &written)))
+        Ok((directory.join(&name), self.upload(file, &written, world)))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {

@@ -17,7 +17,7 @@ impl Session {
         };
         stage.reply(opening);
         stage.order(Order::Begin(job, address));
-        let errand = Errand { verb, path, ascii: self.ascii() };
+        let errand = Errand { verb, path, ascii: self.ascii(stage.world) };
         self.work(Work::Transferring(Box::new(errand)));
     }
 

@@ -208,7 +208,7 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     // Lower ends: what a well-meaning client needs. Upper ends: what one session may cost.
     for (key, place, range) in [
         ("login_attempts", &mut limits.login_attempts, 1..=100),
-        ("line", &mut limits.line, 512..=64 << 10),
+        ("line", &mut limits.line, 512..=8 << 10),
         ("path", &mut limits.path, 255..=4095),
         ("held_lines", &mut limits.held_lines, 1..=1024),
         ("held_bytes", &mut limits.held_bytes, 512..=1 << 20),

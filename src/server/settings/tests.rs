@@ -130,7 +130,7 @@ fn faults_name_file_line_and_key() {
         ("[limits]\nidle = \"5x\"", "m.toml:2: limits.idle: \"5x\" is no span of time"),
         ("[limits]\nidle = 0", "m.toml:2: limits.idle: must be more than nothing"),
         ("[limits]\nidle = [1]", "m.toml:2: limits.idle: wants one value, not array"),
-        ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 65536"),
+        ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 8192"),
         ("[limits]\nclients = -1", "m.toml:2: limits.clients: invalid digit"),
         ("[limits]\nlogin_attempts = 0", "limits.login_attempts: must be 1 to 100"),
         ("listen = []", "m.toml:1: listen: wants one address at least"),
