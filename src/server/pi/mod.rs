@@ -12,6 +12,8 @@ mod parameter;
 mod service;
 mod site;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::{IpAddr, SocketAddr};
