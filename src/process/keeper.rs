@@ -6,7 +6,8 @@
 //!       └── worker ends ──> exit    └── worker ends by itself ──> exit <───────┘
 //! ```
 //!
-//! Its death closes the sockets, and that ends its children.
+//! A worker that crashes is started again; before one has been ready, only so many times. The keeper's own death closes
+//! the sockets, and that ends its children.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +32,9 @@ const DRAIN_SLACK: Duration = Duration::from_secs(10);
 const STOP_SLACK: Duration = Duration::from_secs(2);
 /// Exit codes up to here are a worker's own decision; higher ones (a panic's 101) are a crash, like death by a signal.
 const LAST_OWN_CODE: i32 = 2;
+/// Crashes in a row before any worker has been ready that fail the start: one may be bad luck, three are the configuration's
+/// or the machine's doing, and whoever started the server is better told.
+const STARTS: u32 = 3;
 
 /// The keeper and its children.
 pub struct Keeper {
@@ -47,7 +51,7 @@ pub struct Keeper {
 /// Where the tree's life stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No worker has been ready yet: one that fails now fails the start.
+    /// No worker has been ready yet: one that ends now ends the start.
     Starting,
     Serving,
     /// The worker has been told to drain.
@@ -330,6 +334,12 @@ impl Keeper {
     /// Looks after children that ended; the exit code, when this ends the tree.
     fn reap(&mut self) -> Option<u8> {
         let now = Instant::now();
+        if self.worker.has_ended() {
+            // Its last words first: whether it had been ready decides what its end means. They end with its socket.
+            while self.worker.is_running() {
+                self.hear_worker();
+            }
+        }
         if let Some(status) = self.verifier.reap(now)
             && self.phase == Phase::Serving
             && !status.success()
@@ -344,11 +354,19 @@ impl Keeper {
         self.verifier.let_go(now);
         match own_code(status) {
             Some(code) => Some(code),
-            None if self.phase == Phase::Serving => {
+            None if self.outlives_a_crash() => {
                 log::error!("the worker crashed ({status}); starting another");
                 None
             }
             None => Some(FAILURE),
+        }
+    }
+
+    fn outlives_a_crash(&self) -> bool {
+        match self.phase {
+            Phase::Starting => self.worker.failures() < STARTS,
+            Phase::Serving => true,
+            Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Closing => false,
         }
     }
 

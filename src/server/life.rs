@@ -16,13 +16,13 @@ use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Realm};
-use super::settings::{PasswordSource, Settings};
+use super::settings::Settings;
 use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::{Owners, Rights, Rules};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor};
+use crate::reactor::{Key, Reactor, Weight};
 use crate::transfer::Scratch;
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -41,7 +41,7 @@ impl Server {
         };
         let transfers = open_transfer_log(&settings)?;
         let mut reactor = Reactor::new()?;
-        let master = reactor.insert(Conn::Master(Box::new(master)));
+        let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
         let world = World {
             owners: Rc::new(Owners::load()),
             anonymous: None,
@@ -68,11 +68,12 @@ impl Server {
         };
         server.people(&accounts)?;
         server.watch_master()?;
-        server.listen(listeners)?;
         if let Some(socket) = verifier {
             server.hire(socket)?;
         }
+        let addresses = server.listen(listeners)?;
         server.tell_master(&FromWorker::Ready);
+        addresses.iter().for_each(|address| super::logging::announce(address));
         Ok(server)
     }
 
@@ -85,7 +86,8 @@ impl Server {
     }
 
     /// Options that accepted sockets inherit are set here once, not for each of them.
-    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
+    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<Vec<String>> {
+        let mut addresses = Vec::with_capacity(listeners.len());
         for Bound { label, listener } in listeners {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
@@ -95,15 +97,15 @@ impl Server {
             sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
-            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))));
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
             let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
             }
             log::debug!("{label:?} is {address}");
-            super::logging::announce(&address.to_string());
+            addresses.push(address.to_string());
         }
-        Ok(())
+        Ok(addresses)
     }
 
     /// Makes the realms that logins open; sessions already in keep the ones they have.
@@ -138,7 +140,7 @@ impl Server {
     /// Takes up the way to a verifier; the old one's unanswered questions are told to try again.
     fn hire(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<()> {
         let clerk = Clerk::new(socket)?;
-        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)));
+        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)), Weight::Light);
         let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
         if let Conn::Clerk(clerk) = &mut slot.conn {
             clerk.register(sockets)?;
@@ -227,35 +229,32 @@ impl Server {
     /// Reads the files again; with a fault in them nothing changes.
     fn reload(&mut self) {
         let Some(invocation) = &self.invocation else { return };
-        match invocation.load(&PasswordSource::Unasked) {
-            Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                let accounts = loaded.accounts.map(|all| all.accounts).unwrap_or_default();
-                if !accounts.is_empty() {
-                    log::warn!("accounts need a restart: this server was started without any");
-                }
-                self.renew(loaded.settings, &[]);
+        let renewed = match invocation.load_alone() {
+            Ok((settings, warnings)) => {
+                warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                self.renew(settings, &[])
             }
-            Err(fault) => log::error!("reload refused, nothing changes: {fault}"),
+            Err(fault) => Err(io::Error::other(fault.to_string())),
+        };
+        if let Err(error) = renewed {
+            log::error!("reload refused, nothing changes: {error}");
         }
     }
 
     fn handed(&mut self, text: &str) {
-        match crate::process::Handover::read(text) {
-            Ok(handover) => {
-                self.renew(handover.settings, &handover.accounts);
-                self.tell_master(&FromWorker::Reloaded);
-            }
-            Err(error) => self.tell_master(&FromWorker::Refused(error.to_string())),
-        }
+        let renewed =
+            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+        self.tell_master(&match renewed {
+            Ok(()) => FromWorker::Reloaded,
+            Err(error) => FromWorker::Refused(error.to_string()),
+        });
     }
 
-    fn renew(&mut self, settings: Settings, accounts: &[Account]) {
+    fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
         let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
         if let Err(error) = self.people(accounts) {
-            log::error!("reload refused, nothing changes: {error}");
             self.world.settings = old;
-            return;
+            return Err(error);
         }
         if old.listen != self.world.settings.listen {
             log::warn!("the listening addresses change only with a restart");
@@ -266,6 +265,7 @@ impl Server {
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
         log::info!("reloaded");
+        Ok(())
     }
 
     fn summary(&self) {

@@ -82,6 +82,11 @@ impl Realm {
         Ok(root)
     }
 
+    /// Sessions of this account at the moment.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.get()
+    }
+
     /// Whether somebody from `peer` may come in now, at `wall` seconds since 1970.
     ///
     /// # Errors
