@@ -202,6 +202,11 @@ impl Peer {
         }
     }
 
+    /// From here on replies are held against no verb: what was sent as bytes has upset the order.
+    pub fn due_is_unknown(&mut self) {
+        self.due.clear();
+    }
+
     /// PASV: the address it tells.
     #[track_caller]
     pub fn pasv_address(&mut self) -> SocketAddr {

@@ -175,6 +175,17 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
+    /// Waits until the server has no more descriptors than it needs for one session: nothing was leaked.
+    pub fn settled(&self, _of: &Peer) {
+        let end = std::time::Instant::now() + PATIENCE;
+        // Standard streams, poller, signals, listener with its reserve, roots, passive ports, and the one session.
+        const ENOUGH: usize = 24;
+        while self.descriptors() > ENOUGH {
+            assert!(std::time::Instant::now() < end, "{} descriptors stay open", self.descriptors());
+            std::thread::yield_now();
+        }
+    }
+
     /// How many descriptors the process has open.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
