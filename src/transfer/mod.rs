@@ -9,7 +9,7 @@ mod sender;
 mod sink;
 mod source;
 
-pub use job::{Fault, Flow, Job, Order, Report};
+pub use job::{Farewell, Fault, Flow, Job, Order, Report};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use sink::Sink;

@@ -151,8 +151,8 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     endpoint: Endpoint,
-    /// REST's offset, until the next transfer command (protocol order differs between clients, so it survives the rest).
-    restart: u64,
+    /// REST's offset, until the next transfer command; clients put different things in between, so it survives those.
+    restart: Option<u64>,
     type_: Type,
     abort: Abort,
     failures: u8,
@@ -193,7 +193,7 @@ impl Session {
             peer,
             local,
             endpoint: Endpoint::None,
-            restart: 0,
+            restart: None,
             type_: Type::Unset,
             abort: Abort::Idle,
             failures: 0,
@@ -316,7 +316,7 @@ impl Session {
     /// What a command uses up it uses up even when it is not understood.
     fn malformed(&mut self, rule: &Rule, malformed: Malformed, stage: &mut Stage<'_>) {
         if self.uses_marker(rule.verb) {
-            self.restart = 0;
+            self.restart = None;
         }
         if rule.verb == Verb::Rnto {
             self.work(Work::Idle);

@@ -141,7 +141,7 @@ impl Session {
     }
 
     pub(super) fn rest(&mut self, offset: u64, stage: &mut Stage<'_>) {
-        self.restart = offset;
+        self.restart = Some(offset);
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 
