@@ -13,7 +13,7 @@ use super::realm::GUEST;
 use super::stamp::Stamp;
 use super::transfer_log::{Direction, Record, User};
 use super::{Conn, Letter, Server};
-use crate::reactor::{Key, Next, Ready};
+use crate::reactor::{Key, Next, Ready, Weight};
 use crate::transfer::{Fault, Job, Order, Report};
 use crate::wire::command::{Verb, rule};
 
@@ -34,7 +34,7 @@ impl Server {
         }
         let session = Session::new(peer, local.ip().to_canonical());
         let control = Box::new(Control::new(stream, session, self.reactor.now()));
-        let key = self.reactor.insert(Conn::Control(control));
+        let key = self.reactor.insert(Conn::Control(control), Weight::Light);
         log::debug!("{peer}: connected");
         if let Err(error) = self.with_control(key, |control, turn| control.open(turn)).unwrap_or(Ok(())) {
             log::error!("{peer}: cannot watch the connection: {error}");
@@ -131,7 +131,7 @@ impl Server {
             Ok(stream) => {
                 let now = self.reactor.now();
                 let record = Data::dialling(by, stream, address.ip(), job, now);
-                let data = self.reactor.insert(Conn::Data(Box::new(record)));
+                let data = self.reactor.insert(Conn::Data(Box::new(record)), Weight::Heavy);
                 self.adjust(by, |control| control.data = Some(data));
                 self.advance_data(data);
             }

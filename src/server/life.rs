@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
+use signal_hook::consts::signal::SIGXFSZ;
 
 use super::accounts::Account;
 use super::census::Census;
@@ -24,7 +26,7 @@ use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rights, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor};
+use crate::reactor::{Key, Reactor, Weight};
 use crate::transfer::Scratch;
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -41,9 +43,11 @@ impl Server {
             Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
             Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
         };
+        // A file over the size limit of the process is an error of that upload, not the end of the server.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let transfers = open_transfer_log(&settings)?;
         let mut reactor = Reactor::new()?;
-        let master = reactor.insert(Conn::Master(Box::new(master)));
+        let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
         let world = World {
             owners: Rc::new(Owners::load()),
             anonymous: None,
@@ -112,7 +116,7 @@ impl Server {
             sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
-            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))));
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
             let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
@@ -158,7 +162,7 @@ impl Server {
     /// Takes up the way to a verifier; the old one's unanswered questions are told to try again.
     fn hire(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<()> {
         let clerk = Clerk::new(socket)?;
-        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)));
+        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)), Weight::Light);
         let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
         if let Conn::Clerk(clerk) = &mut slot.conn {
             clerk.register(sockets)?;

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::dtp::{Data, Offer, PoolPort};
 use super::{Conn, Server};
-use crate::reactor::Key;
+use crate::reactor::{Key, Weight};
 use crate::transfer::Report;
 
 /// Connections that may wait at one pooled port. Many sessions share it, so more than the one or two of old.
@@ -24,7 +24,7 @@ impl Server {
         let Some((peer, local)) = self.ends_of(by) else { return };
         let now = self.reactor.now();
         let waits = self.waits();
-        let data = self.reactor.insert(Conn::Data(Box::new(Data::new(by, peer.ip(), now))));
+        let data = self.reactor.insert(Conn::Data(Box::new(Data::new(by, peer.ip(), now))), Weight::Heavy);
         let Some(address) = self.find_port(local, peer.ip(), data) else {
             self.closing.push(data);
             log::warn!("{peer}: no passive port left");
@@ -100,7 +100,7 @@ impl Server {
         let listener = TcpListener::from_std(std::net::TcpListener::from(socket));
         let address = SocketAddr::new(wanted.ip(), listener.local_addr()?.port());
         let now = self.reactor.now();
-        let key = self.reactor.insert(Conn::PoolPort(Box::new(PoolPort::new(listener, address, now))));
+        let key = self.reactor.insert(Conn::PoolPort(Box::new(PoolPort::new(listener, address, now))), Weight::Light);
         let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
         let Conn::PoolPort(port) = &mut slot.conn else { return Ok(()) };
         slot.deadline = port.deadline(now);

@@ -1,11 +1,7 @@
 //! Link → sink.
 
-use super::{Fault, Scratch, Sink, Step, TURN_BYTES};
+use super::{CHUNK, Fault, Scratch, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
-
-/// How much is read at once. Measured against 64 KiB and 1 MiB: larger pieces save system calls until they fall out
-/// of the second-level cache.
-const PIECE: usize = 128 * 1024;
 
 /// Receives into a sink until the peer ends the connection.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ impl Receiver {
         scratch: &mut Scratch,
     ) -> Result<Step, Fault> {
         let piece = &mut scratch.piece;
-        piece.resize(PIECE, 0);
+        piece.resize(CHUNK, 0);
         let mut budget = TURN_BYTES;
         while budget > 0 {
             if !ready.has(Ready::READ) {
