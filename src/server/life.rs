@@ -91,7 +91,7 @@ impl Server {
         if files.uploads == Uploads::Atomic {
             let realms = world.accounts.values().chain(&world.anonymous);
             let sweeper = Sweeper::new(realms.map(|realm| realm.home()));
-            let key = self.reactor.insert(Conn::Sweeper(Box::new(sweeper)));
+            let key = self.reactor.insert(Conn::Sweeper(Box::new(sweeper)), Weight::Heavy);
             self.reactor.run_again(key);
         }
     }

@@ -1,5 +1,7 @@
 //! Listings of real directories.
 
+mod policy;
+
 use super::*;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::rights::Rights;

@@ -119,6 +119,11 @@ impl Root {
         Ok(Self { directory, resolver, identity: Identity::current(), policy, guard })
     }
 
+    /// Whether the kernel keeps paths inside, in one call each.
+    pub fn is_kernel_resolved(&self) -> bool {
+        matches!(self.resolver, Resolver::Kernel(_))
+    }
+
     /// What the administrator rules for this tree.
     pub fn policy(&self) -> &Policy {
         &self.policy
