@@ -44,6 +44,17 @@ pub enum Refusal {
     Sessions,
 }
 
+impl Refusal {
+    /// For the log; the peer is told no more than of a wrong password.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Address => "not from this address",
+            Self::Expired => "the account has expired",
+            Self::Sessions => "the account has all its sessions",
+        }
+    }
+}
+
 impl Realm {
     /// A realm below `home`, opened at its first login: a home on a disk that is not mounted yet must not keep the
     /// server from starting.

@@ -79,10 +79,10 @@ impl Incoming {
                 Err(Errno::EXIST) => continue,
                 other => other?,
             };
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::AGAIN) => continue, // another process, sweeping, was faster and is about to remove it
-                // A file system without locks: there is one process then, or there are leftovers to be removed by hand.
-                Ok(()) | Err(_) => {}
+            // Another process, sweeping, was faster and is about to remove it. Any other failure is a file system without
+            // locks: there is one process then, or there are leftovers to be removed by hand.
+            if let Err(Errno::AGAIN) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                continue;
             }
             if Stat::of(&file)?.nlink == 0 {
                 continue; // or has removed it already

@@ -87,7 +87,7 @@ impl Session {
                 log::info!("{}@{}: too many sessions of this account", realm.name, self.peer);
                 return self.leave(421, "Too many sessions of this account.", stage);
             }
-            Err(refusal) => return self.turn_away(&realm.name, &format!("{refusal:?} does not allow it"), stage),
+            Err(refusal) => return self.turn_away(&realm.name, refusal.text(), stage),
         }
         match Seat::take(realm) {
             Ok(seat) => {
@@ -106,12 +106,10 @@ impl Session {
     /// A failed login is answered later, by timer: see [`Session::penalty_over`].
     fn turn_away(&mut self, name: &str, why: &str, stage: &Stage<'_>) {
         self.failures = self.failures.saturating_add(1);
-        log::warn!(
-            "{}: login of {name:?} failed ({why}), {} of {}",
-            self.peer,
-            self.failures,
-            stage.world.settings.limits.login_attempts
-        );
+        // People type their password where the name belongs: only names that exist are written down.
+        let who = if stage.world.accounts.contains_key(name) { name } else { "an unknown name" };
+        let most = stage.world.settings.limits.login_attempts;
+        log::warn!("{}: login of {who} failed ({why}), {} of {most}", self.peer, self.failures);
         self.enter(State::Penalised);
     }
 

@@ -66,6 +66,7 @@ impl Session {
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
         member.seat.root().rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
 
@@ -94,8 +95,13 @@ impl Session {
         let path = member.resolve_name(given)?;
         member.require(Right::Delete, &path, given)?;
         effect(member, &path)?;
-        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
+        self.note(member, done, &path);
         Ok(Reply::new(250, done))
+    }
+
+    /// What was changed, and by whom.
+    pub(super) fn note(&self, member: &Member, done: &str, path: &VirtualPath) {
+        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
     }
 
     pub(super) fn mkd(&self, given: &[u8], stage: &mut Stage<'_>) {
@@ -109,6 +115,7 @@ impl Session {
         let mode = DIRECTORY_MODE & !self.umask_in_force(world);
         let make = || member.seat.root().mkdir(&path, mode);
         self.with_parents(&path, world, make).map_err(|fault| fault.reply_new(given))?;
+        self.note(member, "Directory made.", &path);
         Ok(directory_reply(&path, b" created"))
     }
 

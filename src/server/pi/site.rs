@@ -45,6 +45,7 @@ impl Session {
         let path = member.resolve(given)?;
         member.require(Right::Mode, &path, given)?;
         member.seat.root().chmod(&path, mode & CHANGEABLE_BITS).map_err(|fault| fault.reply(given))?;
+        self.note(member, &format!("Mode set to {:04o}.", mode & CHANGEABLE_BITS), &path);
         Ok(Reply::new(200, "SITE CHMOD command ok."))
     }
 
@@ -66,6 +67,7 @@ impl Session {
             return Err(named(553, given, "File name not allowed."));
         }
         member.seat.root().symlink(target, &link).map_err(|fault| fault.reply_new(given))?;
+        self.note(member, "Link made.", &link);
         Ok(Reply::new(200, "SITE SYMLINK command ok."))
     }
 
