@@ -168,6 +168,14 @@ enum Ending {
     HalfClose,
 }
 
+/// Ends a connection, if there is still one, in order or not.
+fn vanish(data: Option<TcpStream>, hard: bool) {
+    match data {
+        Some(data) if hard => reset(data),
+        orderly => drop(orderly),
+    }
+}
+
 #[test]
 fn data_peers_may_vanish_too() {
     let server = Server::full();
@@ -180,11 +188,11 @@ fn data_peers_may_vanish_too() {
                 let data = ftp.epsv();
                 let mut data = Some(data);
                 if before {
-                    data.take().map(|data| if hard { reset(data) } else { drop(data) });
+                    vanish(data.take(), hard);
                 }
                 ftp.order(verb);
                 ftp.reply().expect(150);
-                data.take().map(|data| if hard { reset(data) } else { drop(data) });
+                vanish(data.take(), hard);
                 let code = ftp.reply().code;
                 assert!(matches!(code, 226 | 425 | 426), "{verb}: {code}");
                 if hard && verb != "LIST" {
@@ -358,12 +366,12 @@ fn sessions_come_and_go_without_a_trace() {
         let mut ftp = server.login();
         let data = ftp.epsv();
         ftp.order("RETR f");
-        if kill % 2 == 0 {
+        if kill.is_multiple_of(2) {
             ftp.reply().expect(150);
             common::read_all(data);
             ftp.reply().expect(226);
         }
-        if kill % 3 == 0 {
+        if kill.is_multiple_of(3) {
             ftp.say("QUIT");
         }
     };
