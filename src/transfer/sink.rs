@@ -1,14 +1,15 @@
 //! Where incoming bytes go.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::Fault;
+use crate::filesystem::Incoming;
 use crate::wire::text::FromWire;
 
 /// A file being written, as it comes (TYPE I) or with its line ends translated (TYPE A).
 #[derive(Debug)]
 pub struct Sink {
-    file: OwnedFd,
+    file: Incoming,
     at: u64,
     lines: Option<Lines>,
 }
@@ -21,13 +22,13 @@ struct Lines {
 
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
-    pub const fn image(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, lines: None }
+    pub fn image(file: impl Into<Incoming>, at: u64) -> Self {
+        Self { file: file.into(), at, lines: None }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
-    pub const fn text(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, lines: Some(Lines { converter: FromWire::new(), piece: Vec::new() }) }
+    pub fn text(file: impl Into<Incoming>, at: u64) -> Self {
+        Self { file: file.into(), at, lines: Some(Lines { converter: FromWire::new(), piece: Vec::new() }) }
     }
 
     /// Writes what was received, all of it.
@@ -45,17 +46,17 @@ impl Sink {
         result
     }
 
-    /// The data has ended: writes what a translation held back.
+    /// The data has ended: writes what a translation held back, and gives the file its name.
     ///
     /// # Errors
     /// As [`Sink::write`].
     pub fn finish(&mut self) -> Result<(), Fault> {
-        let Some(mut lines) = self.lines.take() else {
-            return Ok(());
-        };
-        lines.piece.clear();
-        lines.converter.finish(&mut lines.piece);
-        self.put(&lines.piece)
+        if let Some(mut lines) = self.lines.take() {
+            lines.piece.clear();
+            lines.converter.finish(&mut lines.piece);
+            self.put(&lines.piece)?;
+        }
+        self.file.commit().map_err(Fault::of_file)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {

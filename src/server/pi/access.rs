@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::faults::ReplyTo;
 use super::state::{Member, State, Work};
 use super::{Abort, Endpoint, Output, Session, Stage, Type};
-use crate::filesystem::{Right, VirtualPath};
+use crate::filesystem::{Last, Right, VirtualPath};
 use crate::server::realm::{Realm, Refusal, Seat};
 use crate::server::world::World;
 use crate::transfer::Order;
@@ -170,16 +170,19 @@ impl Session {
         let Some(member) = self.member() else { return };
         let parent = member.cwd.parent();
         // A directory that was left behind by a removal must not be a trap: up is allowed without looking.
-        if !member.realm().rules.at(&parent).has(Right::Enter) {
+        let real = member.settle(parent.clone(), Last::Follow, b"..").unwrap_or_else(|_| parent.clone());
+        if !member.may(Right::Enter, &real) {
             return stage.say(550, "Permission denied.");
         }
         self.moved_to(parent, stage);
     }
 
     fn enter_directory(member: &Member, given: &[u8]) -> Result<VirtualPath, Reply> {
-        let path = member.resolve(given)?;
-        member.require(Right::Enter, &path, given)?;
-        member.seat.root().enter(&path).map_err(|fault| fault.reply(given))?;
+        let path = member.textual(given)?;
+        let real = member.settle(path.clone(), Last::Follow, given)?;
+        member.require(Right::Enter, &real, given)?;
+        member.seat.root().enter(&real).map_err(|fault| fault.reply(given))?;
+        // The session stays where it said: CDUP leads back to where the link is.
         Ok(path)
     }
 

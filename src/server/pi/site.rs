@@ -61,7 +61,7 @@ impl Session {
 
     fn symlink(&self, target: &[u8], given: &[u8]) -> Result<Reply, Reply> {
         let member = self.logged_in()?;
-        let link = member.resolve(given)?;
+        let link = member.resolve_name(given)?;
         member.require(Right::Create, &link, given)?;
         if target.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Err(named(553, given, "File name not allowed."));
