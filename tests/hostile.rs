@@ -137,7 +137,8 @@ const DIALOGUE: &[u8] =
 
 #[test]
 fn peers_may_vanish_at_any_octet() {
-    let server = Server::full();
+    // Whoever has said QUIT behind LIST and connects nowhere is waited for so long.
+    let server = Server::full_and("[limits]\nconnect = \"1s\"\n");
     let mut old = server.login();
     for at in 0..=DIALOGUE.len() {
         for end in [Ending::Fin, Ending::Reset, Ending::HalfClose] {
