@@ -3,6 +3,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Fault;
+use super::writing::Writing;
+use crate::filesystem::quota::Charge;
+use crate::filesystem::watch::watched;
+use crate::reactor::Moment;
 use crate::wire::text::FromWire;
 
 /// A file being written, as it comes (TYPE I) or with its line ends translated (TYPE A).
@@ -11,6 +15,9 @@ pub struct Sink {
     file: OwnedFd,
     at: u64,
     lines: Option<Lines>,
+    writing: Writing,
+    /// What the account may still add to the disk; none without a quota.
+    charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -22,12 +29,24 @@ struct Lines {
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
     pub const fn image(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, lines: None }
+        Self { file, at, lines: None, writing: Writing::from(at), charge: None }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
     pub const fn text(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, lines: Some(Lines { converter: FromWire::new(), piece: Vec::new() }) }
+        let lines = Some(Lines { converter: FromWire::new(), piece: Vec::new() });
+        Self { file, at, lines, writing: Writing::from(at), charge: None }
+    }
+
+    /// The same on an account's quota.
+    #[must_use]
+    pub fn charged(self, charge: Option<Charge>) -> Self {
+        Self { charge, ..self }
+    }
+
+    /// When to come back, if the disk has to catch up before more is taken from the peer.
+    pub fn hold(&mut self, now: Moment) -> Option<Moment> {
+        self.writing.hold(&self.file, now)
     }
 
     /// Writes what was received, all of it.
@@ -61,14 +80,23 @@ impl Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(self.file.as_fd(), rest, self.at));
-            let count = written.map_err(Fault::of_file)?;
+            let room = self.charge.as_ref().map_or(rest.len(), |charge| charge.room(self.at, rest.len()));
+            let piece = rest.get(..room).unwrap_or(rest);
+            if piece.is_empty() {
+                return Err(Fault::OverQuota);
+            }
+            let write = || rustix::io::retry_on_intr(|| rustix::io::pwrite(self.file.as_fd(), piece, self.at));
+            let count = watched("write", write).map_err(Fault::of_file)?;
             if count == 0 {
                 return Err(Fault::DiskFull);
             }
             self.at += count as u64;
-            rest = &rest[count..];
+            if let Some(charge) = &self.charge {
+                charge.written(self.at);
+            }
+            rest = rest.get(count..).unwrap_or_default();
         }
+        self.writing.advanced(&self.file, self.at);
         Ok(())
     }
 }

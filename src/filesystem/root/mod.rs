@@ -23,12 +23,14 @@ mod tests;
 mod upload;
 mod walk;
 
+pub(crate) use change::proc_name;
 pub use fault::Fault;
 pub use identity::{Access, Identity};
 pub use stat::{Kind, Stat};
 pub use upload::{Allow, Start, Written};
 
 use super::path::VirtualPath;
+use super::watch::watched;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::io;
@@ -130,7 +132,8 @@ impl Root {
 
     /// Bytes that this process can still write where `path` is (AVBL).
     pub fn available(&self, path: &VirtualPath) -> Result<u64, Fault> {
-        let room = rustix::fs::fstatvfs(self.handle(path)?)?;
+        let handle = self.handle(path)?;
+        let room = watched("statvfs", || rustix::fs::fstatvfs(handle))?;
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }
 
@@ -166,11 +169,11 @@ impl Root {
     /// The one place where a path of more than one component meets the kernel.
     fn beneath(&self, relative: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         for _ in 0..RESOLVE_TRIES {
-            let opened = match self.resolver {
+            let open = || match self.resolver {
                 Resolver::Kernel => rustix::fs::openat2(&self.directory, relative, flags, Mode::empty(), BENEATH),
                 Resolver::Walk => walk::open(self.directory.as_fd(), relative, flags),
             };
-            match opened {
+            match watched("open", open) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }

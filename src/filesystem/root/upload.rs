@@ -2,6 +2,7 @@
 
 use super::{Fault, Kind, Parent, Root, Stat, WARY};
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
+use crate::filesystem::watch::watched;
 use rustix::fs::{Access as Test, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -164,7 +165,7 @@ fn overwrite(file: OwnedFd, start: Start, allow: Allow) -> Result<(OwnedFd, Writ
         Start::Append => size,
     };
     if start == Start::Truncate && size > 0 {
-        rustix::fs::ftruncate(&file, 0)?;
+        watched("truncate", || rustix::fs::ftruncate(&file, 0))?;
     }
     Ok((file, Written { created: false, offset, size }))
 }
@@ -172,7 +173,7 @@ fn overwrite(file: OwnedFd, start: Start, allow: Allow) -> Result<(OwnedFd, Writ
 /// Makes the file, or EEXIST for anything of that name, links included.
 fn create(parent: &Parent<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | WARY;
-    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777))
+    watched("create", || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777)))
 }
 
 fn random_letters() -> Result<[u8; UNIQUE_LETTERS], Errno> {

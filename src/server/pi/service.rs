@@ -8,7 +8,7 @@ use super::state::{Member, State};
 use super::{Session, Stage};
 use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
 use crate::server::world::World;
-use crate::transfer::{Flow, Job, Receiver, Sender, Sink, Source};
+use crate::transfer::{Flow, Job, Pace, Receiver, Sender, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -44,7 +44,7 @@ impl Session {
             (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
         };
         let opening = opening(given, total);
-        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total };
+        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total, pace: member.seat.download_pace() };
         Ok((path, job, opening))
     }
 
@@ -72,6 +72,7 @@ impl Session {
         if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
+        member.admit_upload(&path, start)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
@@ -81,12 +82,14 @@ impl Session {
         let mode = FILE_MODE & !self.umask_in_force(world);
         let (file, written) =
             root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(file, &written, world)))
+        Ok((path, self.upload(member, file, &written, world)?))
     }
 
-    fn upload(&self, file: OwnedFd, written: &Written, world: &World) -> Job {
+    fn upload(&self, member: &Member, file: OwnedFd, written: &Written, world: &World) -> Result<Job, Reply> {
+        let charge = member.charge(&file, written)?;
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+        let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
+        Ok(Job { flow, total: None, pace: member.seat.upload_pace() })
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -110,6 +113,7 @@ impl Session {
         if mark > 0 {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
+        member.admit_new_file()?;
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
@@ -118,7 +122,7 @@ impl Session {
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(file, &written, world)))
+        Ok((directory.join(&name), self.upload(member, file, &written, world)?))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -167,7 +171,7 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = Sender::new(Source::Listing(Box::new(listing)));
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None };
+        let job = Job { flow: Flow::Send(Box::new(sender)), total: None, pace: Pace::default() };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 
