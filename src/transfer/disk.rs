@@ -279,7 +279,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let now = Clock::start().now();
         let mut wait = Lanes::default().enter(now);
-        let mut pause = |wait: &mut Wait| match wait.visit(stretch(&file), now) {
+        let pause = |wait: &mut Wait| match wait.visit(stretch(&file), now) {
             Visit::Until(until) => until.since(now).as_millis(),
             Visit::Force => 0,
         };
