@@ -95,7 +95,7 @@ def anonymous(client, world):
     same(source, world.local / "file.bin")
 
 
-@case("upload", "anonymous_upload")
+@case("upload")
 def anonymous_upload(client, world):
     source = world.samples.path("ten")
     client.upload(world.conn(user="anonymous", password="guest@"), source, f"{world.path}/file.bin")

@@ -520,7 +520,6 @@ class Rclone(Client):
     active = False
     cannot = {"resume_download": "starts again from the beginning", "resume_upload": "starts again from the beginning",
               "ascii_download": NO_ASCII, "ascii_upload": NO_ASCII, "abort": NO_ABORT,
-              "anonymous_upload": "sets the time of what it sent, which anonymous may not",
               "segments": "this version takes the 426 of its own early close for a failure"}
     options = ()
 

@@ -51,7 +51,7 @@ def main():
     root, user = sys.argv[1:3]
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, os.environ["MINIFTPD_PASSWORD"], root, perm="elradfmwMT")
-    authorizer.add_anonymous(root, perm="elramw")
+    authorizer.add_anonymous(root, perm="elradfmwMT")
     Handler.authorizer = authorizer
     loop = IOLoop.instance()
     servers = []

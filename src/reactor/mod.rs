@@ -42,9 +42,9 @@ pub use transport::Transport;
 /// Events taken from the kernel at once. More would only delay the first of them.
 const EVENTS_A_PASS: usize = 512;
 
-/// Heavy records served a pass, before the poller is asked again for light ones. At some 40 µs each a command waits
-/// a third of a millisecond; asking costs one.
-const HEAVY_A_PASS: usize = 8;
+/// Heavy records served a pass, before the poller is asked again for light ones. At 150 µs each at the most
+/// a command waits half a millisecond; asking costs one.
+const HEAVY_A_PASS: usize = 4;
 
 /// Every socket is registered once, for both directions, and for urgent data where the poller can tell it.
 #[cfg(any(target_os = "linux", target_os = "android"))]

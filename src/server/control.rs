@@ -113,7 +113,9 @@ impl Control {
             return Next::Sleep;
         }
         self.feed(input, turn);
-        self.run_lines(turn)
+        let next = self.run_lines(turn);
+        self.look_ahead(turn);
+        next
     }
 
     /// The connection is gone in mid-transfer: what to write down about that.
@@ -204,6 +206,8 @@ impl Control {
         }
         self.look_ahead(turn);
         let next = self.run_lines(turn);
+        // What came together with the transfer command is not announced again.
+        self.look_ahead(turn);
         if next == Next::Sleep && self.can_read(&turn.world.settings.limits) && turn.ready.has(Ready::READ) {
             return Next::Yield;
         }

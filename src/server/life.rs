@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
+use signal_hook::consts::signal::SIGXFSZ;
 
 use super::accounts::{Account, QuotaLimits};
 use super::census::Census;
@@ -39,6 +41,8 @@ impl Server {
             Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
             Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
         };
+        // A file over the size limit of the process is an error of that upload, not the end of the server.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let transfers = open_transfer_log(&settings)?;
         let mut reactor = Reactor::new()?;
         let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);

@@ -18,6 +18,18 @@ pub struct Job {
     pub total: Option<u64>,
     /// How fast it may go.
     pub pace: Pace,
+    /// When the good news of a finished download is told.
+    pub farewell: Farewell,
+}
+
+/// When a download that is out counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// With our FIN: the final reply may share a segment with the preliminary one.
+    AtOnce,
+    /// When the peer has closed too, or a moment has passed. For aria2, which reads both replies at once, looks at the
+    /// first and then waits for the second until its own time-out. It gives itself away by its `REST 0`.
+    AfterPeer,
 }
 
 /// The two directions, seen from the side that holds the job.

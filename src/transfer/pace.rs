@@ -104,13 +104,13 @@ impl Pace {
         Self { buckets: [session, account], granted: 0, from: None }
     }
 
-    /// How many bytes may be moved now, at least one.
+    /// How many bytes may be moved now, at least one; without a limit as many as the pump likes.
     ///
     /// # Errors
     /// None may: the moment from which on some may.
     pub fn allowance(&mut self, now: Moment) -> Result<usize, Moment> {
         let Some(quantum) = self.buckets.iter().flatten().map(|bucket| bucket.quantum()).min() else {
-            return Ok(TURN_BYTES);
+            return Ok(usize::MAX);
         };
         if self.granted == 0 {
             self.granted = quantum;
@@ -118,7 +118,7 @@ impl Pace {
         }
         match self.from {
             Some(from) if from > now => Err(from),
-            _ => Ok(self.granted.min(TURN_BYTES)),
+            _ => Ok(self.granted),
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let now = Clock::start().now();
         let mut pace = Pace::default();
         for _ in 0..10 {
-            assert_eq!(pace.allowance(now), Ok(TURN_BYTES));
+            assert_eq!(pace.allowance(now), Ok(usize::MAX));
             pace.spend(now, TURN_BYTES as u64);
         }
     }

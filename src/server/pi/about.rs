@@ -69,8 +69,8 @@ impl Session {
             format!("TYPE: {type_}; STRU: F; MODE: S"),
             String::from(data),
         ];
-        if self.restart > 0 {
-            body.push(format!("Restart position: {}", self.restart));
+        if let Some(offset) = self.restart {
+            body.push(format!("Restart position: {offset}"));
         }
         let body = body.into_iter().map(String::into_bytes).collect();
         Reply::lines(211, concat!("miniftpd ", env!("CARGO_PKG_VERSION"), " status:"), body, "End of status")

@@ -151,7 +151,7 @@ impl Session {
             self.endpoint = Endpoint::None;
             stage.order(Order::Forget);
         }
-        self.restart = 0;
+        self.restart = None;
         self.abort = Abort::Idle;
         self.enter(State::Stranger);
     }

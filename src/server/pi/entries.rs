@@ -272,9 +272,6 @@ impl Session {
         let root = member.seat.root();
         append_facts_of(root, &path, &member.realm().rules, &world.owners, self.facts, &mut line)
             .map_err(|fault| fault.reply(given))?;
-        while line.last().is_some_and(u8::is_ascii_whitespace) {
-            line.pop();
-        }
         let mut first = b"Listing ".to_vec();
         first.extend_from_slice(path.as_bytes());
         Ok(Reply::path_lines(250, first, vec![line], "End"))

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::filesystem::VirtualPath;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
-use crate::wire::command::{self, Command, PathText, Rule, Unknown, Verb};
+use crate::wire::command::{self, Command, Malformed, PathText, Rule, Unknown, Verb};
 use crate::wire::listing::FactSet;
 use crate::wire::reply::Reply;
 
@@ -152,8 +152,8 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     endpoint: Endpoint,
-    /// REST's offset, until the next transfer command (protocol order differs between clients, so it survives the rest).
-    restart: u64,
+    /// REST's offset, until the next transfer command; clients put different things in between, so it survives those.
+    restart: Option<u64>,
     type_: Type,
     abort: Abort,
     failures: u8,
@@ -194,7 +194,7 @@ impl Session {
             peer,
             local,
             endpoint: Endpoint::None,
-            restart: 0,
+            restart: None,
             type_: Type::Unset,
             abort: Abort::Idle,
             failures: 0,
@@ -215,7 +215,10 @@ impl Session {
             Input::Hello => self.greet(stage),
             Input::Line(line) => self.line(&line, stage),
             Input::NotFtp => self.foreign(stage),
-            Input::TooLong => stage.say(500, "Line too long."),
+            Input::TooLong => {
+                self.forget_rename(Verb::Site);
+                stage.say(500, "Line too long.");
+            }
             Input::Endless => {
                 stage.say(500, "Line too long.");
                 self.leave(421, "Too many long lines, closing.", stage);
@@ -307,12 +310,21 @@ impl Session {
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {
             Ok(command) => self.run(command, argument, stage),
-            Err(malformed) => {
-                if self.uses_marker(rule.verb) {
-                    self.restart = 0;
-                }
-                stage.say(malformed.code, malformed.text);
-            }
+            Err(malformed) => self.malformed(rule, malformed, stage),
+        }
+    }
+
+    /// What a command uses up it uses up even when it is not understood.
+    fn malformed(&mut self, rule: &Rule, malformed: Malformed, stage: &mut Stage<'_>) {
+        if self.uses_marker(rule.verb) {
+            self.restart = None;
+        }
+        if rule.verb == Verb::Rnto {
+            self.work(Work::Idle);
+        }
+        match (rule.verb, malformed.code) {
+            (Verb::Epsv, 522) => stage.reply(self.wrong_family()),
+            _ => stage.say(malformed.code, malformed.text),
         }
     }
 
@@ -350,7 +362,8 @@ impl Session {
             Command::Type(code) => self.type_code(code, stage),
             Command::Stru => stage.say(200, "Structure set to F."),
             Command::Mode(code) => Self::mode(code, stage),
-            Command::Port(address) | Command::Eprt(address) => self.active(address, stage),
+            Command::Port(address) => self.active(Verb::Port, address, stage),
+            Command::Eprt(address) => self.active(Verb::Eprt, address, stage),
             Command::Pasv => self.pasv(stage),
             Command::Epsv(word) => self.epsv(word, stage),
             Command::Pret => stage.say(200, "OK."),

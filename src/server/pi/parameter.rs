@@ -10,7 +10,7 @@ use crate::server::settings::DefaultType;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
 use crate::wire::address;
-use crate::wire::command::{EpsvWord, ModeCode, OptsCommand, TypeCode};
+use crate::wire::command::{EpsvWord, ModeCode, OptsCommand, TypeCode, Verb};
 use crate::wire::reply::Reply;
 
 /// Ports below this belong to other services: no data connection is dialled there (RFC 2577 3).
@@ -42,30 +42,29 @@ impl Session {
         }
     }
 
-    pub(super) fn active(&mut self, address: SocketAddr, stage: &mut Stage<'_>) {
-        if let Err(refusal) = self.may_dial(address, stage.world) {
+    pub(super) fn active(&mut self, verb: Verb, address: SocketAddr, stage: &mut Stage<'_>) {
+        if let Err(refusal) = self.may_dial(verb, address, stage.world) {
             return stage.reply(refusal);
         }
         self.forget_endpoint(stage);
         self.endpoint = Endpoint::Active(address);
-        stage.say(200, if address.is_ipv4() { "PORT command successful." } else { "EPRT command successful." });
+        stage.say(200, if verb == Verb::Port { "PORT command successful." } else { "EPRT command successful." });
     }
 
     /// The bounce rules: only back to the peer itself, and to no service port (RFC 2577 3).
-    fn may_dial(&self, address: SocketAddr, world: &World) -> Result<(), Reply> {
+    fn may_dial(&self, verb: Verb, address: SocketAddr, world: &World) -> Result<(), Reply> {
         if !world.settings.active.enabled {
             return Err(Reply::new(502, "Active mode is off, use PASV or EPSV."));
         }
         if self.epsv_only {
             return Err(Reply::new(501, "EPSV ALL is in force."));
         }
+        if verb == Verb::Port && self.peer.is_ipv6() {
+            return Err(Reply::new(501, "PORT needs an IPv4 control connection, use EPRT or EPSV."));
+        }
         let ip = address.ip().to_canonical();
         if ip.is_ipv4() != self.peer.ip().is_ipv4() {
-            let family = if self.peer.is_ipv4() { 1 } else { 2 };
-            return Err(match (address.is_ipv4(), self.peer.is_ipv4()) {
-                (true, false) => Reply::new(501, "PORT needs an IPv4 control connection, use EPRT or EPSV."),
-                _ => Reply::new(522, format!("Network protocol not supported, use ({family})")),
-            });
+            return Err(self.wrong_family());
         }
         if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED {
             log::warn!("{}: refused to dial {address}", self.peer);
@@ -91,11 +90,15 @@ impl Session {
                 self.epsv_only = true;
                 stage.say(200, "EPSV ALL ok.");
             }
-            EpsvWord::Family(family) if family != own => {
-                stage.reply(Reply::new(522, format!("Network protocol not supported, use ({own})")));
-            }
+            EpsvWord::Family(family) if family != own => stage.reply(self.wrong_family()),
             EpsvWord::Family(_) | EpsvWord::Default => self.promise(Passive::Extended, stage),
         }
+    }
+
+    /// RFC 2428's refusal, naming the one family this connection can have.
+    pub(super) fn wrong_family(&self) -> Reply {
+        let own = if self.peer.is_ipv4() { 1 } else { 2 };
+        Reply::new(522, format!("Network protocol not supported, use ({own})"))
     }
 
     fn promise(&mut self, words: Passive, stage: &mut Stage<'_>) {
@@ -138,7 +141,7 @@ impl Session {
     }
 
     pub(super) fn rest(&mut self, offset: u64, stage: &mut Stage<'_>) {
-        self.restart = offset;
+        self.restart = Some(offset);
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 

@@ -8,7 +8,7 @@ use super::state::{Member, State};
 use super::{Session, Stage};
 use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
 use crate::server::world::World;
-use crate::transfer::{Flow, Job, Pace, Receiver, Sender, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Sender, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -18,15 +18,16 @@ pub(super) const DIRECTORY_MODE: u32 = 0o777;
 
 impl Session {
     pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
-        match self.outgoing(given, mark, stage.world) {
+        let restart = self.restart.take();
+        match self.outgoing(given, restart, stage.world) {
             Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
     /// Everything RETR checks, in order; the file is open when all is well.
-    fn outgoing(&self, given: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
+    fn outgoing(&self, given: &[u8], restart: Option<u64>, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
+        let mark = restart.unwrap_or(0);
         let ascii = self.ascii(world);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
@@ -44,7 +45,9 @@ impl Session {
             (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
         };
         let opening = opening(given, total);
-        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total, pace: member.seat.download_pace() };
+        let farewell = if restart.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
+        let (flow, pace) = (Flow::Send(Box::new(Sender::new(source))), member.seat.download_pace());
+        let job = Job { flow, total, pace, farewell };
         Ok((path, job, opening))
     }
 
@@ -58,7 +61,7 @@ impl Session {
 
     /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
     fn upload_start(&mut self, verb: Verb) -> Start {
-        match (verb, std::mem::take(&mut self.restart)) {
+        match (verb, self.restart.take().unwrap_or(0)) {
             (Verb::Appe, 0) => Start::Append,
             (_, 0) => Start::Truncate,
             (_, mark) => Start::At(mark),
@@ -89,11 +92,11 @@ impl Session {
         let charge = member.charge(&file, written)?;
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
         let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
-        Ok(Job { flow, total: None, pace: member.seat.upload_pace() })
+        Ok(Job { flow, total: None, pace: member.seat.upload_pace(), farewell: Farewell::AtOnce })
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
+        let mark = self.restart.take().unwrap_or(0);
         match self.unique(prefix.unwrap_or_default(), mark, stage.world) {
             Ok((path, job)) => {
                 let mut text = b"FILE: ".to_vec();
@@ -126,7 +129,7 @@ impl Session {
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.restart = None;
         match self.listed(verb, argument, stage.world) {
             Ok((path, listing)) => self.begin_listing(verb, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -142,7 +145,7 @@ impl Session {
     }
 
     pub(super) fn mlsd(&mut self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.restart = None;
         match self.machine_listed(given.unwrap_or_default(), stage.world) {
             Ok((path, listing)) => self.begin_listing(Verb::Mlsd, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -171,7 +174,8 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = Sender::new(Source::Listing(Box::new(listing)));
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None, pace: Pace::default() };
+        let (flow, pace) = (Flow::Send(Box::new(sender)), Pace::default());
+        let job = Job { flow, total: None, pace, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 
