@@ -156,6 +156,36 @@ fn an_upload_that_is_aborted_keeps_what_it_wrote() {
 }
 
 #[test]
+fn an_atomic_upload_counts_from_its_first_byte_and_what_it_replaces_until_its_last() {
+    let text = "[files]\nuploads = \"atomic\"\n";
+    let server = Server::with_accounts(text, &account("ann", "quota = { bytes = 1000, files = 2 }"));
+    let (mut ann, mut other) = (login(&server), login(&server));
+    assert_eq!(put(&mut ann, "STOR a", 400), 226);
+    assert_eq!(left(&mut ann), 600);
+    let mut data = ann.epsv();
+    ann.say("STOR a").expect(150);
+    data.write_all(&[b'x'; 500]).unwrap();
+    ann.wait_for_progress(500);
+    assert_eq!(left(&mut other), 100);
+    drop(data);
+    ann.reply().expect(226);
+    assert_eq!(left(&mut other), 500);
+    // One that fails leaves no trace, and one that finds no room for both leaves the old file whole.
+    assert_eq!(put(&mut ann, "STOR a", 501), 552);
+    assert_eq!((left(&mut other), server.get("a").len()), (500, 500));
+    assert_eq!(put(&mut ann, "STOR b", 501), 552);
+    assert_eq!((left(&mut other), server.has("b")), (500, false));
+    assert_eq!(put(&mut ann, "STOR b", 100), 226);
+    assert_eq!(put(&mut ann, "STOR c", 1), 552);
+    assert_eq!(put(&mut ann, "STOR a", 10), 226);
+    ann.say("DELE a").expect(250);
+    ann.say("DELE b").expect(250);
+    assert_eq!(left(&mut other), 1000);
+    assert_eq!(put(&mut ann, "STOR a", 1), 226);
+    assert_eq!(put(&mut ann, "STOR b", 1), 226);
+}
+
+#[test]
 fn files_and_links_are_counted_directories_are_not() {
     let server = server("quota = { files = 3 }");
     let mut ann = login(&server);

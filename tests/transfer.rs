@@ -266,7 +266,7 @@ fn what_is_stored_is_there_at_once() {
         let name = format!("lock.{round}");
         ftp.store(format!("STOR {name}"), b"1").expect(226);
         other.say(format!("SIZE {name}")).expect(213).says("1");
-        assert_eq!(other.lines(format!("NLST {name}")), [name.clone()]);
+        assert_eq!(other.lines(format!("NLST {name}")), std::slice::from_ref(&name));
         other.say(format!("DELE {name}")).expect(250);
         ftp.say(format!("SIZE {name}")).expect(550);
     }

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::root::{Kind, Stat};
+use super::root::{Kind, Stat, Written};
 
 pub use count::{Count, Progress};
 
@@ -40,17 +40,28 @@ pub struct Tally {
     used: Cell<Option<Usage>>,
     /// Grows with every change, so that a count knows whether it was disturbed.
     changes: Cell<u64>,
-    written: RefCell<HashMap<FileId, Written>>,
+    written: RefCell<HashMap<FileId, Open>>,
 }
 
 /// A file that is being written.
 #[derive(Debug, Clone, Copy)]
-struct Written {
+struct Open {
     writers: u32,
     /// Its size as counted.
     size: u64,
+    standing: Standing,
+}
+
+/// What a file that is being written is to the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has its name.
+    Named,
     /// Its name is gone, its bytes are not: they leave with the last writer.
-    orphan: bool,
+    Orphan,
+    /// It gets its name when it is complete, else it is removed. It counts as a file only if it is a new one and
+    /// does not take another's place.
+    Hidden { new: bool },
 }
 
 impl Tally {
@@ -72,7 +83,7 @@ impl Tally {
         let mut written = self.written.borrow_mut();
         let bytes = match written.get_mut(&id(stat)) {
             Some(file) if stat.nlink <= 1 => {
-                file.orphan = true;
+                file.standing = Standing::Orphan;
                 0
             }
             _ => bytes(stat),
@@ -95,9 +106,19 @@ impl Tally {
         if self.changes.get() != changes {
             return false;
         }
-        // What has lost its name is not found in the tree, and leaves the tally only later.
-        let orphans: u64 = self.written.borrow().values().filter(|file| file.orphan).map(|file| file.size).sum();
-        self.used.set(Some(Usage { bytes: usage.bytes.saturating_add(orphans), ..usage }));
+        // What has lost its name, or has none yet, is not found in the tree.
+        let mut usage = usage;
+        for file in self.written.borrow().values() {
+            match file.standing {
+                Standing::Named => {}
+                Standing::Orphan => usage.bytes = usage.bytes.saturating_add(file.size),
+                Standing::Hidden { new } => {
+                    usage.bytes = usage.bytes.saturating_add(file.size);
+                    usage.files += u64::from(new);
+                }
+            }
+        }
+        self.used.set(Some(usage));
         true
     }
 
@@ -193,21 +214,47 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// A file was opened to be written: `stat` describes it now, `before` is the size it had before it was cut.
-    pub fn begin(quota: Rc<Quota>, stat: &Stat, created: bool, before: u64) -> Self {
-        let tally = &quota.tally;
-        if created {
-            tally.created();
+    /// A file was opened to be written in place: `stat` describes it now, `opened` how that came about.
+    pub fn in_place(quota: Rc<Quota>, stat: &Stat, opened: &Written) -> Self {
+        if opened.created {
+            quota.tally.created();
         }
-        if before > stat.size {
-            tally.truncated(stat, before - stat.size);
+        if opened.size > stat.size {
+            quota.tally.truncated(stat, opened.size - stat.size);
         }
+        Self::enter(quota, stat, Standing::Named)
+    }
+
+    /// A hidden file was made, to get its name when it is complete. Until then what it will replace counts as well:
+    /// both are on the disk.
+    pub fn hidden(quota: Rc<Quota>, stat: &Stat, opened: &Written) -> Self {
+        if opened.created {
+            quota.tally.created();
+        }
+        Self::enter(quota, stat, Standing::Hidden { new: opened.created })
+    }
+
+    fn enter(quota: Rc<Quota>, stat: &Stat, standing: Standing) -> Self {
         let file = id(stat);
-        let mut written = tally.written.borrow_mut();
-        let entry = written.entry(file).or_insert(Written { writers: 0, size: stat.size, orphan: false });
-        entry.writers += 1;
+        let mut written = quota.tally.written.borrow_mut();
+        written.entry(file).or_insert(Open { writers: 0, size: stat.size, standing }).writers += 1;
         drop(written);
         Self { quota, file }
+    }
+
+    /// The hidden file has got its name, and has replaced what is described.
+    pub fn settled(&self, replaced: Option<&Stat>) {
+        let tally = &self.quota.tally;
+        let mut written = tally.written.borrow_mut();
+        let Some(file) = written.get_mut(&self.file) else { return };
+        let before = std::mem::replace(&mut file.standing, Standing::Named);
+        drop(written);
+        if before == (Standing::Hidden { new: false }) {
+            tally.created();
+        }
+        if let Some(replaced) = replaced {
+            tally.removed(replaced);
+        }
     }
 
     /// How many of `want` bytes may be written at `at`: what lies within the file costs nothing.
@@ -247,11 +294,17 @@ impl Drop for Charge {
         if file.writers > 0 {
             return;
         }
-        let Written { size, orphan, .. } = *file;
+        let Open { size, standing, .. } = *file;
         written.remove(&self.file);
-        if orphan {
-            tally.change(|used| used.bytes = used.bytes.saturating_sub(size));
-        }
+        let files = match standing {
+            Standing::Named => return,
+            Standing::Orphan => 0,
+            Standing::Hidden { new } => u64::from(new),
+        };
+        tally.change(|used| {
+            used.bytes = used.bytes.saturating_sub(size);
+            used.files = used.files.saturating_sub(files);
+        });
     }
 }
 

@@ -140,8 +140,10 @@ impl Control {
 
     /// Sends what waits; a connection whose last reply is out is closed in our direction.
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
-        match self.link.flush(turn.ready, turn.sockets) {
-            Ok(true) => self.stuck = None,
+        let resumed = match self.link.flush(turn.ready, turn.sockets) {
+            // Lines and input that waited for this moment are told by nobody else.
+            Ok(true) if self.stuck.take().is_some() => Next::Yield,
+            Ok(true) => Next::Sleep,
             Ok(false) => {
                 self.stuck.get_or_insert(turn.now);
                 return Next::Sleep;
@@ -150,8 +152,8 @@ impl Control {
                 log::debug!("{}: {error}", self.session.peer());
                 return Next::Close;
             }
-        }
-        let Phase::Closing { ended } = self.phase else { return Next::Sleep };
+        };
+        let Phase::Closing { ended } = self.phase else { return resumed };
         if self.link.finish().is_err() || ended {
             return Next::Close;
         }

@@ -18,11 +18,13 @@ use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Rates, Realm};
-use super::settings::Settings;
+use super::settings::{ListingTime, Settings};
+use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
-use crate::filesystem::{Owners, Rights, Rules};
+use crate::filesystem::listing::SORT_BYTES;
+use crate::filesystem::{Owners, Pattern, Policy, Rights, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
 use crate::reactor::{Key, Reactor, Weight};
 use crate::transfer::Scratch;
@@ -70,8 +72,10 @@ impl Server {
             wishes: Vec::new(),
             touched: Vec::new(),
             closing: Vec::new(),
+            writers: Rc::default(),
         };
         server.people(&accounts)?;
+        server.sweep();
         server.watch_master()?;
         if let Some(socket) = verifier {
             server.hire(socket)?;
@@ -80,6 +84,17 @@ impl Server {
         server.tell_master(&FromWorker::Ready);
         addresses.iter().for_each(|address| super::logging::announce(address));
         Ok(server)
+    }
+
+    /// Begins to look for what an earlier run left half-uploaded; the loop does it between its other work.
+    fn sweep(&mut self) {
+        let (files, world) = (&self.world.settings.files, &self.world);
+        if files.uploads == Uploads::Atomic {
+            let realms = world.accounts.values().chain(&world.anonymous);
+            let sweeper = Sweeper::new(realms.map(|realm| realm.home()));
+            let key = self.reactor.insert(Conn::Sweeper(Box::new(sweeper)), Weight::Heavy);
+            self.reactor.run_again(key);
+        }
     }
 
     fn watch_master(&mut self) -> io::Result<()> {
@@ -116,6 +131,7 @@ impl Server {
     /// Makes the realms that logins open; sessions already in keep the ones they have.
     fn people(&mut self, accounts: &[Account]) -> io::Result<()> {
         let settings = Rc::clone(&self.world.settings);
+        let policy = Rc::new(policy(&settings, &self.writers));
         let mut realms = HashMap::with_capacity(accounts.len());
         let tallies = self.tallies(accounts);
         for account in accounts {
@@ -129,6 +145,7 @@ impl Server {
             realm.expires = account.expires;
             realm.path_limit = settings.limits.path as usize;
             realm.quota = tallies.quota(&account.home, account.quota);
+            realm.policy = Rc::clone(&policy);
             realms.insert(name, Rc::new(realm));
         }
         let anonymous = match &settings.anonymous {
@@ -137,6 +154,7 @@ impl Server {
                 let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
                 realm.path_limit = settings.limits.path as usize;
                 realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
+                realm.policy = policy;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -291,14 +309,17 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
-                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) => counts[3] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) | Conn::Sweeper(_) => {
+                    counts[3] += 1;
+                }
             }
         }
         let [control, data, ports, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {other} others; \
-             {} promises; sessions by state: {states:?}",
-            self.pool.promised()
+             {} promises; {} files written in place; sessions by state: {states:?}",
+            self.pool.promised(),
+            self.writers.count()
         );
     }
 
@@ -323,6 +344,30 @@ fn rules(account: &Account) -> io::Result<Rules> {
         rules.push((rule.path.as_str(), parse(rule.permissions.letters())?));
     }
     Rules::new(base, rules).map_err(io::Error::other)
+}
+
+/// What the configuration rules for all trees.
+fn policy(settings: &Settings, writers: &Rc<Writers>) -> Policy {
+    let (files, limits) = (&settings.files, &settings.limits);
+    let zone = match files.listing_time {
+        ListingTime::Utc => Zone::utc(),
+        ListingTime::Local => Zone::local().unwrap_or_else(|why| {
+            log::warn!("files.listing_time: {why}; listings show UTC");
+            Zone::utc()
+        }),
+    };
+    Policy {
+        links: files.symlinks,
+        deny: files.deny.iter().map(|glob| Pattern::parse(glob.as_bytes())).collect(),
+        hide_dotfiles: files.hide_dotfiles,
+        uploads: files.uploads,
+        recursive: files.list_recursive,
+        sort_names: limits.listing_sort as usize,
+        sort_bytes: SORT_BYTES,
+        pattern_steps: limits.pattern_steps as usize,
+        zone,
+        writers: Rc::clone(writers),
+    }
 }
 
 fn open_transfer_log(settings: &Settings) -> io::Result<Option<TransferLog>> {

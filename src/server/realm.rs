@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::filesystem::quota::Quota;
-use crate::filesystem::{Root, Rules};
+use crate::filesystem::{Guard, Policy, Root, Rules};
 use crate::server::settings::Network;
 use crate::transfer::{Bucket, Pace};
 
@@ -32,6 +32,8 @@ pub struct Realm {
     pub quota: Option<Rc<Quota>>,
     /// What its sessions may move together.
     pub rates: Rates,
+    /// What the administrator rules for all trees.
+    pub policy: Rc<Policy>,
     home: PathBuf,
     root: RefCell<Option<Rc<Root>>>,
     sessions: Rc<Cell<u32>>,
@@ -48,6 +50,17 @@ pub enum Refusal {
     Sessions,
 }
 
+impl Refusal {
+    /// For the log; the peer is told no more than of a wrong password.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Address => "not from this address",
+            Self::Expired => "the account has expired",
+            Self::Sessions => "the account has all its sessions",
+        }
+    }
+}
+
 impl Realm {
     /// A realm below `home`, opened at its first login: a home on a disk that is not mounted yet must not keep the
     /// server from starting.
@@ -61,6 +74,7 @@ impl Realm {
             expires: None,
             quota: None,
             rates: Rates::default(),
+            policy: Rc::default(),
             home,
             root: RefCell::new(None),
             sessions: Rc::default(),
@@ -77,11 +91,6 @@ impl Realm {
         self
     }
 
-    /// Where it is on the disk.
-    pub fn home(&self) -> &std::path::Path {
-        &self.home
-    }
-
     /// The root directory, opened once for all sessions.
     ///
     /// # Errors
@@ -91,9 +100,16 @@ impl Realm {
         if let Some(root) = slot.as_ref() {
             return Ok(Rc::clone(root));
         }
-        let root = Rc::new(Root::open(&self.home)?);
+        // Where a file is decides what may be done with it: no link may make it look to be elsewhere.
+        let guard = if self.rules.is_uniform() { Guard::Open } else { Guard::Settled };
+        let root = Rc::new(Root::governed(&self.home, Rc::clone(&self.policy), guard)?);
         *slot = Some(Rc::clone(&root));
         Ok(root)
+    }
+
+    /// The directory that is the account's `/`.
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Sessions of this account at the moment.

@@ -1,9 +1,12 @@
 //! Where incoming bytes go.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
 
 use super::Fault;
 use super::writing::Writing;
+use crate::filesystem::Incoming;
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
 use crate::reactor::Moment;
@@ -12,7 +15,7 @@ use crate::wire::text::FromWire;
 /// A file being written, as it comes (TYPE I) or with its line ends translated (TYPE A).
 #[derive(Debug)]
 pub struct Sink {
-    file: OwnedFd,
+    file: Incoming,
     at: u64,
     lines: Option<Lines>,
     writing: Writing,
@@ -28,14 +31,14 @@ struct Lines {
 
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
-    pub const fn image(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, lines: None, writing: Writing::from(at), charge: None }
+    pub fn image(file: impl Into<Incoming>, at: u64) -> Self {
+        Self { file: file.into(), at, lines: None, writing: Writing::from(at), charge: None }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
-    pub const fn text(file: OwnedFd, at: u64) -> Self {
+    pub fn text(file: impl Into<Incoming>, at: u64) -> Self {
         let lines = Some(Lines { converter: FromWire::new(), piece: Vec::new() });
-        Self { file, at, lines, writing: Writing::from(at), charge: None }
+        Self { file: file.into(), at, lines, writing: Writing::from(at), charge: None }
     }
 
     /// The same on an account's quota.
@@ -46,7 +49,7 @@ impl Sink {
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
     pub fn hold(&mut self, now: Moment) -> Option<Moment> {
-        self.writing.hold(&self.file, now)
+        self.writing.hold(self.file.as_fd(), now)
     }
 
     /// Writes what was received, all of it.
@@ -64,17 +67,28 @@ impl Sink {
         result
     }
 
-    /// The data has ended: writes what a translation held back.
+    /// The data has ended: writes what a translation held back, and gives the file its name.
     ///
     /// # Errors
     /// As [`Sink::write`].
     pub fn finish(&mut self) -> Result<(), Fault> {
-        let Some(mut lines) = self.lines.take() else {
-            return Ok(());
+        if let Some(mut lines) = self.lines.take() {
+            lines.piece.clear();
+            lines.converter.finish(&mut lines.piece);
+            self.put(&lines.piece)?;
+        }
+        self.settle().map_err(Fault::of_file)
+    }
+
+    /// Gives a hidden file its name. What it replaces is looked at only where somebody counts it.
+    fn settle(&mut self) -> Result<(), Errno> {
+        let Some(charge) = self.charge.as_ref().filter(|_| self.file.is_hidden()) else {
+            return watched("rename", || self.file.commit());
         };
-        lines.piece.clear();
-        lines.converter.finish(&mut lines.piece);
-        self.put(&lines.piece)
+        let replaced = self.file.replaces();
+        watched("rename", || self.file.commit())?;
+        charge.settled(replaced.as_ref());
+        Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -96,7 +110,7 @@ impl Sink {
             }
             rest = rest.get(count..).unwrap_or_default();
         }
-        self.writing.advanced(&self.file, self.at);
+        self.writing.advanced(self.file.as_fd(), self.at);
         Ok(())
     }
 }

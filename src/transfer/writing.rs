@@ -10,7 +10,7 @@
 //! reads the file next. While the oldest of eight megabytes is still under way, the socket is not read, and TCP makes
 //! the peer wait.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -32,8 +32,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// A canary that cannot be dropped for this long may be held by somebody else (mapped, or being sent), and says
-/// nothing. Longer than a slow disk takes for all that is under way of a few uploads.
+/// A canary that cannot be dropped for this long may be held by somebody else (mapped, or being sent), or be part of a
+/// larger page than it is itself (an old file overwritten in place), and says nothing. Longer than a slow disk takes for all that is under way of a few uploads.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far the write-out of one upload is.
@@ -64,7 +64,7 @@ impl Writing {
     }
 
     /// The file is written up to `at`.
-    pub fn advanced(&mut self, file: &OwnedFd, at: u64) {
+    pub fn advanced(&mut self, file: BorrowedFd<'_>, at: u64) {
         while at.saturating_sub(self.begun) >= STEP {
             cache::start_writing(file, self.begun, STEP);
             self.begun += STEP;
@@ -72,7 +72,7 @@ impl Writing {
     }
 
     /// When to look again, if too much is under way to take more now.
-    pub fn hold(&mut self, file: &OwnedFd, now: Moment) -> Option<Moment> {
+    pub fn hold(&mut self, file: BorrowedFd<'_>, now: Moment) -> Option<Moment> {
         while self.begun - self.confirmed >= UNDER_WAY {
             if !self.is_written(file) {
                 return self.pause(now);
@@ -95,7 +95,7 @@ impl Writing {
     }
 
     /// Whether the oldest step is on the disk, as far as can be told.
-    fn is_written(&mut self, file: &OwnedFd) -> bool {
+    fn is_written(&mut self, file: BorrowedFd<'_>) -> bool {
         if matches!(self.meter, Meter::Unasked) {
             self.meter = reader_of(file).map_or(Meter::Blind, Meter::Asks);
         }
@@ -114,9 +114,9 @@ impl Writing {
 }
 
 /// The file once more, to be read: an upload's descriptor can only write.
-fn reader_of(file: &OwnedFd) -> Option<OwnedFd> {
+fn reader_of(file: BorrowedFd<'_>) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    rustix::fs::openat(CWD, descriptor_name(file), flags, Mode::empty()).ok()
+    rustix::fs::openat(CWD, descriptor_name(&file), flags, Mode::empty()).ok()
 }
 
 #[cfg(test)]
@@ -130,10 +130,10 @@ mod tests {
         let owned = OwnedFd::from(file.try_clone().expect("a descriptor"));
         let mut writing = Writing::from(0);
         let mut at = 0;
-        while at < size && writing.hold(&owned, now).is_none() {
+        while at < size && writing.hold(owned.as_fd(), now).is_none() {
             rustix::io::pwrite(&owned, &piece, at).expect("written");
             at += piece.len() as u64;
-            writing.advanced(&owned, at);
+            writing.advanced(owned.as_fd(), at);
         }
         (writing, at)
     }
@@ -151,11 +151,13 @@ mod tests {
                 return;
             }
             file.sync_all().expect("on the disk");
-            assert_eq!(writing.hold(&owned, start), None);
-            let piece = vec![1; 1 << 20];
-            rustix::io::pwrite(&owned, &piece, at).expect("written");
-            at += piece.len() as u64;
-            writing.advanced(&owned, at);
+            assert_eq!(writing.hold(owned.as_fd(), start), None);
+            let piece = vec![1; 128 * 1024];
+            for _ in 0..8 {
+                rustix::io::pwrite(&owned, &piece, at).expect("written");
+                at += piece.len() as u64;
+                writing.advanced(owned.as_fd(), at);
+            }
         }
         panic!("stuck at {at}");
     }
@@ -171,6 +173,6 @@ mod tests {
         let first = writing.pause(now);
         assert_eq!(first, Some(now.after(FIRST_PAUSE)));
         assert_eq!(writing.pause(now.after(PATIENCE)), None);
-        assert!(writing.is_written(&owned));
+        assert!(writing.is_written(owned.as_fd()));
     }
 }

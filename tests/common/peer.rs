@@ -85,6 +85,11 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends bytes, to a peer that may be gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
     /// Sends bytes as urgent data.
     pub fn send_urgent(&mut self, bytes: &[u8]) {
         assert_eq!(send(&self.stream, bytes, SendFlags::OOB).unwrap(), bytes.len());

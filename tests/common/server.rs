@@ -159,6 +159,14 @@ impl Server {
         }
     }
 
+    /// Reads the rest of the log, up to the end of its last process.
+    pub fn drain_log(&self, into: &mut String) {
+        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+            *into += &line;
+            into.push('\n');
+        }
+    }
+
     /// The process that was started.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)

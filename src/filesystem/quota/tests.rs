@@ -81,7 +81,8 @@ fn a_deleted_file_is_free_only_when_its_writer_is_gone() {
     let path = home.path().join("x");
     fs::write(&path, "").expect("a file");
     let quota = quota(home.path(), Some(100), None);
-    let charge = Charge::begin(Rc::clone(&quota), &stat_of(&path), false, 0);
+    let opened = Written { created: false, offset: 0, size: 0 };
+    let charge = Charge::in_place(Rc::clone(&quota), &stat_of(&path), &opened);
     charge.written(60);
     quota.tally().removed(&stat_of(&path));
     assert_eq!(quota.tally().used(), Some(Usage { bytes: 60, files: 0 }));
@@ -123,8 +124,8 @@ fn upload(quota: &Rc<Quota>, path: &Path, truncate: bool, at: impl Fn(u64) -> u6
     }
     let file = fs::OpenOptions::new().write(true).create(true).truncate(truncate).open(path).expect("a file");
     let stat = Stat::of(&file).expect("facts");
-    let before = existing.unwrap_or(0);
-    let charge = Charge::begin(Rc::clone(quota), &stat, existing.is_none(), before);
+    let opened = Written { created: existing.is_none(), offset: begin, size: existing.unwrap_or(0) };
+    let charge = Charge::in_place(Rc::clone(quota), &stat, &opened);
     let mut at = begin;
     let end = begin + size as u64;
     while at < end {

@@ -1,12 +1,11 @@
 //! Quotas as the session keeps them: what is refused beforehand, and what its verbs change.
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::faults::ReplyTo;
 use super::state::Member;
 use crate::filesystem::quota::{Charge, Quota, Refusal};
-use crate::filesystem::{Fault, Start, Stat, VirtualPath, Written};
+use crate::filesystem::{Fault, Incoming, Start, Stat, VirtualPath, Written};
 use crate::wire::reply::Reply;
 
 impl Member {
@@ -39,10 +38,13 @@ impl Member {
     }
 
     /// Puts a file that was just opened to be written on the account.
-    pub(super) fn charge(&self, file: &OwnedFd, written: &Written) -> Result<Option<Charge>, Reply> {
-        let Some(quota) = self.quota() else { return Ok(None) };
+    pub(super) fn charge(&self, file: &Incoming, written: &Written) -> Result<Option<Charge>, Reply> {
+        let Some(quota) = self.quota().map(Rc::clone) else { return Ok(None) };
         let stat = Stat::of(file).map_err(|errno| Fault::Os(errno).reply(b"Upload"))?;
-        Ok(Some(Charge::begin(Rc::clone(quota), &stat, written.created, written.size)))
+        Ok(Some(match file.is_hidden() {
+            true => Charge::hidden(quota, &stat, written),
+            false => Charge::in_place(quota, &stat, written),
+        }))
     }
 
     /// A link was made.

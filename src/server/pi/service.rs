@@ -1,12 +1,13 @@
 //! RFC 959 4.1.3, the services that use a data connection: RETR STOR STOU APPE LIST NLST, and MLSD (RFC 3659 7).
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::faults::{ReplyTo, named};
 use super::state::{Member, State};
 use super::{Session, Stage};
-use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
+use crate::filesystem::{Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, VirtualPath, Written};
 use crate::server::world::World;
 use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Sender, Sink, Source};
 use crate::wire::command::Verb;
@@ -79,16 +80,20 @@ impl Session {
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
-            root.probe_write(&path, &start, &allow).map_err(|fault| upload_fault(fault, given, &start))?;
+            match root.probe_write(&path, &start, &allow) {
+                Err(Fault::Os(Errno::NOENT)) if world.settings.files.make_parents => {}
+                probed => probed.map_err(|fault| upload_fault(fault, given, &start))?,
+            }
             return Err(refusal);
         }
         let mode = FILE_MODE & !self.umask_in_force(world);
+        let open = || root.write(&path, start, allow, mode);
         let (file, written) =
-            root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
+            self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
         Ok((path, self.upload(member, file, &written, world)?))
     }
 
-    fn upload(&self, member: &Member, file: OwnedFd, written: &Written, world: &World) -> Result<Job, Reply> {
+    fn upload(&self, member: &Member, file: Incoming, written: &Written, world: &World) -> Result<Job, Reply> {
         let charge = member.charge(&file, written)?;
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
         let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
@@ -110,7 +115,7 @@ impl Session {
     fn unique(&self, prefix: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job), Reply> {
         let member = self.logged_in()?;
         // The prefix is checked as a name before the directory's right is asked for.
-        let wanted = member.resolve(if prefix.is_empty() { b"x" } else { prefix })?;
+        let wanted = member.resolve_name(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
         if mark > 0 {
@@ -123,7 +128,7 @@ impl Session {
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
         let (file, name) =
-            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
+            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
         Ok((directory.join(&name), self.upload(member, file, &written, world)?))
     }
@@ -207,8 +212,17 @@ impl Member {
     pub(super) fn list_request(&self, verb: Verb, argument: Option<&[u8]>) -> Result<Request, Reply> {
         let root = self.seat.root();
         let parse = if verb == Verb::Nlst { Request::parse_nlst } else { Request::parse_list };
-        let request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
-        self.require(Right::List, &request.path, argument.unwrap_or(b"."))?;
+        let mut request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
+        let given = argument.unwrap_or(b".");
+        request.path = self.settle(request.path, Last::Keep, given)?;
+        let real = self.settle(request.path.clone(), Last::Follow, given)?;
+        self.require(Right::List, &request.path, given)?;
+        self.require(Right::List, &real, given)?;
+        // A link to a directory is listed as that, unless it is asked for itself; one to a file is shown as a link.
+        let directory = || !request.itself && root.stat(&real).is_ok_and(|stat| stat.kind == Kind::Dir);
+        if real != request.path && (request.follow || directory()) {
+            request.path = real;
+        }
         Ok(request)
     }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
 
 /// The accounts file looked for beside a configuration file that names none.
@@ -36,14 +37,7 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("limits", "bans", &[]),
     ("limits", "compressed", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
-    ("files", "uploads", &["direct"]),
     ("files", "fsync", &["false"]),
-    ("files", "symlinks", &["inside"]),
-    ("files", "hide_dotfiles", &["false"]),
-    ("files", "deny", &[]),
-    ("files", "listing_time", &["utc"]),
-    ("files", "make_parents", &["false"]),
-    ("files", "list_recursive", &["false"]),
     ("files", "digest", &[""]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
     ("sandbox", "mode", &["off"]),
@@ -253,7 +247,32 @@ fn read_files(table: &mut Table<'_>, files: &mut Files) -> Result<(), Fault> {
     if let Some(Umask(bits)) = table.value("umask")? {
         files.umask = bits;
     }
+    table.set("uploads", &mut files.uploads)?;
+    table.set("symlinks", &mut files.symlinks)?;
+    table.set("hide_dotfiles", &mut files.hide_dotfiles)?;
+    table.set("listing_time", &mut files.listing_time)?;
+    table.set("make_parents", &mut files.make_parents)?;
+    table.set("list_recursive", &mut files.list_recursive)?;
+    if let Some(globs) = table.list("deny")? {
+        files.deny = globs.into_iter().map(|Glob(glob)| glob).collect();
+    }
     Ok(())
+}
+
+/// A pattern that names are held against, one component each.
+struct Glob(String);
+
+impl FromStr for Glob {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "" => Err("wants patterns, not an empty word".to_owned()),
+            word if word.contains('/') => Err(format!("\"{word}\" holds a slash, and is held against single names")),
+            word if word.len() > NAME_LIMIT => Err(format!("a pattern of more than {NAME_LIMIT} bytes")),
+            word => Ok(Glob(word.to_owned())),
+        }
+    }
 }
 
 /// A umask in octal, at most 777.
