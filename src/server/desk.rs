@@ -127,7 +127,8 @@ impl Server {
         self.forget_data(by);
         let Some((_, local)) = self.ends_of(by) else { return };
         let from_20 = self.world.settings.active.from_port_20;
-        match super::passive::dial(local, address, from_20) {
+        let buffers = self.world.settings.limits.socket_buffer;
+        match super::passive::dial(local, address, from_20, buffers) {
             Ok(stream) => {
                 let now = self.reactor.now();
                 let record = Data::dialling(by, stream, address.ip(), job, now);

@@ -107,8 +107,9 @@ fn wrong_accounts_are_faults() {
         ("[[account]]\nname = \"a\"\npermissions = \"every\"", "account.permissions: "),
         ("[[account]]\nname = \"a\"\nexpires = \"soon\"", "account.expires: \"soon\" is no date"),
         ("[[account]]\nname = \"a\"\nexpires = 12:00:00", "is no date"),
-        ("[[account]]\nname = \"a\"\nquota = { files = 1 }", "account.quota: not in this build"),
-        ("[[account]]\nname = \"a\"\nupload = \"1MiB\"", "account.upload: not in this build"),
+        ("[[account]]\nname = \"a\"\nquota = { bites = 1 }", "account.quota.bites: unknown key"),
+        ("[[account]]\nname = \"a\"\nquota = 5", "a.toml:3: account.quota: wants a table"),
+        ("[[account]]\nname = \"a\"\nupload = \"fast\"", "account.upload: \"fast\" is no size"),
         ("[[account]]\nname = \"a\"\n[[account.rule]]\npath = \"/x\"", "account.rule.path: and permissions"),
         (
             "[[account]]\nname = \"a\"\n[[account.rule]]\npath = \"/x\"\npermissions = \"\"\n[[account.rule]]\npath = \"x/\"\npermissions = \"\"",

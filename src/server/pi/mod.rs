@@ -9,6 +9,7 @@ mod entries;
 mod faults;
 mod gate;
 mod parameter;
+mod quota;
 mod service;
 mod site;
 pub mod state;

@@ -145,9 +145,14 @@ impl Session {
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 
-    /// Answers from the free space, and only "no" when that is certain.
+    /// Answers from the quota and the free space. A quota that is not counted yet says nothing.
     pub(super) fn allo(&self, bytes: u64, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
+        if let Ok(Some(left)) = member.quota_left()
+            && bytes > left
+        {
+            return stage.say(552, "Not enough left of your quota.");
+        }
         match member.seat.root().available(&member.cwd) {
             Ok(free) if bytes > free => stage.say(452, "Not enough space."),
             _ => stage.say(200, "ALLO ok."),
