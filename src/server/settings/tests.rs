@@ -40,7 +40,7 @@ fn nothing_said_is_anonymous_reading_here() {
     assert_eq!(settings.root, std::env::current_dir().unwrap());
     assert_eq!(settings.listen, [ListenAddr::any(21)]);
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elr");
+    assert_eq!(anonymous.permissions.to_string(), "elr");
     assert_eq!(anonymous.root, settings.root);
 }
 
@@ -106,7 +106,7 @@ fn every_key_is_read() {
     "#;
     let settings = load_in(folder.path(), config, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
-    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.letters(), "ew");
+    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
@@ -263,7 +263,7 @@ fn options_win_over_the_file() {
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.transfers.as_deref(), Some(Path::new("/tmp/x")));
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elrwoadfmMT");
+    assert_eq!(anonymous.permissions.to_string(), "elrwoadfmMT");
     assert_eq!(anonymous.root, Path::new("/srv"));
 }
 
