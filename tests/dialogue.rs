@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::io::Write;
 
-use common::{Peer, Server, connect, rows, send_all};
+use common::{Peer, SECRET_HASH, Server, connect, rows, send_all};
 
 /// A full server with a few things in it.
 fn furnished() -> Server {
@@ -641,18 +641,10 @@ fn epsv_all_locks_the_other_ways_out() {
     ftp.say("EPSV 1").expect(229);
 }
 
-/// One account, no anonymous users. The hash is that of "secret", as cheap as the format allows.
+/// One account, no anonymous users.
 fn with_ann() -> Server {
-    let mut hash = std::process::Command::new(env!("CARGO_BIN_EXE_miniftpd"));
-    hash.arg("--hash-password").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut child = hash.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    let hash = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let account = format!(
-        "[[account]]\nname = \"ann\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n",
-        hash.trim()
-    );
-    Server::with_accounts("[limits]\nlogin_delay = \"0s\"\n", &account)
+    let account = "[[account]]\nname = \"ann\"\nhome = \"root\"\npermissions = \"full\"\npassword = ";
+    Server::with_accounts("[limits]\nlogin_delay = \"0s\"\n", &format!("{account}\"{SECRET_HASH}\"\n"))
 }
 
 #[test]

@@ -280,7 +280,7 @@ impl SmallDisk {
     fn mount(at: std::path::PathBuf) -> Option<Self> {
         fs::create_dir(&at).unwrap();
         let mut mount = std::process::Command::new("mount");
-        let done = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&at).output();
+        let done = mount.args(["-t", "tmpfs", "-o", "size=1m,nr_inodes=8", "none"]).arg(&at).output();
         if done.is_ok_and(|output| output.status.success()) {
             return Some(SmallDisk(at));
         }
@@ -314,6 +314,8 @@ fn a_full_disk_is_told_and_the_session_goes_on() {
     ftp.say("CWD disk").expect(250);
     ftp.say("ALLO 100000000000").expect(452);
     ftp.say("CWD /").expect(250);
+    let mkd = (0..8).map(|number| ftp.say(format!("MKD disk/{number}")).code).find(|code| *code != 257);
+    assert_eq!(mkd, Some(452), "no room for one more name");
     // A rename never becomes a copy.
     server.put("here", "x");
     ftp.say("RNFR here").expect(350);
