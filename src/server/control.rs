@@ -166,7 +166,9 @@ impl Control {
             Phase::Closed { .. } => Some(self.since.after(limits.linger)),
             Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
             Phase::Open | Phase::HalfClosed => match self.session.patience(world) {
-                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) => Some(self.since.after(span)),
+                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) | Patience::Remark(span) => {
+                    Some(self.since.after(span))
+                }
                 Patience::Endless => None,
             },
         };
@@ -192,9 +194,6 @@ impl Control {
     }
 
     fn converse(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.session.computing() {
-            self.feed(Input::Continue, turn);
-        }
         match self.read(turn) {
             Ok(()) => {}
             Err(error) => {
@@ -242,10 +241,12 @@ impl Control {
 
     /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply.
     fn look_ahead(&mut self, turn: &mut Turn<'_>) {
-        if !self.session.state().transferring() || self.lines.waiting() == 0 {
+        if self.lines.waiting() == 0 {
             return;
         }
-        while self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some() {
+        while self.session.state().transferring()
+            && self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some()
+        {
             self.feed(Input::Inquire, turn);
         }
         if self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _)))) {
@@ -277,9 +278,6 @@ impl Control {
                 },
                 turn,
             );
-        }
-        if self.session.computing() {
-            return Next::Yield;
         }
         self.end_of_input()
     }

@@ -23,7 +23,7 @@ use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::{Owners, Rights, Rules};
 use crate::process::packet::FromWorker;
 use crate::reactor::{Key, Reactor, Weight};
-use crate::transfer::Scratch;
+use crate::transfer::{Places, Scratch};
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -48,6 +48,8 @@ impl Server {
             accounts: HashMap::new(),
             has_verifier: false,
             draining: false,
+            digests: Rc::default(),
+            compressors: Places::default(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -61,6 +63,7 @@ impl Server {
             course: Course::Running,
             master,
             clerk: None,
+            scans: HashMap::new(),
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -269,7 +272,7 @@ impl Server {
     }
 
     fn summary(&self) {
-        let mut counts = [0_usize; 4];
+        let mut counts = [0_usize; 5];
         let mut states: HashMap<String, usize> = HashMap::new();
         for (_, conn) in self.reactor.records() {
             match conn {
@@ -279,12 +282,13 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
-                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) => counts[3] += 1,
+                Conn::Scan(_) => counts[3] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) => counts[4] += 1,
             }
         }
-        let [control, data, ports, other] = counts;
+        let [control, data, ports, scans, other] = counts;
         log::info!(
-            "records: {control} control, {data} data, {ports} passive ports, {other} others; \
+            "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
              {} promises; sessions by state: {states:?}",
             self.pool.promised()
         );

@@ -18,13 +18,14 @@ mod master;
 mod passive;
 pub mod pi;
 mod realm;
+mod scans;
 pub mod settings;
 pub mod stamp;
 mod tables;
 pub mod transfer_log;
 mod world;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -43,6 +44,7 @@ use dtp::{Data, Pool, PoolPort, Waits};
 use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
+use scans::Scanner;
 use settings::{Invocation, ListenAddr, Settings};
 use transfer_log::TransferLog;
 use world::World;
@@ -102,6 +104,8 @@ enum Conn {
     Control(Box<Control>),
     /// A data connection, from promise to close.
     Data(Box<Data>),
+    /// A file being read through.
+    Scan(Box<Scanner>),
     /// A port of the passive pool.
     PoolPort(Box<PoolPort>),
     /// Where signals, or the keeper's orders, arrive.
@@ -150,6 +154,8 @@ struct Server {
     course: Course,
     master: Key,
     clerk: Option<Key>,
+    /// Sessions that wait for a file to be read through, and the record that reads it.
+    scans: HashMap<Key, Key>,
     /// Between records, delivered before the next one runs.
     mail: VecDeque<Letter>,
     /// What the session that just ran wishes; empty between turns.
@@ -196,6 +202,7 @@ impl Server {
         let next = match &mut slot.conn {
             Conn::Control(_) => return self.advance_control(key),
             Conn::Data(_) => return self.advance_data(key),
+            Conn::Scan(_) => return self.advance_scan(key),
             Conn::Listener(listener) => {
                 let next = listener.advance(ready, now, |stream, peer| mail.push_back(Letter::Arrived(stream, peer)));
                 slot.deadline = listener.deadline(now);
@@ -245,7 +252,10 @@ impl Server {
                 self.clerk = None;
             }
             match self.reactor.remove(key) {
-                Some(Conn::Control(control)) => self.bury_session(*control),
+                Some(Conn::Control(control)) => {
+                    self.end_scan(key);
+                    self.bury_session(*control);
+                }
                 Some(Conn::Data(data)) => self.take_back(key, &data),
                 Some(Conn::Master(_)) => self.course = Course::Over,
                 _ => {}

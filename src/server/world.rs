@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::filesystem::Owners;
 use crate::server::realm::Realm;
 use crate::server::settings::Settings;
+use crate::transfer::{Digests, Places};
 
 /// The surroundings of all sessions. Sessions read it; only the loop changes it, between turns.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct World {
     pub accounts: HashMap<Box<str>, Rc<Realm>>,
     /// Whether somebody can check passwords.
     pub has_verifier: bool,
+    /// Digests of files as they were received.
+    pub digests: Rc<Digests>,
+    /// Who may send or receive compressed.
+    pub compressors: Places,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }

@@ -3,16 +3,22 @@
 //! A [`Job`] goes down from a PI to its DTP once; a [`Report`] comes up once. In between the pump moves bytes from a
 //! [`Source`] to a link or from a link to a [`Sink`], a bounded piece a turn, and never waits.
 
+mod compressed;
+mod digests;
 mod job;
 mod receiver;
+mod scan;
 mod sender;
 mod sink;
 mod source;
 
+pub use compressed::{Deflated, Inflating, Place, Places};
+pub use digests::Digests;
 pub use job::{Fault, Flow, Job, Order, Report};
 pub use receiver::Receiver;
+pub use scan::{Found, Scan, Tally};
 pub use sender::Sender;
-pub use sink::Sink;
+pub use sink::{Seal, Sink};
 pub use source::Source;
 
 /// What a pump moves through user space before other records get their turn: about 100 µs of one core's time.

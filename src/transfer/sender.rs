@@ -89,7 +89,7 @@ impl Sender {
         if !more {
             self.way = Way::Ending;
         }
-        Ok(Moved::Bytes(filled.len()))
+        Ok(Moved::Bytes(self.source.cost(filled.len())))
     }
 
     fn send_file(

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{CHUNK, Fault};
+use super::{CHUNK, Deflated, Fault, TURN_BYTES};
 use crate::filesystem::{Fill, Listing};
 use crate::wire::text::ToWire;
 
@@ -25,6 +25,8 @@ pub enum Source {
     Text(Text),
     /// A directory (LIST, NLST, MLSD).
     Listing(Box<Listing>),
+    /// Any of these, compressed (MODE Z).
+    Deflated(Box<Deflated>),
 }
 
 /// A text file on its way to the wire.
@@ -59,7 +61,13 @@ impl Source {
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),
                 Err(_) => Err(Fault::Local(Errno::IO)),
             },
+            Self::Deflated(deflated) => deflated.fill(out),
         }
+    }
+
+    /// What a turn's budget is charged for a piece of so many bytes: to compress one takes a whole turn.
+    pub const fn cost(&self, produced: usize) -> usize {
+        if matches!(self, Self::Deflated(_)) { TURN_BYTES } else { produced }
     }
 }
 
@@ -80,7 +88,7 @@ impl Text {
 }
 
 /// Appends up to a chunk of the file. False: its end is reached.
-fn read_piece(file: &OwnedFd, at: &mut u64, end: u64, out: &mut Vec<u8>) -> Result<bool, Fault> {
+pub(super) fn read_piece(file: &OwnedFd, at: &mut u64, end: u64, out: &mut Vec<u8>) -> Result<bool, Fault> {
     let want = usize::try_from(end - *at).unwrap_or(CHUNK).min(CHUNK);
     if want == 0 {
         return Ok(false);

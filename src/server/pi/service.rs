@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::faults::{ReplyTo, named};
+use super::mode::inflating;
 use super::state::{Member, State};
-use super::{Session, Stage};
-use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
+use super::{Mark, Session, Stage};
+use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, Stat, VirtualPath, Written};
 use crate::server::world::World;
-use crate::transfer::{Flow, Job, Receiver, Sender, Sink, Source};
+use crate::transfer::{Flow, Job, Receiver, Seal, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -18,80 +19,90 @@ pub(super) const DIRECTORY_MODE: u32 = 0o777;
 
 impl Session {
     pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
-        match self.outgoing(given, mark, stage.world) {
+        let mark = self.mark.take();
+        match self.outgoing(given, mark.as_deref(), stage.world) {
             Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
     /// Everything RETR checks, in order; the file is open when all is well.
-    fn outgoing(&self, given: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
+    fn outgoing(&self, given: &[u8], mark: Option<&Mark>, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
         let ascii = self.ascii(world);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Read, &path, given)?;
         let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
-        if mark > stat.size && !ascii {
-            return Err(beyond(mark, stat.size));
+        self.range_fits(mark, world)?;
+        let (first, end) = mark.map_or((0, u64::MAX), |mark| (mark.first, mark.end()));
+        let ranged = mark.is_some_and(|mark| mark.last.is_some());
+        if first > stat.size && !ascii && !ranged {
+            return Err(beyond(first, stat.size));
         }
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
-        let (source, total) = if ascii {
-            (Source::text(file, stat.size, mark), None)
+        let place = self.compression(world)?;
+        let source = if ascii {
+            Source::text(file, stat.size, first)
         } else {
-            (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
+            Source::Image { file, at: first.min(stat.size), end: end.min(stat.size) }
         };
-        let opening = opening(given, total);
-        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total };
+        // Only here what is in the file and what goes over the connection are the same.
+        let total = match &source {
+            Source::Image { at, end, .. } if place.is_none() => Some(end - at),
+            _ => None,
+        };
+        let opening = opening(given, ascii, total);
+        let job = Job { flow: Flow::Send(Box::new(self.sender(source, place))), total };
         Ok((path, job, opening))
     }
 
     pub(super) fn stor(&mut self, verb: Verb, given: &[u8], stage: &mut Stage<'_>) {
-        let start = self.upload_start(verb);
-        match self.incoming(given, start, stage.world) {
+        let mark = self.mark.take();
+        match self.incoming(verb, given, mark.as_deref(), stage.world) {
             Ok((path, job)) => self.begin(verb, path, job, Reply::new(150, "Ok to send data."), stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
-    /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
-    fn upload_start(&mut self, verb: Verb) -> Start {
-        match (verb, std::mem::take(&mut self.restart)) {
-            (Verb::Appe, 0) => Start::Append,
-            (_, 0) => Start::Truncate,
-            (_, mark) => Start::At(mark),
-        }
-    }
-
-    fn incoming(&self, given: &[u8], start: Start, world: &World) -> Result<(VirtualPath, Job), Reply> {
+    fn incoming(
+        &self,
+        verb: Verb,
+        given: &[u8],
+        mark: Option<&Mark>,
+        world: &World,
+    ) -> Result<(VirtualPath, Job), Reply> {
+        let start = upload_start(verb, mark);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let allow = member.upload_rights(&path)?;
         if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
+        self.range_fits(mark, world)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
             root.probe_write(&path, &start, &allow).map_err(|fault| upload_fault(fault, given, &start))?;
             return Err(refusal);
         }
+        let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let (file, written) =
             root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(file, &written, world)))
+        let seal = seal(&file, start == Start::Truncate || written.size == 0, world);
+        let sink = self.sink(file, &written, world).until(mark.map_or(u64::MAX, Mark::end)).sealed(seal);
+        Ok((path, incoming_job(sink.inflating(inflating(place, world)))))
     }
 
-    fn upload(&self, file: OwnedFd, written: &Written, world: &World) -> Job {
-        let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+    fn sink(&self, file: OwnedFd, written: &Written, world: &World) -> Sink {
+        if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) }
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
-        match self.unique(prefix.unwrap_or_default(), mark, stage.world) {
+        let mark = self.mark.take();
+        match self.unique(prefix.unwrap_or_default(), mark.is_some(), stage.world) {
             Ok((path, job)) => {
                 let mut text = b"FILE: ".to_vec();
                 text.extend_from_slice(path.name());
@@ -101,28 +112,31 @@ impl Session {
         }
     }
 
-    fn unique(&self, prefix: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job), Reply> {
+    fn unique(&self, prefix: &[u8], marked: bool, world: &World) -> Result<(VirtualPath, Job), Reply> {
         let member = self.logged_in()?;
         // The prefix is checked as a name before the directory's right is asked for.
         let wanted = member.resolve(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
-        if mark > 0 {
+        if marked {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
+        let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(file, &written, world)))
+        let seal = seal(&file, true, world);
+        let sink = self.sink(file, &written, world).sealed(seal);
+        Ok((directory.join(&name), incoming_job(sink.inflating(inflating(place, world)))))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.mark = None;
         match self.listed(verb, argument, stage.world) {
             Ok((path, listing)) => self.begin_listing(verb, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -138,7 +152,7 @@ impl Session {
     }
 
     pub(super) fn mlsd(&mut self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.mark = None;
         match self.machine_listed(given.unwrap_or_default(), stage.world) {
             Ok((path, listing)) => self.begin_listing(Verb::Mlsd, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -161,12 +175,16 @@ impl Session {
     }
 
     fn begin_listing(&mut self, verb: Verb, path: VirtualPath, listing: Listing, stage: &mut Stage<'_>) {
+        let place = match self.compression(stage.world) {
+            Ok(place) => place,
+            Err(refusal) => return stage.reply(refusal),
+        };
         let text = match verb {
             Verb::Nlst => "Opening data connection for NLST.",
             Verb::Mlsd => "Opening data connection for MLSD.",
             _ => "Opening data connection for LIST.",
         };
-        let sender = Sender::new(Source::Listing(Box::new(listing)));
+        let sender = self.sender(Source::Listing(Box::new(listing)), place);
         let job = Job { flow: Flow::Send(Box::new(sender)), total: None };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
@@ -216,10 +234,35 @@ impl Member {
     }
 }
 
+/// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
+fn upload_start(verb: Verb, mark: Option<&Mark>) -> Start {
+    match (verb, mark) {
+        (_, Some(mark)) => Start::At(mark.first),
+        (Verb::Appe, None) => Start::Append,
+        (_, None) => Start::Truncate,
+    }
+}
+
+fn incoming_job(sink: Sink) -> Job {
+    Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+}
+
+/// A file that was just opened for writing: what was known of its contents is forgotten, and if all of them will come
+/// now, their digest is made on the way.
+fn seal(file: &OwnedFd, whole: bool, world: &World) -> Option<Seal> {
+    if !world.digests.is_empty()
+        && let Ok(stat) = Stat::of(file)
+    {
+        world.digests.forget(&stat);
+    }
+    let algorithm = world.settings.files.digest.filter(|_| whole)?;
+    Some(Seal::new(algorithm, &world.digests))
+}
+
 /// .NET reads the size from the last "(n bytes)."; others show the name.
-fn opening(given: &[u8], total: Option<u64>) -> Reply {
+fn opening(given: &[u8], ascii: bool, total: Option<u64>) -> Reply {
     let mut text = Vec::with_capacity(given.len() + 80);
-    let mode: &[u8] = if total.is_some() { b"BINARY" } else { b"ASCII" };
+    let mode: &[u8] = if ascii { b"ASCII" } else { b"BINARY" };
     text.extend_from_slice(b"Opening ");
     text.extend_from_slice(mode);
     text.extend_from_slice(b" mode data connection for ");

@@ -11,7 +11,7 @@ use crate::filesystem::{Owners, Rights, Rules};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Order, Report};
+use crate::transfer::{Fault, Order, Places, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -36,6 +36,8 @@ impl Dialogue {
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
             has_verifier: true,
             draining: false,
+            digests: Rc::default(),
+            compressors: Places::default(),
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), _home: home }
@@ -223,7 +225,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Member/Promising",
         "Member/Transferring",
         "Member/Aborting",
-        "Member/Counting",
+        "Member/Computing",
     ];
     for (from, _, to) in TRANSITIONS {
         for name in from.split(", ").filter(|name| !name.ends_with('*')) {

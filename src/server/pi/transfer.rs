@@ -24,6 +24,7 @@ impl Session {
     pub(super) fn report(&mut self, report: Report, stage: &mut Stage<'_>) {
         match report {
             Report::Promised(_) | Report::NoPort => self.promised(&report, stage),
+            Report::Scanned(outcome) => self.scanned(outcome, stage),
             Report::Lapsed => self.endpoint = Endpoint::None,
             Report::Progress { moved, total } => Self::progress(moved, total, stage),
             Report::Done { moved, elapsed, result } => {
@@ -73,6 +74,11 @@ impl Session {
                 self.work(Work::Aborting(errand));
                 stage.order(Order::Abort);
             }
+            Some(Work::Computing(asked)) => {
+                self.abort = Abort::Owed;
+                stage.order(Order::Abort);
+                stage.reply(asked.failed(Reply::new(451, "Aborted.")));
+            }
             Some(other) => {
                 self.work(other);
             }
@@ -94,8 +100,8 @@ impl Session {
         }
     }
 
-    /// Whether the transfer that runs is still to be stopped when an ABOR is seen.
+    /// Whether there is something to be stopped when an ABOR is seen.
     pub fn interruptible(&self) -> bool {
-        matches!(&self.state, State::Member(Member { work: Work::Transferring(_), .. }))
+        matches!(&self.state, State::Member(Member { work: Work::Transferring(_) | Work::Computing(_), .. }))
     }
 }

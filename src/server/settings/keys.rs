@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use crate::codec::Algorithm;
 use crate::server::accounts::Permissions;
 
 /// The accounts file looked for beside a configuration file that names none.
@@ -30,7 +31,6 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("limits", "bans", &[]),
     ("limits", "upload", &["0"]),
     ("limits", "download", &["0"]),
-    ("limits", "compressed", &["0"]),
     ("limits", "socket_buffer", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
     ("files", "uploads", &["direct"]),
@@ -41,7 +41,6 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("files", "listing_time", &["utc"]),
     ("files", "make_parents", &["false"]),
     ("files", "list_recursive", &["false"]),
-    ("files", "digest", &[""]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
     ("sandbox", "mode", &["off"]),
     ("proxy", "trusted", &[]),
@@ -177,7 +176,8 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     read_counts(table, limits)?;
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
-    ranged(table, "ascii_size", &mut limits.ascii_size, largest)
+    ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
+    ranged(table, "inflated", &mut limits.inflated, 0..=u64::MAX)
 }
 
 fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
@@ -216,6 +216,8 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
         ("listing_sort", &mut limits.listing_sort, 0..=1_000_000),
         ("pattern_steps", &mut limits.pattern_steps, 100..=10_000_000),
         ("stat_lines", &mut limits.stat_lines, 1..=100_000),
+        // At 300 KiB each, a thousand are more memory than anybody means to spend on this.
+        ("compressed", &mut limits.compressed, 0..=1_000),
     ] {
         let mut wide = u64::from(*place);
         let (low, high) = range.into_inner();
@@ -242,7 +244,24 @@ fn read_files(table: &mut Table<'_>, files: &mut Files) -> Result<(), Fault> {
     if let Some(Umask(bits)) = table.value("umask")? {
         files.umask = bits;
     }
+    files.digest = table.value("digest")?.and_then(|Blank(word)| word).map(|DigestWord(algorithm)| algorithm);
     Ok(())
+}
+
+/// An algorithm as configurations write it: `sha256`, or `SHA-256` as HASH does.
+struct DigestWord(Algorithm);
+
+impl FromStr for DigestWord {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let bare = |name: &str| name.replace('-', "").to_ascii_lowercase();
+        let found = Algorithm::ALL.into_iter().find(|algorithm| bare(algorithm.name()) == bare(word));
+        found.map(DigestWord).ok_or_else(|| {
+            let names = Algorithm::ALL.map(|algorithm| bare(algorithm.name()));
+            format!("\"{word}\" is none of {}", names.join(", "))
+        })
+    }
 }
 
 /// A umask in octal, at most 777.

@@ -30,6 +30,7 @@ pub use toml_file::{Fault, NOT_BUILT, Source, Table};
 pub use units::{ListenAddr, Network, PortRange, Size, Span};
 
 use super::accounts::Permissions;
+use crate::codec::Algorithm;
 
 /// The resolved settings of one server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,6 +132,12 @@ pub struct Limits {
     pub ascii_size: u64,
     /// `stat_lines`: lines of a STAT that lists.
     pub stat_lines: u32,
+    /// `compressed`: MODE Z transfers at once; 0 hides MODE Z. Each takes some 300 KiB, and a hundred times the
+    /// processor time of a plain one.
+    pub compressed: u32,
+    /// `inflated`: the largest file that one MODE Z upload may unfold to, bytes; 0 is any size. A compressed megabyte
+    /// can hold a gigabyte.
+    pub inflated: u64,
 }
 
 /// `[files]`.
@@ -140,6 +147,8 @@ pub struct Files {
     pub umask: u32,
     /// The TYPE a session begins with.
     pub default_type: DefaultType,
+    /// `digest`: computed of files while they are received, so that HASH has it at once; `None` is none.
+    pub digest: Option<Algorithm>,
 }
 
 /// The TYPE a session begins with (RFC 959 section 3.1.1 says ASCII; files come out whole with image).
@@ -257,7 +266,7 @@ impl Default for Settings {
             passive: Passive::default(),
             active: Active { enabled: true, from_port_20: false },
             limits: Limits::default(),
-            files: Files { umask: 0o022, default_type: DefaultType::Image },
+            files: Files { umask: 0o022, default_type: DefaultType::Image, digest: None },
             log: LogSettings { level: Level::Info, format: LogFormat::Text, transfers: None },
         }
     }
@@ -288,6 +297,8 @@ impl Default for Limits {
             pattern_steps: 100_000,
             ascii_size: 8 << 20,
             stat_lines: 1_000,
+            compressed: 0,
+            inflated: 16 << 30,
         }
     }
 }
