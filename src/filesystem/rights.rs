@@ -140,6 +140,16 @@ impl Rules {
         Ok(Self { base, rules: canonical })
     }
 
+    /// Whether it does not matter where a file is.
+    pub fn is_uniform(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether a rule is at `path` or below it: then its name is part of the rule.
+    pub fn bind(&self, path: &VirtualPath) -> bool {
+        self.rules.iter().any(|(ruled, _)| ruled.starts_with(path))
+    }
+
     /// What may be done with the thing at `path`.
     pub fn at(&self, path: &VirtualPath) -> Rights {
         self.rules.iter().find(|(prefix, _)| path.starts_with(prefix)).map_or(self.base, |(_, rights)| *rights)
@@ -200,6 +210,15 @@ mod tests {
         assert_eq!(rules.at(&path("/in/mine/x")), full);
         assert_eq!(rules.inside(&path("/in")), [(Box::from(&b"mine"[..]), full)]);
         assert_eq!(rules.inside(&path("/")), [(Box::from(&b"in"[..]), drop)]);
+    }
+
+    #[test]
+    fn a_rule_binds_the_names_on_the_way_to_it() {
+        let rules = Rules::new(Rights::NONE, [("/a/b", Rights::NONE)]).expect("rules");
+        for (at, bound) in [("/", true), ("/a", true), ("/a/b", true), ("/a/b/c", false), ("/ab", false)] {
+            assert_eq!(rules.bind(&path(at)), bound, "{at}");
+        }
+        assert!(!rules.is_uniform() && Rules::uniform(Rights::NONE).is_uniform());
     }
 
     #[test]

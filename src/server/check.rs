@@ -8,8 +8,12 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
-use super::settings::{Invocation, ListenAddr, Loaded, PasswordSource, Settings};
+use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, Settings};
+use crate::filesystem::{Root, Uploads, Zone};
 use crate::process::{ORDERLY, USAGE, listen};
+
+/// What one compressed transfer takes at the most, KiB: the compressor's windows and tables, and a chunk of the file.
+const STREAM_MEMORY: u64 = 450;
 
 /// The findings, in the order they were made.
 #[derive(Debug, Default)]
@@ -80,6 +84,8 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
         check_accounts(accounts, report);
     }
     check_passive(settings, report);
+    check_compression(settings, report);
+    check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
         check_transfer_log(path, report);
     }
@@ -156,6 +162,38 @@ fn check_passive(settings: &Settings, report: &mut Report) {
     }
 }
 
+fn check_compression(settings: &Settings, report: &mut Report) {
+    let streams = settings.limits.compressed;
+    if streams > 0 {
+        let memory = u64::from(streams) * STREAM_MEMORY / 1024;
+        let line = format!("limits.compressed: MODE Z is offered, {streams} transfers at once, up to {memory} MiB");
+        report.add(Grade::Good, line);
+    }
+}
+
+fn check_files(settings: &Settings, report: &mut Report) {
+    let files = &settings.files;
+    if files.uploads == Uploads::Atomic {
+        let line = "files.uploads: atomic, an upload that breaks off leaves nothing to resume";
+        report.add(Grade::Good, line);
+    }
+    if let Some(algorithm) = files.digest {
+        let line = format!("files.digest: {} of what is received, for HASH", algorithm.name());
+        report.add(Grade::Good, line);
+    }
+    if files.listing_time == ListingTime::Local {
+        match Zone::local() {
+            Ok(zone) => report.add(Grade::Good, format!("files.listing_time: {zone}")),
+            Err(why) => report.add(Grade::Odd, format!("files.listing_time: {why}; it would be UTC")),
+        }
+    }
+    if let Ok(root) = Root::open(&settings.root)
+        && !root.is_kernel_resolved()
+    {
+        report.add(Grade::Odd, "openat2 is missing here: paths are kept inside one component at a time");
+    }
+}
+
 fn listens_locally(settings: &Settings) -> bool {
     let local = |label: &ListenAddr| {
         let all = label.candidates().unwrap_or_default();
@@ -215,6 +253,18 @@ mod tests {
             assert_eq!(report.exit_code(), 2, "{report}");
         }
         assert!(!Path::new(missing).exists());
+    }
+
+    #[test]
+    fn what_the_files_keys_ask_for_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("m.toml");
+        let text = "listen = [\"127.0.0.1:0\"]\n[files]\nuploads = \"atomic\"\nlisting_time = \"local\"";
+        fs::write(&config, text).unwrap();
+        let report = report(&["--check", "-c", config.to_str().unwrap()]);
+        assert_eq!(report.exit_code(), 0, "{report}");
+        let text = report.to_string();
+        assert!(text.contains("files.uploads: atomic") && text.contains("files.listing_time: "), "{text}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Control {
             return Next::Sleep;
         }
         self.feed(input, turn);
-        self.run_lines(turn)
+        self.go_on(turn)
     }
 
     /// The connection is gone in mid-transfer: what to write down about that.
@@ -138,8 +138,10 @@ impl Control {
 
     /// Sends what waits; a connection whose last reply is out is closed in our direction.
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
-        match self.link.flush(turn.ready, turn.sockets) {
-            Ok(true) => self.stuck = None,
+        let resumed = match self.link.flush(turn.ready, turn.sockets) {
+            // Lines and input that waited for this moment are told by nobody else.
+            Ok(true) if self.stuck.take().is_some() => Next::Yield,
+            Ok(true) => Next::Sleep,
             Ok(false) => {
                 self.stuck.get_or_insert(turn.now);
                 return Next::Sleep;
@@ -148,8 +150,8 @@ impl Control {
                 log::debug!("{}: {error}", self.session.peer());
                 return Next::Close;
             }
-        }
-        let Phase::Closing { ended } = self.phase else { return Next::Sleep };
+        };
+        let Phase::Closing { ended } = self.phase else { return resumed };
         if self.link.finish().is_err() || ended {
             return Next::Close;
         }
@@ -202,7 +204,7 @@ impl Control {
             }
         }
         self.look_ahead(turn);
-        let next = self.run_lines(turn);
+        let next = self.go_on(turn);
         if next == Next::Sleep && self.can_read(&turn.world.settings.limits) && turn.ready.has(Ready::READ) {
             return Next::Yield;
         }
@@ -239,19 +241,31 @@ impl Control {
             && self.link.unsent() < limits.output as usize
     }
 
-    /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply.
-    fn look_ahead(&mut self, turn: &mut Turn<'_>) {
+    /// Carries lines out, and looks at those behind a transfer command: what came together with it is not announced
+    /// again. An ABOR that ended a computation leaves a session that takes lines at once.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Next {
+        let next = self.run_lines(turn);
+        let interrupted = self.look_ahead(turn);
+        if interrupted && self.session.state().takes_lines() { Next::Yield } else { next }
+    }
+
+    /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply. True: there
+    /// was one.
+    fn look_ahead(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.lines.waiting() == 0 {
-            return;
+            return false;
         }
         while self.session.state().transferring()
             && self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some()
         {
             self.feed(Input::Inquire, turn);
         }
-        if self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _)))) {
+        let aborts =
+            self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _))));
+        if aborts {
             self.feed(Input::Interrupt, turn);
         }
+        aborts
     }
 
     /// Carries lines out until the session has to wait for something, or its share of the pass is used up.

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
+use signal_hook::consts::signal::SIGXFSZ;
 
 use super::accounts::Account;
 use super::census::Census;
@@ -16,11 +18,13 @@ use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Realm};
-use super::settings::Settings;
+use super::settings::{ListingTime, Settings};
+use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
-use crate::filesystem::{Owners, Rights, Rules};
+use crate::filesystem::listing::SORT_BYTES;
+use crate::filesystem::{Owners, Pattern, Policy, Rights, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
 use crate::reactor::{Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
@@ -39,6 +43,8 @@ impl Server {
             Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
             Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
         };
+        // A file over the size limit of the process is an error of that upload, not the end of the server.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let transfers = open_transfer_log(&settings)?;
         let mut reactor = Reactor::new()?;
         let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
@@ -68,8 +74,10 @@ impl Server {
             wishes: Vec::new(),
             touched: Vec::new(),
             closing: Vec::new(),
+            writers: Rc::default(),
         };
         server.people(&accounts)?;
+        server.sweep();
         server.watch_master()?;
         if let Some(socket) = verifier {
             server.hire(socket)?;
@@ -78,6 +86,17 @@ impl Server {
         server.tell_master(&FromWorker::Ready);
         addresses.iter().for_each(|address| super::logging::announce(address));
         Ok(server)
+    }
+
+    /// Begins to look for what an earlier run left half-uploaded; the loop does it between its other work.
+    fn sweep(&mut self) {
+        let (files, world) = (&self.world.settings.files, &self.world);
+        if files.uploads == Uploads::Atomic {
+            let realms = world.accounts.values().chain(&world.anonymous);
+            let sweeper = Sweeper::new(realms.map(|realm| realm.home()));
+            let key = self.reactor.insert(Conn::Sweeper(Box::new(sweeper)), Weight::Heavy);
+            self.reactor.run_again(key);
+        }
     }
 
     fn watch_master(&mut self) -> io::Result<()> {
@@ -114,6 +133,7 @@ impl Server {
     /// Makes the realms that logins open; sessions already in keep the ones they have.
     fn people(&mut self, accounts: &[Account]) -> io::Result<()> {
         let settings = Rc::clone(&self.world.settings);
+        let policy = Rc::new(policy(&settings, &self.writers));
         let mut realms = HashMap::with_capacity(accounts.len());
         for account in accounts {
             let name: Box<str> = account.name.as_str().into();
@@ -123,6 +143,7 @@ impl Server {
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
             realm.path_limit = settings.limits.path as usize;
+            realm.policy = Rc::clone(&policy);
             realms.insert(name, Rc::new(realm));
         }
         self.world.accounts = realms;
@@ -131,6 +152,7 @@ impl Server {
                 let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
                 let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
                 realm.path_limit = settings.limits.path as usize;
+                realm.policy = policy;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -283,14 +305,15 @@ impl Server {
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
                 Conn::Scan(_) => counts[3] += 1,
-                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) => counts[4] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::Sweeper(_) => counts[4] += 1,
             }
         }
         let [control, data, ports, scans, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
-             {} promises; sessions by state: {states:?}",
-            self.pool.promised()
+             {} promises; {} files written in place; sessions by state: {states:?}",
+            self.pool.promised(),
+            self.writers.count()
         );
     }
 
@@ -315,6 +338,30 @@ fn rules(account: &Account) -> io::Result<Rules> {
         rules.push((rule.path.as_str(), parse(rule.permissions.letters())?));
     }
     Rules::new(base, rules).map_err(io::Error::other)
+}
+
+/// What the configuration rules for all trees.
+fn policy(settings: &Settings, writers: &Rc<Writers>) -> Policy {
+    let (files, limits) = (&settings.files, &settings.limits);
+    let zone = match files.listing_time {
+        ListingTime::Utc => Zone::utc(),
+        ListingTime::Local => Zone::local().unwrap_or_else(|why| {
+            log::warn!("files.listing_time: {why}; listings show UTC");
+            Zone::utc()
+        }),
+    };
+    Policy {
+        links: files.symlinks,
+        deny: files.deny.iter().map(|glob| Pattern::parse(glob.as_bytes())).collect(),
+        hide_dotfiles: files.hide_dotfiles,
+        uploads: files.uploads,
+        recursive: files.list_recursive,
+        sort_names: limits.listing_sort as usize,
+        sort_bytes: SORT_BYTES,
+        pattern_steps: limits.pattern_steps as usize,
+        zone,
+        writers: Rc::clone(writers),
+    }
 }
 
 fn open_transfer_log(settings: &Settings) -> io::Result<Option<TransferLog>> {

@@ -21,6 +21,7 @@ mod realm;
 mod scans;
 pub mod settings;
 pub mod stamp;
+mod sweeper;
 mod tables;
 pub mod transfer_log;
 mod world;
@@ -30,9 +31,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use mio::net::TcpStream;
 
+use crate::filesystem::Writers;
 use crate::reactor::{Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
@@ -46,6 +49,7 @@ use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use scans::Scanner;
 use settings::{Invocation, ListenAddr, Settings};
+use sweeper::Sweeper;
 use transfer_log::TransferLog;
 use world::World;
 
@@ -112,6 +116,8 @@ enum Conn {
     Master(Box<MasterLink>),
     /// The way to the process that checks passwords.
     Clerk(Box<Clerk>),
+    /// Removes what an earlier run left half-uploaded.
+    Sweeper(Box<Sweeper>),
 }
 
 /// What a record wants of another one.
@@ -164,6 +170,8 @@ struct Server {
     touched: Vec<Key>,
     /// Records that are done for; freed by `reap`.
     closing: Vec<Key>,
+    /// Files being written in place, of all sessions and of all roots, also of those that a reload replaced.
+    writers: Rc<Writers>,
 }
 
 impl Server {
@@ -215,6 +223,7 @@ impl Server {
                 next
             }
             Conn::Master(master) => master.advance(ready, |command| mail.push_back(Letter::Commanded(command))),
+            Conn::Sweeper(sweeper) => sweeper.advance(),
             Conn::Clerk(clerk) => clerk.advance(ready, |to, verdict| mail.push_back(Letter::Judged(to, verdict))),
         };
         self.follow(key, next);

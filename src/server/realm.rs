@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::filesystem::{Root, Rules};
+use crate::filesystem::{Guard, Policy, Root, Rules};
 use crate::server::settings::Network;
 
 /// The name that guests have in logs.
@@ -26,6 +26,8 @@ pub struct Realm {
     pub path_limit: usize,
     /// When the account ends, in seconds since 1970.
     pub expires: Option<i64>,
+    /// What the administrator rules for all trees.
+    pub policy: Rc<Policy>,
     home: PathBuf,
     root: RefCell<Option<Rc<Root>>>,
     sessions: Rc<Cell<u32>>,
@@ -42,6 +44,17 @@ pub enum Refusal {
     Sessions,
 }
 
+impl Refusal {
+    /// For the log; the peer is told no more than of a wrong password.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Address => "not from this address",
+            Self::Expired => "the account has expired",
+            Self::Sessions => "the account has all its sessions",
+        }
+    }
+}
+
 impl Realm {
     /// A realm below `home`, opened at its first login: a home on a disk that is not mounted yet must not keep the
     /// server from starting.
@@ -53,6 +66,7 @@ impl Realm {
             allow_from: Vec::new(),
             path_limit: usize::MAX,
             expires: None,
+            policy: Rc::default(),
             home,
             root: RefCell::new(None),
             sessions: Rc::default(),
@@ -77,9 +91,16 @@ impl Realm {
         if let Some(root) = slot.as_ref() {
             return Ok(Rc::clone(root));
         }
-        let root = Rc::new(Root::open(&self.home)?);
+        // Where a file is decides what may be done with it: no link may make it look to be elsewhere.
+        let guard = if self.rules.is_uniform() { Guard::Open } else { Guard::Settled };
+        let root = Rc::new(Root::governed(&self.home, Rc::clone(&self.policy), guard)?);
         *slot = Some(Rc::clone(&root));
         Ok(root)
+    }
+
+    /// The directory that is the account's `/`.
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Sessions of this account at the moment.

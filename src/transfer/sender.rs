@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{CHUNK, Fault, SEND_FILE_BYTES, Scratch, Source, Step, TURN_BYTES};
+use super::{CHUNK, Fault, Scratch, Source, Step};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 
 /// Sends a source, whatever the socket takes a turn.
@@ -55,7 +55,7 @@ impl Sender {
         sockets: Sockets<'_>,
         scratch: &mut Scratch,
     ) -> Result<Step, Fault> {
-        let mut budget = if self.way == Way::SendFile { SEND_FILE_BYTES } else { TURN_BYTES };
+        let mut budget = self.source.turn_bytes();
         while budget > 0 {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(Step::Blocked);
@@ -89,7 +89,7 @@ impl Sender {
         if !more {
             self.way = Way::Ending;
         }
-        Ok(Moved::Bytes(self.source.cost(filled.len())))
+        Ok(Moved::Bytes(filled.len()))
     }
 
     fn send_file(

@@ -4,12 +4,12 @@
 //!   link ──▶ inflated? ──▶ line ends translated? ──▶ digested? ──▶ file
 //! ```
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use super::{Digests, Fault, Inflating};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::Stat;
+use crate::filesystem::{Incoming, Stat};
 use crate::wire::text::FromWire;
 
 /// What a byte out of a compressed stream is charged for, in plain ones: about as much longer it takes.
@@ -19,7 +19,7 @@ const INFLATED_COST: usize = 4;
 /// too (MODE Z).
 #[derive(Debug)]
 pub struct Sink {
-    file: OwnedFd,
+    file: Incoming,
     at: u64,
     /// Nothing is written from here on: the end of a RANG.
     end: u64,
@@ -60,7 +60,7 @@ impl Seal {
     }
 
     /// Only if the file is what was fed: somebody else may have made it longer.
-    fn set(self, file: &OwnedFd) {
+    fn set(self, file: &Incoming) {
         if let Ok(stat) = Stat::of(file)
             && stat.size == self.fed
         {
@@ -71,14 +71,14 @@ impl Seal {
 
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
-    pub const fn image(file: OwnedFd, at: u64) -> Self {
-        Self { file, at, end: u64::MAX, lines: None, inflating: None, seal: None }
+    pub fn image(file: impl Into<Incoming>, at: u64) -> Self {
+        Self { file: file.into(), at, end: u64::MAX, lines: None, inflating: None, seal: None }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
-    pub const fn text(file: OwnedFd, at: u64) -> Self {
+    pub fn text(file: impl Into<Incoming>, at: u64) -> Self {
         let lines = Some(Lines { converter: FromWire::new(), piece: Vec::new() });
-        Self { file, at, end: u64::MAX, lines, inflating: None, seal: None }
+        Self { lines, ..Self::image(file, at) }
     }
 
     /// The same with no byte written at `end` or behind it: [`Fault::OverQuota`] for whoever sends more.
@@ -128,7 +128,7 @@ impl Sink {
         result.map(|()| cost)
     }
 
-    /// The data has ended: writes what a translation held back.
+    /// The data has ended: writes what a translation held back, and gives the file its name.
     ///
     /// # Errors
     /// As [`Sink::write`], and [`Fault::Damaged`] for a compressed stream that was cut.
@@ -141,6 +141,8 @@ impl Sink {
             lines.converter.finish(&mut lines.piece);
             self.put(&lines.piece)?;
         }
+        self.file.commit().map_err(Fault::of_file)?;
+        // Only now: a name that is given to a file counts as a change of it.
         if let Some(seal) = self.seal.take() {
             seal.set(&self.file);
         }

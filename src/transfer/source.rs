@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{CHUNK, Deflated, Fault, TURN_BYTES};
+use super::{CHUNK, Deflated, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
 use crate::filesystem::{Fill, Listing};
 use crate::wire::text::ToWire;
 
@@ -47,7 +47,18 @@ impl Source {
         Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Vec::new() })
     }
 
-    /// Appends the next piece to `out`, about a [`CHUNK`]. False: that was all.
+    /// How many bytes make a turn of this source: what costs more a byte gets fewer of them.
+    pub const fn turn_bytes(&self) -> usize {
+        match self {
+            Self::Image { .. } => SEND_FILE_BYTES,
+            Self::Text(_) => TURN_BYTES,
+            Self::Listing(_) => LISTING_BYTES,
+            // A piece, however little of it comes out.
+            Self::Deflated(_) => 1,
+        }
+    }
+
+    /// Appends the next piece to `out`, a [`CHUNK`] at the most. False: that was all.
     ///
     /// # Errors
     /// What the file system says.
@@ -55,7 +66,7 @@ impl Source {
         match self {
             Self::Image { file, at, end } => read_piece(file, at, *end, out),
             Self::Text(text) => text.fill(out),
-            Self::Listing(listing) => match listing.fill(out, CHUNK) {
+            Self::Listing(listing) => match listing.fill(out, LISTING_BYTES) {
                 Ok(Fill::More) => Ok(true),
                 Ok(Fill::End) => Ok(false),
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),
@@ -63,11 +74,6 @@ impl Source {
             },
             Self::Deflated(deflated) => deflated.fill(out),
         }
-    }
-
-    /// What a turn's budget is charged for a piece of so many bytes: to compress one takes a whole turn.
-    pub const fn cost(&self, produced: usize) -> usize {
-        if matches!(self, Self::Deflated(_)) { TURN_BYTES } else { produced }
     }
 }
 

@@ -72,6 +72,11 @@ pub fn read_all(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
+/// What a download brings; for an upload, nothing is sent and the stream ends.
+pub fn read_all_or_close(stream: TcpStream, download: bool) -> Vec<u8> {
+    if download { read_all(stream) } else { Vec::new() }
+}
+
 /// Exactly so many bytes.
 pub fn read_some(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];

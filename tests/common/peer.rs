@@ -85,6 +85,11 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends bytes, to a peer that may be gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
     /// Sends bytes as urgent data.
     pub fn send_urgent(&mut self, bytes: &[u8]) {
         assert_eq!(send(&self.stream, bytes, SendFlags::OOB).unwrap(), bytes.len());
@@ -200,6 +205,11 @@ impl Peer {
             }
             assert!(std::time::Instant::now() < end, "no progress: {text}");
         }
+    }
+
+    /// From here on replies are held against no verb: what was sent as bytes has upset the order.
+    pub fn due_is_unknown(&mut self) {
+        self.due.clear();
     }
 
     /// PASV: the address it tells.

@@ -159,6 +159,14 @@ impl Server {
         }
     }
 
+    /// Reads the rest of the log, up to the end of its last process.
+    pub fn drain_log(&self, into: &mut String) {
+        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+            *into += &line;
+            into.push('\n');
+        }
+    }
+
     /// The process that was started.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
@@ -173,6 +181,17 @@ impl Server {
     pub fn end(mut self) -> Option<i32> {
         while self.log.recv_timeout(PATIENCE).map_err(|error| assert!(is_end(error), "it does not end")).is_ok() {}
         self.child.wait().unwrap().code()
+    }
+
+    /// Waits until the server has no more descriptors than it needs for one session: nothing was leaked.
+    pub fn settled(&self, _of: &Peer) {
+        let end = std::time::Instant::now() + PATIENCE;
+        // Standard streams, poller, signals, listener with its reserve, roots, passive ports, and the one session.
+        const ENOUGH: usize = 24;
+        while self.descriptors() > ENOUGH {
+            assert!(std::time::Instant::now() < end, "{} descriptors stay open", self.descriptors());
+            std::thread::yield_now();
+        }
     }
 
     /// How many descriptors the process has open.

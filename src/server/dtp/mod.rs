@@ -4,10 +4,10 @@
 //!  PASV, EPSV                 RETR … (150)
 //!  ──────────▶ Promised ───────────────────────▶ Expecting ──── 30 s ───▶ 425
 //!                 │ connected                        │ connected
-//!                 ▼           RETR … (150)           ▼       FIN sent
-//!              Arrived ─────────────────────────▶ Running ─────────────▶ Lingering ──▶ closed
-//!                 │ 60 s unused                      ▲  │ lost, stalled, ABOR: reset
-//!                 ▼                                  │  ▼
+//!                 ▼           RETR … (150)           ▼       FIN sent, 226
+//!              Arrived ─────────────────────────▶ Running ─────────────────▶ Lingering ──▶ closed
+//!                 │ 60 s unused                      ▲  │ └──▶ Settling ────────▲ 226 (for aria2)
+//!                 ▼                                  │  │ lost, stalled, ABOR: reset
 //!               closed            PORT, RETR … ──▶ Dialling ── 30 s, refused ───▶ 425
 //! ```
 //!
@@ -24,13 +24,17 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
-use crate::transfer::{Fault, Flow, Job, Report, Scratch, Step};
+use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Step};
 
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
 
 /// Input that a peer may send on a download before it counts as noise: some clients send a byte or two.
 const NOISE_LIMIT: usize = 64 * 1024;
+
+/// How long the good news waits for the peer's close at the most, where it waits at all: enough for two replies not to
+/// be read as one.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// What a DTP may wait for, from the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +75,8 @@ enum Dtp {
     Dialling(Link, Box<Job>),
     /// Bytes flow.
     Running(Link, Box<Job>),
+    /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`Farewell::AfterPeer`]).
+    Settling(Link, u64),
     /// Our FIN is out, the session knows the result.
     Lingering(Link),
     /// Nothing is left but the record.
@@ -175,6 +181,7 @@ impl Data {
                 Some(report)
             }
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::Aborted))),
+            Dtp::Settling(_, moved) => Some(self.done(moved, now, Ok(()))),
             Dtp::Arrived(link) => {
                 link.reset();
                 None
@@ -189,6 +196,7 @@ impl Data {
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
             Dtp::Running(..) => waits.stall,
+            Dtp::Settling(..) => SETTLE,
             Dtp::Lingering(_) => waits.linger,
             Dtp::Over => return None,
         };
@@ -204,6 +212,7 @@ impl Data {
             Dtp::Running(link, job) => self.run(link, job, turn),
             Dtp::Dialling(link, job) => self.dial(link, job, turn),
             Dtp::Lingering(link) => self.linger(link, turn),
+            Dtp::Settling(link, moved) => self.settle(link, moved, turn),
             Dtp::Over => Outcome::of(Next::Close),
             waiting => {
                 self.dtp = waiting;
@@ -220,6 +229,11 @@ impl Data {
                 let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
                 link.reset();
                 Some(report)
+            }
+            Dtp::Settling(link, moved) => {
+                self.since = now;
+                self.dtp = Dtp::Lingering(link);
+                return Outcome { next: Next::Sleep, report: Some(self.done(moved, now, Ok(()))) };
             }
             Dtp::Lingering(_) | Dtp::Over => None,
         };
@@ -310,7 +324,8 @@ impl Data {
 
     /// All bytes are where they belong: FIN, the good news, and for a download the wait for the peer's close.
     fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
-        let report = Some(self.done(moved(&link, job), turn.now, Ok(())));
+        let moved = moved(&link, job);
+        let report = Some(self.done(moved, turn.now, Ok(())));
         if matches!(job.flow, Flow::Receive(_)) {
             return Outcome { next: Next::Close, report };
         }
@@ -325,8 +340,26 @@ impl Data {
         // Its own edge will tell when the peer has closed; asking now would mostly be asking too early.
         turn.ready.clear(Ready::READ);
         self.since = turn.now;
-        self.dtp = Dtp::Lingering(link);
-        Outcome { next: Next::Sleep, report }
+        match job.farewell {
+            Farewell::AtOnce => {
+                self.dtp = Dtp::Lingering(link);
+                Outcome { next: Next::Sleep, report }
+            }
+            Farewell::AfterPeer => {
+                self.dtp = Dtp::Settling(link, moved);
+                Outcome::of(Next::Sleep)
+            }
+        }
+    }
+
+    fn settle(&mut self, link: Link, moved: u64, turn: &mut Turn<'_>) -> Outcome {
+        let mut outcome = self.linger(link, turn);
+        if outcome.next == Next::Close {
+            outcome.report = Some(self.done(moved, turn.now, Ok(())));
+        } else if let Dtp::Lingering(link) = std::mem::replace(&mut self.dtp, Dtp::Over) {
+            self.dtp = Dtp::Settling(link, moved);
+        }
+        outcome
     }
 
     fn linger(&mut self, mut link: Link, turn: &mut Turn<'_>) -> Outcome {

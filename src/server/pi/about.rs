@@ -99,7 +99,8 @@ impl Session {
 
     fn path_status(&self, argument: &[u8], world: &World) -> Result<Reply, Reply> {
         let member = self.logged_in()?;
-        let request = member.list_request(Verb::List, Some(argument))?;
+        let mut request = member.list_request(Verb::List, Some(argument))?;
+        request.below = None; // a reply has no room for a tree
         let mut listing = member.open_listing(request, argument, world)?;
         // The control connection is no place for more.
         let most = world.settings.limits.stat_lines as usize;

@@ -170,7 +170,7 @@ fn digest(
 
 /// What of a file of `size` bytes HASH is about. A range's last byte is named, so only an empty file has an empty one.
 fn stretch(mark: Option<&Mark>, size: u64) -> Result<Range<u64>, Reply> {
-    let Some(mark) = mark else { return Ok(0..size) };
+    let Some(mark) = mark.filter(|mark| !mark.is_everything()) else { return Ok(0..size) };
     if mark.first >= size {
         return Err(Reply::new(554, format!("Position {} is beyond the file size {size}.", mark.first)));
     }

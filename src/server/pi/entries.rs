@@ -1,13 +1,15 @@
 //! RFC 959 4.1.3, the services on names that need no data connection: RNFR RNTO DELE RMD MKD PWD, and the attributes
 //! of RFC 3659 and its neighbours: SIZE MDTM MLST MFMT MFF AVBL.
 
+use rustix::io::Errno;
+
 use super::digest::Answer;
 use super::faults::{ReplyTo, named};
 use super::service::DIRECTORY_MODE;
 use super::state::{Member, Work};
 use super::{Session, Stage};
 use crate::filesystem::listing::append_facts_of;
-use crate::filesystem::{Kind, Right, VirtualPath};
+use crate::filesystem::{Fault, Kind, Last, Right, VirtualPath};
 use crate::server::world::World;
 use crate::wire::command::PathText;
 use crate::wire::date;
@@ -35,9 +37,10 @@ impl Session {
 
     fn rename_source(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::Rename, &path, given)?;
-        if path.is_root() {
+        // A directory that leads to one with a rule of its own keeps its name: elsewhere the rule would not hold.
+        if path.is_root() || member.realm().rules.bind(&path) {
             return Err(Reply::new(550, "Permission denied."));
         }
         member.seat.root().lstat(&path).map_err(|fault| fault.reply(given))?;
@@ -54,13 +57,14 @@ impl Session {
     /// The target's own rule decides: renaming within it, and over a file only where overwriting is allowed.
     fn rename(&self, from: &VirtualPath, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
-        let to = member.resolve(given)?;
+        let to = member.resolve_name(given)?;
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
         let root = member.seat.root();
         member.keeping_digest(world, (from, &to), || {
             root.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))
         })?;
+        log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
 
@@ -72,7 +76,7 @@ impl Session {
 
     pub(super) fn rmd(&self, given: &[u8], stage: &mut Stage<'_>) {
         stage.reply(either(self.remove(given, "Directory removed.", |member, path| {
-            if *path == member.cwd {
+            if *path == member.whereabouts()? {
                 return Err(named(550, given, "Is the current directory."));
             }
             member.seat.root().rmdir(path).map_err(|fault| fault.reply(given))
@@ -86,11 +90,16 @@ impl Session {
         effect: impl FnOnce(&Member, &VirtualPath) -> Result<(), Reply>,
     ) -> Outcome {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::Delete, &path, given)?;
         effect(member, &path)?;
-        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
+        self.note(member, done, &path);
         Ok(Reply::new(250, done))
+    }
+
+    /// What was changed, and by whom.
+    pub(super) fn note(&self, member: &Member, done: &str, path: &VirtualPath) {
+        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
     }
 
     pub(super) fn mkd(&self, given: &[u8], stage: &mut Stage<'_>) {
@@ -99,18 +108,41 @@ impl Session {
 
     fn make_directory(&self, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::MakeDir, &path, given)?;
         let mode = DIRECTORY_MODE & !self.umask_in_force(world);
-        member.seat.root().mkdir(&path, mode).map_err(|fault| fault.reply_new(given))?;
+        let make = || member.seat.root().mkdir(&path, mode);
+        self.with_parents(&path, world, make).map_err(|fault| fault.reply_new(given))?;
+        self.note(member, "Directory made.", &path);
         Ok(directory_reply(&path, b" created"))
+    }
+
+    /// Makes a name; where only the directories above it are missing and the configuration wants them made, once more
+    /// with them.
+    pub(super) fn with_parents<T>(
+        &self,
+        path: &VirtualPath,
+        world: &World,
+        make: impl Fn() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let first = make();
+        let absent = matches!(first, Err(Fault::Os(Errno::NOENT)));
+        let (true, Some(member)) = (absent && world.settings.files.make_parents, self.member()) else {
+            return first;
+        };
+        let mode = DIRECTORY_MODE & !self.umask_in_force(world);
+        member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))?;
+        make()
     }
 
     pub(super) fn pwd(&self, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
-        stage.reply(match member.seat.root().enter(&member.cwd) {
+        let given = member.cwd.as_bytes();
+        let there =
+            member.whereabouts().and_then(|cwd| member.seat.root().enter(&cwd).map_err(|fault| fault.reply(given)));
+        stage.reply(match there {
             Ok(()) => directory_reply(&member.cwd, b" is the current directory"),
-            Err(fault) => fault.reply(member.cwd.as_bytes()),
+            Err(refusal) => refusal,
         });
     }
 
@@ -240,9 +272,6 @@ impl Session {
         let root = member.seat.root();
         append_facts_of(root, &path, &member.realm().rules, &world.owners, self.facts, &mut line)
             .map_err(|fault| fault.reply(given))?;
-        while line.last().is_some_and(u8::is_ascii_whitespace) {
-            line.pop();
-        }
         let mut first = b"Listing ".to_vec();
         first.extend_from_slice(path.as_bytes());
         Ok(Reply::path_lines(250, first, vec![line], "End"))
@@ -250,6 +279,11 @@ impl Session {
 }
 
 impl Member {
+    /// Where the working directory really is.
+    pub(super) fn whereabouts(&self) -> Result<VirtualPath, Reply> {
+        self.settle(self.cwd.clone(), Last::Follow, self.cwd.as_bytes())
+    }
+
     /// Does something to a file that leaves its contents as they are: what is known of them stays known.
     fn keeping_digest(
         &self,

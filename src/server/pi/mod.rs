@@ -146,6 +146,11 @@ struct Mark {
 }
 
 impl Mark {
+    /// REST 0: it moves nothing, and clients that send it are told by it.
+    const fn is_everything(&self) -> bool {
+        self.first == 0 && self.last.is_none()
+    }
+
     /// The byte after the last; no end is beyond every file.
     const fn end(&self) -> u64 {
         match self.last {

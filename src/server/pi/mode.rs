@@ -56,7 +56,7 @@ impl Session {
 
     /// The marker of REST. Any offset will do now; whether it lies in the file is asked when there is one.
     pub(super) fn rest(&mut self, offset: u64, stage: &mut Stage<'_>) {
-        self.mark = (offset > 0).then(|| Box::new(Mark { first: offset, last: None }));
+        self.mark = Some(Box::new(Mark { first: offset, last: None }));
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 

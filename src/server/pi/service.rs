@@ -1,15 +1,18 @@
 //! RFC 959 4.1.3, the services that use a data connection: RETR STOR STOU APPE LIST NLST, and MLSD (RFC 3659 7).
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::faults::{ReplyTo, named};
 use super::mode::inflating;
 use super::state::{Member, State};
 use super::{Mark, Session, Stage};
-use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, Stat, VirtualPath, Written};
+use crate::filesystem::{
+    Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, Stat, VirtualPath, Written,
+};
 use crate::server::world::World;
-use crate::transfer::{Flow, Job, Receiver, Seal, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Receiver, Seal, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -54,7 +57,8 @@ impl Session {
             _ => None,
         };
         let opening = opening(given, ascii, total);
-        let job = Job { flow: Flow::Send(Box::new(self.sender(source, place))), total };
+        let farewell = if mark.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
+        let job = Job { flow: Flow::Send(Box::new(self.sender(source, place))), total, farewell };
         Ok((path, job, opening))
     }
 
@@ -84,25 +88,29 @@ impl Session {
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
-            root.probe_write(&path, &start, &allow).map_err(|fault| upload_fault(fault, given, &start))?;
+            match root.probe_write(&path, &start, &allow) {
+                Err(Fault::Os(Errno::NOENT)) if world.settings.files.make_parents => {}
+                probed => probed.map_err(|fault| upload_fault(fault, given, &start))?,
+            }
             return Err(refusal);
         }
         let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
+        let open = || root.write(&path, start, allow, mode);
         let (file, written) =
-            root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
+            self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
         let seal = seal(&file, start == Start::Truncate || written.size == 0, world);
         let sink = self.sink(file, &written, world).until(mark.map_or(u64::MAX, Mark::end)).sealed(seal);
         Ok((path, incoming_job(sink.inflating(inflating(place, world)))))
     }
 
-    fn sink(&self, file: OwnedFd, written: &Written, world: &World) -> Sink {
+    fn sink(&self, file: Incoming, written: &Written, world: &World) -> Sink {
         if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) }
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
-        let mark = self.mark.take();
-        match self.unique(prefix.unwrap_or_default(), mark.is_some(), stage.world) {
+        let marked = self.mark.take().is_some_and(|mark| !mark.is_everything());
+        match self.unique(prefix.unwrap_or_default(), marked, stage.world) {
             Ok((path, job)) => {
                 let mut text = b"FILE: ".to_vec();
                 text.extend_from_slice(path.name());
@@ -115,7 +123,7 @@ impl Session {
     fn unique(&self, prefix: &[u8], marked: bool, world: &World) -> Result<(VirtualPath, Job), Reply> {
         let member = self.logged_in()?;
         // The prefix is checked as a name before the directory's right is asked for.
-        let wanted = member.resolve(if prefix.is_empty() { b"x" } else { prefix })?;
+        let wanted = member.resolve_name(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
         if marked {
@@ -128,7 +136,7 @@ impl Session {
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
         let (file, name) =
-            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
+            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
         let seal = seal(&file, true, world);
         let sink = self.sink(file, &written, world).sealed(seal);
@@ -185,7 +193,7 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = self.sender(Source::Listing(Box::new(listing)), place);
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None };
+        let job = Job { flow: Flow::Send(Box::new(sender)), total: None, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 
@@ -217,8 +225,17 @@ impl Member {
     pub(super) fn list_request(&self, verb: Verb, argument: Option<&[u8]>) -> Result<Request, Reply> {
         let root = self.seat.root();
         let parse = if verb == Verb::Nlst { Request::parse_nlst } else { Request::parse_list };
-        let request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
-        self.require(Right::List, &request.path, argument.unwrap_or(b"."))?;
+        let mut request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
+        let given = argument.unwrap_or(b".");
+        request.path = self.settle(request.path, Last::Keep, given)?;
+        let real = self.settle(request.path.clone(), Last::Follow, given)?;
+        self.require(Right::List, &request.path, given)?;
+        self.require(Right::List, &real, given)?;
+        // A link to a directory is listed as that, unless it is asked for itself; one to a file is shown as a link.
+        let directory = || !request.itself && root.stat(&real).is_ok_and(|stat| stat.kind == Kind::Dir);
+        if real != request.path && (request.follow || directory()) {
+            request.path = real;
+        }
         Ok(request)
     }
 
@@ -237,19 +254,19 @@ impl Member {
 /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
 fn upload_start(verb: Verb, mark: Option<&Mark>) -> Start {
     match (verb, mark) {
-        (_, Some(mark)) => Start::At(mark.first),
-        (Verb::Appe, None) => Start::Append,
-        (_, None) => Start::Truncate,
+        (_, Some(mark)) if !mark.is_everything() => Start::At(mark.first),
+        (Verb::Appe, _) => Start::Append,
+        _ => Start::Truncate,
     }
 }
 
 fn incoming_job(sink: Sink) -> Job {
-    Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+    Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None, farewell: Farewell::AtOnce }
 }
 
 /// A file that was just opened for writing: what was known of its contents is forgotten, and if all of them will come
 /// now, their digest is made on the way.
-fn seal(file: &OwnedFd, whole: bool, world: &World) -> Option<Seal> {
+fn seal(file: &Incoming, whole: bool, world: &World) -> Option<Seal> {
     if !world.digests.is_empty()
         && let Ok(stat) = Stat::of(file)
     {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
 use crate::codec::Algorithm;
+use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
 
 /// The accounts file looked for beside a configuration file that names none.
@@ -33,14 +34,7 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("limits", "download", &["0"]),
     ("limits", "socket_buffer", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
-    ("files", "uploads", &["direct"]),
     ("files", "fsync", &["false"]),
-    ("files", "symlinks", &["inside"]),
-    ("files", "hide_dotfiles", &["false"]),
-    ("files", "deny", &[]),
-    ("files", "listing_time", &["utc"]),
-    ("files", "make_parents", &["false"]),
-    ("files", "list_recursive", &["false"]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
     ("sandbox", "mode", &["off"]),
     ("proxy", "trusted", &[]),
@@ -177,7 +171,7 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
     ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
-    ranged(table, "inflated", &mut limits.inflated, 0..=u64::MAX)
+    ranged(table, "inflated", &mut limits.inflated, 0..=i64::MAX as u64)
 }
 
 fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
@@ -245,7 +239,32 @@ fn read_files(table: &mut Table<'_>, files: &mut Files) -> Result<(), Fault> {
         files.umask = bits;
     }
     files.digest = table.value("digest")?.and_then(|Blank(word)| word).map(|DigestWord(algorithm)| algorithm);
+    table.set("uploads", &mut files.uploads)?;
+    table.set("symlinks", &mut files.symlinks)?;
+    table.set("hide_dotfiles", &mut files.hide_dotfiles)?;
+    table.set("listing_time", &mut files.listing_time)?;
+    table.set("make_parents", &mut files.make_parents)?;
+    table.set("list_recursive", &mut files.list_recursive)?;
+    if let Some(globs) = table.list("deny")? {
+        files.deny = globs.into_iter().map(|Glob(glob)| glob).collect();
+    }
     Ok(())
+}
+
+/// A pattern that names are held against, one component each.
+struct Glob(String);
+
+impl FromStr for Glob {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "" => Err("wants patterns, not an empty word".to_owned()),
+            word if word.contains('/') => Err(format!("\"{word}\" holds a slash, and is held against single names")),
+            word if word.len() > NAME_LIMIT => Err(format!("a pattern of more than {NAME_LIMIT} bytes")),
+            word => Ok(Glob(word.to_owned())),
+        }
+    }
 }
 
 /// An algorithm as configurations write it: `sha256`, or `SHA-256` as HASH does.

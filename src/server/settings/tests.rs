@@ -86,9 +86,19 @@ fn every_key_is_read() {
         pattern_steps = 1000
         ascii_size = "1MiB"
         stat_lines = 10
+        compressed = 4
+        inflated = "1GiB"
         [files]
         umask = "077"
         default_type = "A"
+        uploads = "atomic"
+        symlinks = "rooted"
+        hide_dotfiles = true
+        deny = ["*.lnk", "private"]
+        listing_time = "local"
+        make_parents = true
+        list_recursive = true
+        digest = "sha256"
         [log]
         level = "debug"
         format = "json"
@@ -105,13 +115,18 @@ fn every_key_is_read() {
     assert_eq!(settings.limits.line, 4096);
     assert_eq!(settings.limits.ascii_size, 1 << 20);
     assert_eq!(settings.files.umask, 0o077);
+    assert_eq!((settings.limits.compressed, settings.limits.inflated), (4, 1 << 30));
+    assert_eq!(settings.files.digest, Some(Algorithm::Sha256));
     assert_eq!(settings.files.default_type, DefaultType::Ascii);
     assert_eq!(settings.log.transfers, Some(folder.path().join("xferlog")));
-    let untouched = Limits::default();
-    let limits = toml::Table::try_from(&settings.limits).unwrap();
-    let defaults = toml::Table::try_from(&untouched).unwrap();
-    for (key, default) in defaults {
-        assert_ne!(limits.get(&key), Some(&default), "{key} has no key of its own");
+    let table = |settings: &Settings| {
+        let limits = toml::Table::try_from(&settings.limits).unwrap();
+        let files = toml::Table::try_from(&settings.files).unwrap();
+        limits.into_iter().chain(files).collect::<toml::Table>()
+    };
+    let read = table(&settings);
+    for (key, default) in table(&Settings::default()) {
+        assert_ne!(read.get(&key), Some(&default), "{key} has no key of its own");
     }
     assert_eq!(same(&settings), settings);
 }
@@ -143,6 +158,14 @@ fn faults_name_file_line_and_key() {
         ("[passive]\nlocal = [\"10/8\"]", "passive.local: \"10/8\" is no network"),
         ("[anonymous]\npermissions = \"xyz\"", "anonymous.permissions: \"x\" in \"xyz\""),
         ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
+        ("[files]\nuploads = \"hidden\"", "m.toml:2: files.uploads: \"hidden\" is none of direct, atomic"),
+        ("[files]\ndigest = \"sha3\"", "files.digest: \"sha3\" is none of sha256, sha512, sha1, md5, crc32"),
+        ("[limits]\ncompressed = 1001", "limits.compressed: must be 0 to 1000"),
+        ("[files]\nsymlinks = \"all\"", "files.symlinks: \"all\" is none of inside, rooted, never"),
+        ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
+        ("[files]\nmake_parents = 1", "files.make_parents: provided string"),
+        ("[files]\ndeny = [\"a/b\"]", "m.toml:2: files.deny: \"a/b\" holds a slash"),
+        ("[files]\ndeny = [\"\"]", "m.toml:2: files.deny: wants patterns"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
         ("accounts = \"gone.toml\"", "gone.toml: No such file"),
         ("a = 1\na = 2", "m.toml:2: duplicate key"),
@@ -163,17 +186,8 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\nimplicit = [\":990\"]",
         "[limits]\nupload = \"1MiB\"",
         "[limits]\nbans = { failures = 10 }",
-        "[limits]\ncompressed = 4",
         "[limits]\nsocket_buffer = \"64KiB\"",
-        "[files]\nuploads = \"atomic\"",
         "[files]\nfsync = true",
-        "[files]\nsymlinks = \"rooted\"",
-        "[files]\nhide_dotfiles = true",
-        "[files]\ndeny = [\"*.lnk\"]",
-        "[files]\nlisting_time = \"local\"",
-        "[files]\nmake_parents = true",
-        "[files]\nlist_recursive = true",
-        "[files]\ndigest = \"sha256\"",
         "[sandbox]\nmode = \"best-effort\"",
         "[sandbox]\nmode = \"required\"",
         "[proxy]\ntrusted = [\"10.0.0.0/8\"]",
