@@ -233,7 +233,7 @@ fn a_stream_that_is_cut_or_has_a_tail_is_no_file() {
 fn levels_are_chosen_and_forgotten() {
     let server = furnished();
     let mut ftp = in_z(&server);
-    let mut size = |ftp: &mut Peer, line: &str| {
+    let size = |ftp: &mut Peer, line: &str| {
         ftp.say(line).expect(200);
         ftp.fetch("RETR text").len()
     };

@@ -115,7 +115,7 @@ fn check_anonymous(settings: &Settings, report: &mut Report) {
         report.add(Grade::Good, "anonymous: off");
         return;
     };
-    let letters = anonymous.permissions.letters();
+    let letters = anonymous.permissions;
     let line = format!("anonymous: on, permissions \"{letters}\"");
     report.add(Grade::Good, line);
     if anonymous.root != settings.root {

@@ -17,6 +17,7 @@ pub mod logging;
 mod master;
 mod passive;
 pub mod pi;
+mod quota_check;
 mod realm;
 mod scans;
 pub mod settings;
@@ -47,6 +48,7 @@ use dtp::{Data, Pool, PoolPort, Waits};
 use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
+use quota_check::QuotaCheck;
 use scans::Scanner;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
@@ -116,6 +118,8 @@ enum Conn {
     Master(Box<MasterLink>),
     /// The way to the process that checks passwords.
     Clerk(Box<Clerk>),
+    /// Counts what homes with a quota hold.
+    QuotaCheck(Box<QuotaCheck>),
     /// Removes what an earlier run left half-uploaded.
     Sweeper(Box<Sweeper>),
 }
@@ -162,6 +166,7 @@ struct Server {
     clerk: Option<Key>,
     /// Sessions that wait for a file to be read through, and the record that reads it.
     scans: HashMap<Key, Key>,
+    quota_check: Option<Key>,
     /// Between records, delivered before the next one runs.
     mail: VecDeque<Letter>,
     /// What the session that just ran wishes; empty between turns.
@@ -225,6 +230,11 @@ impl Server {
             Conn::Master(master) => master.advance(ready, |command| mail.push_back(Letter::Commanded(command))),
             Conn::Sweeper(sweeper) => sweeper.advance(),
             Conn::Clerk(clerk) => clerk.advance(ready, |to, verdict| mail.push_back(Letter::Judged(to, verdict))),
+            Conn::QuotaCheck(check) => {
+                let next = check.advance(now);
+                slot.deadline = check.deadline();
+                next
+            }
         };
         self.follow(key, next);
     }
@@ -263,6 +273,7 @@ impl Server {
             match self.reactor.remove(key) {
                 Some(Conn::Control(control)) => {
                     self.end_scan(key);
+                    self.forget_question(key);
                     self.bury_session(*control);
                 }
                 Some(Conn::Data(data)) => self.take_back(key, &data),

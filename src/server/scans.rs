@@ -4,8 +4,8 @@
 //! that move bulk data, a session's ABOR is heard at once, and idle sessions carry nothing for it.
 
 use super::{Conn, Server};
-use crate::reactor::{Key, Next, Weight};
-use crate::transfer::{Report, Scan};
+use crate::reactor::{Key, Next, Ready, Weight};
+use crate::transfer::{Report, Scan, Sight};
 
 /// A reading and who waits for it.
 #[derive(Debug)]
@@ -27,17 +27,21 @@ impl Server {
 
     /// A scan's turn.
     pub(super) fn advance_scan(&mut self, key: Key) {
-        let Some(slot) = self.reactor.slot_mut(key) else { return };
+        let Some((slot, _, now)) = self.reactor.turn(key) else { return };
         let Conn::Scan(record) = &mut slot.conn else { return };
+        slot.ready.clear(Ready::EXPIRED);
         let owner = record.owner;
-        let outcome = record.scan.turn(&mut self.scratch).transpose();
-        match outcome {
-            None => self.follow(key, Next::Yield),
-            Some(outcome) => {
-                self.end_scan(owner);
-                self.report(owner, key, Report::Scanned(outcome));
+        let outcome = match record.scan.turn(&mut self.scratch, now) {
+            Ok(Sight::More) => return self.follow(key, Next::Yield),
+            Ok(Sight::Wait(until)) => {
+                slot.deadline = Some(until);
+                return self.follow(key, Next::Sleep);
             }
-        }
+            Ok(Sight::Found(found)) => Ok(found),
+            Err(fault) => Err(fault),
+        };
+        self.end_scan(owner);
+        self.report(owner, key, Report::Scanned(outcome));
     }
 
     /// Ends a session's scan. False: there is none.

@@ -26,6 +26,8 @@ pub struct World {
     pub digests: Rc<Digests>,
     /// Who may send or receive compressed.
     pub compressors: Places,
+    /// The ports this server listens on for control connections: never to be dialled.
+    pub doors: Vec<u16>,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::{Fault, Source};
+use super::disk::Stretch;
+use super::source::{Disk, Filled};
+use super::{CHUNK, Fault, Source};
 use crate::codec::{Deflate, Flow, Inflate, Level};
 
 /// What is compressed a turn: 100 to 300 µs at the levels in use. The pump's usual turn would be milliseconds.
@@ -42,35 +44,48 @@ pub struct Deflated {
     /// What the source gave last, and how far the compressor is with it.
     raw: Vec<u8>,
     fed: usize,
-    more: bool,
+    ended: bool,
     _place: Place,
 }
 
 impl Deflated {
     /// Compresses all of `source`.
     pub fn new(source: Source, level: Level, place: Place) -> Self {
-        Self { source, deflate: Deflate::new(level), raw: Vec::new(), fed: 0, more: true, _place: place }
+        Self { source, deflate: Deflate::new(level), raw: Vec::new(), fed: 0, ended: false, _place: place }
     }
 
-    /// Appends what of the stream is ready after one more piece. False: that was all.
+    /// Whether a file's contents are compressed, and no listing.
+    pub const fn is_file(&self) -> bool {
+        self.source.is_file()
+    }
+
+    /// What of a file is still to be read.
+    pub fn stretch(&self) -> Option<Stretch<'_>> {
+        self.source.stretch()
+    }
+
+    /// Appends what of the stream is ready after one more piece.
     ///
     /// # Errors
     /// The source's.
-    pub fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, Fault> {
-        if self.fed == self.raw.len() && self.more {
+    pub fn fill(&mut self, out: &mut Vec<u8>, disk: Disk) -> Result<Filled, Fault> {
+        if self.fed == self.raw.len() && !self.ended {
             self.raw.clear();
             self.fed = 0;
-            self.more = self.source.fill(&mut self.raw)?;
+            match self.source.fill(&mut self.raw, CHUNK, disk)? {
+                Filled::Cold => return Ok(Filled::Cold),
+                filled => self.ended = filled == Filled::End,
+            }
         }
         let rest = self.raw.get(self.fed..).unwrap_or_default();
         let piece = rest.get(..PIECE).unwrap_or(rest);
         self.deflate.feed(piece, out);
         self.fed += piece.len();
-        if self.more || self.fed < self.raw.len() {
-            return Ok(true);
+        if !self.ended || self.fed < self.raw.len() {
+            return Ok(Filled::More);
         }
         self.deflate.finish(out);
-        Ok(false)
+        Ok(Filled::End)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A file read through for the sake of a number: SIZE in TYPE A, HASH, the X-digests.
 
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use super::source::read_piece;
-use super::{Fault, Scratch};
+use super::disk::{Stretch, Visit, Wait};
+use super::source::{Disk, Filled, read_piece};
+use super::{CHUNK, Fault, Scratch};
 use crate::codec::{Hasher, Sum};
+use crate::reactor::Moment;
 use crate::wire::text::Count;
 
 /// One reading of a file or a stretch of it, a chunk a turn: 30 to 100 µs, by algorithm.
@@ -15,6 +17,19 @@ pub struct Scan {
     at: u64,
     end: u64,
     tally: Tally,
+    /// What comes next is, or was just, on its way from the disk.
+    wait: Option<Wait>,
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// There is more to read.
+    More,
+    /// The disk is not ready: come back then.
+    Wait(Moment),
+    /// All is read.
+    Found(Found),
 }
 
 /// What is made of the bytes.
@@ -38,19 +53,41 @@ pub enum Found {
 impl Scan {
     /// Of the bytes in `stretch`, which lie within the file.
     pub const fn new(file: OwnedFd, stretch: Range<u64>, tally: Tally) -> Self {
-        Self { file, at: stretch.start, end: stretch.end, tally }
+        Self { file, at: stretch.start, end: stretch.end, tally, wait: None }
     }
 
-    /// One bounded turn. `None`: there is more to read.
+    /// One bounded turn.
     ///
     /// # Errors
     /// What the file system says; [`Fault::Truncated`] when the file has become shorter than the stretch.
-    pub fn turn(&mut self, scratch: &mut Scratch) -> Result<Option<Found>, Fault> {
+    pub fn turn(&mut self, scratch: &mut Scratch, now: Moment) -> Result<Sight, Fault> {
+        let mut filled = self.read(scratch, Disk::Ready)?;
+        if filled == Filled::Cold {
+            let stretch = Stretch { file: self.file.as_fd(), at: self.at, end: self.end };
+            match self.wait.get_or_insert_with(|| scratch.lanes.enter(now)).visit(stretch, now) {
+                Visit::Until(until) => return Ok(Sight::Wait(until)),
+                Visit::Force => filled = self.read(scratch, Disk::Waited)?,
+            }
+        } else {
+            self.warmed(now);
+        }
+        Ok(if filled == Filled::End { Sight::Found(self.tally.found()) } else { Sight::More })
+    }
+
+    fn read(&mut self, scratch: &mut Scratch, disk: Disk) -> Result<Filled, Fault> {
         let piece = &mut scratch.filled;
         piece.clear();
-        let more = read_piece(&self.file, &mut self.at, self.end, piece)?;
+        let filled = read_piece(&self.file, &mut self.at, self.end, piece, CHUNK, disk)?;
         self.tally.feed(piece);
-        Ok((!more).then(|| self.tally.found()))
+        Ok(filled)
+    }
+
+    /// The disk has brought something: its lane is given back once all that was asked for is there.
+    fn warmed(&mut self, now: Moment) {
+        let Some(wait) = &mut self.wait else { return };
+        if wait.advanced(Stretch { file: self.file.as_fd(), at: self.at, end: self.end }, now) {
+            self.wait = None;
+        }
     }
 }
 
@@ -74,6 +111,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::codec::Algorithm;
+    use crate::reactor::Clock;
 
     fn scan(content: &[u8], stretch: Range<u64>, tally: Tally) -> (Result<Found, Fault>, usize) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -81,10 +119,11 @@ mod tests {
         std::fs::write(&path, content).expect("a file");
         let mut scan = Scan::new(std::fs::File::open(path).expect("open").into(), stretch, tally);
         let mut scratch = Scratch::default();
-        for turns in 1.. {
-            match scan.turn(&mut scratch) {
-                Ok(None) => {}
-                Ok(Some(found)) => return (Ok(found), turns),
+        let now = Clock::start().now();
+        for turns in 1..100 {
+            match scan.turn(&mut scratch, now) {
+                Ok(Sight::More | Sight::Wait(_)) => {}
+                Ok(Sight::Found(found)) => return (Ok(found), turns),
                 Err(fault) => return (Err(fault), turns),
             }
         }

@@ -7,9 +7,15 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use rustix::io::Errno;
+
+use super::writing::Writing;
 use super::{Digests, Fault, Inflating};
 use crate::codec::{Algorithm, Hasher};
+use crate::filesystem::quota::Charge;
+use crate::filesystem::watch::watched;
 use crate::filesystem::{Incoming, Stat};
+use crate::reactor::Moment;
 use crate::wire::text::FromWire;
 
 /// What a byte out of a compressed stream is charged for, in plain ones: about as much longer it takes.
@@ -26,6 +32,9 @@ pub struct Sink {
     lines: Option<Lines>,
     inflating: Option<Box<Expansion>>,
     seal: Option<Box<Seal>>,
+    writing: Writing,
+    /// What the account may still add to the disk; none without a quota.
+    charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -72,13 +81,33 @@ impl Seal {
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
     pub fn image(file: impl Into<Incoming>, at: u64) -> Self {
-        Self { file: file.into(), at, end: u64::MAX, lines: None, inflating: None, seal: None }
+        Self {
+            file: file.into(),
+            at,
+            end: u64::MAX,
+            lines: None,
+            inflating: None,
+            seal: None,
+            writing: Writing::from(at),
+            charge: None,
+        }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
     pub fn text(file: impl Into<Incoming>, at: u64) -> Self {
         let lines = Some(Lines { converter: FromWire::new(), piece: Vec::new() });
         Self { lines, ..Self::image(file, at) }
+    }
+
+    /// The same on an account's quota.
+    #[must_use]
+    pub fn charged(self, charge: Option<Charge>) -> Self {
+        Self { charge, ..self }
+    }
+
+    /// When to come back, if the disk has to catch up before more is taken from the peer.
+    pub fn hold(&mut self, now: Moment) -> Option<Moment> {
+        self.writing.hold(self.file.as_fd(), now)
     }
 
     /// The same with no byte written at `end` or behind it: [`Fault::OverQuota`] for whoever sends more.
@@ -141,7 +170,7 @@ impl Sink {
             lines.converter.finish(&mut lines.piece);
             self.put(&lines.piece)?;
         }
-        self.file.commit().map_err(Fault::of_file)?;
+        self.settle().map_err(Fault::of_file)?;
         // Only now: a name that is given to a file counts as a change of it.
         if let Some(seal) = self.seal.take() {
             seal.set(&self.file);
@@ -170,17 +199,37 @@ impl Sink {
         if within.len() < bytes.len() { Err(Fault::OverQuota) } else { Ok(()) }
     }
 
+    /// Gives a hidden file its name. What it replaces is looked at only where somebody counts it.
+    fn settle(&mut self) -> Result<(), Errno> {
+        let Some(charge) = self.charge.as_ref().filter(|_| self.file.is_hidden()) else {
+            return watched("rename", || self.file.commit());
+        };
+        let replaced = self.file.replaces();
+        watched("rename", || self.file.commit())?;
+        charge.settled(replaced.as_ref());
+        Ok(())
+    }
+
     fn put_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(self.file.as_fd(), rest, self.at));
-            let count = written.map_err(Fault::of_file)?;
+            let room = self.charge.as_ref().map_or(rest.len(), |charge| charge.room(self.at, rest.len()));
+            let piece = rest.get(..room).unwrap_or(rest);
+            if piece.is_empty() {
+                return Err(Fault::OverQuota);
+            }
+            let write = || rustix::io::retry_on_intr(|| rustix::io::pwrite(self.file.as_fd(), piece, self.at));
+            let count = watched("write", write).map_err(Fault::of_file)?;
             if count == 0 {
                 return Err(Fault::DiskFull);
             }
             self.at += count as u64;
-            rest = &rest[count..];
+            if let Some(charge) = &self.charge {
+                charge.written(self.at);
+            }
+            rest = rest.get(count..).unwrap_or_default();
         }
+        self.writing.advanced(self.file.as_fd(), self.at);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::filesystem::{
     Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, Stat, VirtualPath, Written,
 };
 use crate::server::world::World;
-use crate::transfer::{Farewell, Flow, Job, Receiver, Seal, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Seal, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -58,7 +58,8 @@ impl Session {
         };
         let opening = opening(given, ascii, total);
         let farewell = if mark.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
-        let job = Job { flow: Flow::Send(Box::new(self.sender(source, place))), total, farewell };
+        let (flow, pace) = (Flow::Send(Box::new(self.sender(source, place))), member.seat.download_pace());
+        let job = Job { flow, total, pace, farewell };
         Ok((path, job, opening))
     }
 
@@ -85,6 +86,7 @@ impl Session {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
         self.range_fits(mark, world)?;
+        member.admit_upload(&path, start)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
@@ -99,13 +101,25 @@ impl Session {
         let open = || root.write(&path, start, allow, mode);
         let (file, written) =
             self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
-        let seal = seal(&file, start == Start::Truncate || written.size == 0, world);
-        let sink = self.sink(file, &written, world).until(mark.map_or(u64::MAX, Mark::end)).sealed(seal);
-        Ok((path, incoming_job(sink.inflating(inflating(place, world)))))
+        let whole = start == Start::Truncate || written.size == 0;
+        let sink = self.sink(member, file, &written, whole, world)?;
+        let sink = sink.until(mark.map_or(u64::MAX, Mark::end)).inflating(inflating(place, world));
+        Ok((path, incoming_job(sink, member)))
     }
 
-    fn sink(&self, file: Incoming, written: &Written, world: &World) -> Sink {
-        if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) }
+    /// Where an upload goes; `whole`: it will be all of the file.
+    fn sink(
+        &self,
+        member: &Member,
+        file: Incoming,
+        written: &Written,
+        whole: bool,
+        world: &World,
+    ) -> Result<Sink, Reply> {
+        let charge = member.charge(&file, written)?;
+        let seal = seal(&file, whole, world);
+        let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
+        Ok(sink.charged(charge).sealed(seal))
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -129,6 +143,7 @@ impl Session {
         if marked {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
+        member.admit_new_file()?;
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
@@ -138,9 +153,8 @@ impl Session {
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        let seal = seal(&file, true, world);
-        let sink = self.sink(file, &written, world).sealed(seal);
-        Ok((directory.join(&name), incoming_job(sink.inflating(inflating(place, world)))))
+        let sink = self.sink(member, file, &written, true, world)?.inflating(inflating(place, world));
+        Ok((directory.join(&name), incoming_job(sink, member)))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -193,7 +207,8 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = self.sender(Source::Listing(Box::new(listing)), place);
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None, farewell: Farewell::AtOnce };
+        let (flow, pace) = (Flow::Send(Box::new(sender)), Pace::default());
+        let job = Job { flow, total: None, pace, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 
@@ -260,8 +275,9 @@ fn upload_start(verb: Verb, mark: Option<&Mark>) -> Start {
     }
 }
 
-fn incoming_job(sink: Sink) -> Job {
-    Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None, farewell: Farewell::AtOnce }
+fn incoming_job(sink: Sink, member: &Member) -> Job {
+    let (flow, pace) = (Flow::Receive(Box::new(Receiver::new(sink))), member.seat.upload_pace());
+    Job { flow, total: None, pace, farewell: Farewell::AtOnce }
 }
 
 /// A file that was just opened for writing: what was known of its contents is forgotten, and if all of them will come

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use keys::{RATES, ranged};
+
 pub use command_line::{Command, HELP, Invocation, VERSION, parse};
 pub use load::{Loaded, PasswordSource};
 pub use toml_file::{Fault, NOT_BUILT, Source, Table};
@@ -141,6 +143,13 @@ pub struct Limits {
     /// `inflated`: the largest file that one MODE Z upload may unfold to, bytes; 0 is any size. A compressed megabyte
     /// can hold a gigabyte.
     pub inflated: u64,
+    /// `upload`: bytes a second that one session may send; 0 is no limit.
+    pub upload: u64,
+    /// `download`: bytes a second that one session may fetch; 0 is no limit.
+    pub download: u64,
+    /// `socket_buffer`: what the kernel may hold of one data connection in each direction, bytes; 0 leaves it to
+    /// the kernel's own tuning.
+    pub socket_buffer: u64,
 }
 
 /// `[files]`.
@@ -356,6 +365,9 @@ impl Default for Limits {
             stat_lines: 1_000,
             compressed: 0,
             inflated: 16 << 30,
+            upload: 0,
+            download: 0,
+            socket_buffer: 0,
         }
     }
 }

@@ -40,7 +40,7 @@ fn nothing_said_is_anonymous_reading_here() {
     assert_eq!(settings.root, std::env::current_dir().unwrap());
     assert_eq!(settings.listen, [ListenAddr::any(21)]);
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elr");
+    assert_eq!(anonymous.permissions.to_string(), "elr");
     assert_eq!(anonymous.root, settings.root);
 }
 
@@ -88,6 +88,9 @@ fn every_key_is_read() {
         stat_lines = 10
         compressed = 4
         inflated = "1GiB"
+        upload = "1MiB"
+        download = "2MiB"
+        socket_buffer = "64KiB"
         [files]
         umask = "077"
         default_type = "A"
@@ -106,7 +109,7 @@ fn every_key_is_read() {
     "#;
     let settings = load_in(folder.path(), config, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
-    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.letters(), "ew");
+    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
@@ -184,9 +187,7 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\ncertificate = \"c.pem\"",
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
-        "[limits]\nupload = \"1MiB\"",
         "[limits]\nbans = { failures = 10 }",
-        "[limits]\nsocket_buffer = \"64KiB\"",
         "[files]\nfsync = true",
         "[sandbox]\nmode = \"best-effort\"",
         "[sandbox]\nmode = \"required\"",
@@ -267,7 +268,7 @@ fn options_win_over_the_file() {
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.transfers.as_deref(), Some(Path::new("/tmp/x")));
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elrwoadfmMT");
+    assert_eq!(anonymous.permissions.to_string(), "elrwoadfmMT");
     assert_eq!(anonymous.root, Path::new("/srv"));
 }
 
