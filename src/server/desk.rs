@@ -107,8 +107,12 @@ impl Server {
             Order::Promise => self.promise(by),
             Order::Begin(job, None) => self.begin(by, job),
             Order::Begin(job, Some(address)) => self.dial(by, job, address),
+            Order::Scan(scan) => self.scan(by, scan),
             Order::Abort => self.abort(by),
-            Order::Forget => self.forget_data(by),
+            Order::Forget => {
+                self.end_scan(by);
+                self.forget_data(by);
+            }
             Order::Inquire => self.inquire(by),
         }
     }
@@ -187,6 +191,9 @@ impl Server {
     }
 
     fn abort(&mut self, by: Key) {
+        if self.end_scan(by) {
+            return;
+        }
         if let Some((data, Some(report))) = self.end_data(by) {
             self.report(by, data, report);
         }

@@ -28,7 +28,7 @@ use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
-use crate::transfer::Scratch;
+use crate::transfer::{Places, Scratch};
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -54,6 +54,8 @@ impl Server {
             anonymous: None,
             accounts: HashMap::new(),
             draining: false,
+            digests: Rc::default(),
+            compressors: Places::default(),
             doors: Vec::new(),
             settings: Rc::new(settings),
         };
@@ -68,6 +70,7 @@ impl Server {
             course: Course::Running,
             master,
             clerk: None,
+            scans: HashMap::new(),
             quota_check: None,
             crowds: Hush::default(),
             strangers: Hush::default(),
@@ -316,7 +319,7 @@ impl Server {
     }
 
     fn summary(&self) {
-        let mut counts = [0_usize; 4];
+        let mut counts = [0_usize; 5];
         let mut states: HashMap<String, usize> = HashMap::new();
         for (_, conn) in self.reactor.records() {
             match conn {
@@ -326,14 +329,15 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
+                Conn::Scan(_) => counts[3] += 1,
                 Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) | Conn::Sweeper(_) => {
-                    counts[3] += 1;
+                    counts[4] += 1;
                 }
             }
         }
-        let [control, data, ports, other] = counts;
+        let [control, data, ports, scans, other] = counts;
         log::info!(
-            "records: {control} control, {data} data, {ports} passive ports, {other} others; \
+            "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
              {} promises; {} files written in place; sessions by state: {states:?}",
             self.pool.promised(),
             self.writers.count()

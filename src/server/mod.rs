@@ -19,6 +19,7 @@ mod passive;
 pub mod pi;
 mod quota_check;
 mod realm;
+mod scans;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
@@ -26,7 +27,7 @@ mod tables;
 pub mod transfer_log;
 mod world;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -48,6 +49,7 @@ use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use quota_check::QuotaCheck;
+use scans::Scanner;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
 use transfer_log::TransferLog;
@@ -108,6 +110,8 @@ enum Conn {
     Control(Box<Control>),
     /// A data connection, from promise to close.
     Data(Box<Data>),
+    /// A file being read through.
+    Scan(Box<Scanner>),
     /// A port of the passive pool.
     PoolPort(Box<PoolPort>),
     /// Where signals, or the keeper's orders, arrive.
@@ -160,6 +164,8 @@ struct Server {
     course: Course,
     master: Key,
     clerk: Option<Key>,
+    /// Sessions that wait for a file to be read through, and the record that reads it.
+    scans: HashMap<Key, Key>,
     quota_check: Option<Key>,
     /// Newcomers turned away and strangers at passive ports, for the log.
     crowds: Hush,
@@ -216,6 +222,7 @@ impl Server {
         let next = match &mut slot.conn {
             Conn::Control(_) => return self.advance_control(key),
             Conn::Data(_) => return self.advance_data(key),
+            Conn::Scan(_) => return self.advance_scan(key),
             Conn::Listener(listener) => {
                 let next = listener.advance(ready, now, |stream, peer| mail.push_back(Letter::Arrived(stream, peer)));
                 slot.deadline = listener.deadline(now);
@@ -282,6 +289,7 @@ impl Server {
         }
         match self.reactor.remove(key) {
             Some(Conn::Control(control)) => {
+                self.end_scan(key);
                 self.forget_question(key);
                 self.bury_session(*control);
             }

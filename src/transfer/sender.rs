@@ -64,7 +64,7 @@ impl Sender {
 
     /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
     pub const fn is_file(&self) -> bool {
-        !matches!(self.source, Source::Listing(_))
+        self.source.is_file()
     }
 
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.

@@ -19,6 +19,7 @@
 pub mod address;
 pub mod command;
 pub mod date;
+pub mod digest;
 pub mod line;
 pub mod listing;
 pub mod reply;

@@ -131,6 +131,7 @@ pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
         F::Truncated => Reply::new(451, "The file became shorter during the transfer."),
         F::Local(_) => Reply::new(451, "Local error; transfer aborted."),
         F::DiskFull => Reply::new(452, "No space left on the device."),
+        F::Damaged => Reply::new(426, "Compressed stream damaged or incomplete; transfer aborted."),
         F::OverQuota => Reply::new(552, "Quota or size limit exceeded."),
     }
 }
