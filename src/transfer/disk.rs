@@ -118,11 +118,14 @@ impl Wait {
         if !self.find_lane(stretch, now) {
             return Visit::Until(now.after(LONGEST_PAUSE));
         }
-        if self.since.after(self.patience(now)) <= now {
-            self.since = now;
-            return Visit::Force;
-        }
+        let impatient = self.since.after(self.patience(now)) <= now;
         if let Place::Fetching { end } = &mut self.place {
+            if impatient {
+                self.since = now;
+                // A page whose read has failed stays in memory, empty, and nothing fetches it again until it has left.
+                cache::evict(stretch.file, stretch.at, end.saturating_sub(stretch.at).max(1));
+                return Visit::Force;
+            }
             // Asked again at each visit: what memory was short of at first, or took away meanwhile, comes after all.
             *end = stretch.end.min(stretch.at + WINDOW).max(*end);
             cache::fetch(stretch.file, stretch.at, *end);
