@@ -135,6 +135,11 @@ impl Wait {
         Visit::Until(until)
     }
 
+    /// Whether it has no lane yet. Even a read with NOWAIT has the disk fetch something: not before there is a lane.
+    pub const fn is_queued(&self) -> bool {
+        matches!(self.place, Place::Queued { .. })
+    }
+
     /// Something came. True: all that was asked for has come, the wait is over.
     pub fn advanced(&mut self, stretch: Stretch<'_>, now: Moment) -> bool {
         self.since = now;
@@ -186,23 +191,25 @@ impl Drop for Wait {
     }
 }
 
-/// How many of the next `most` bytes of the stretch are in memory, in whole [`STRIDE`]s but at the end.
-pub fn resident(stretch: Stretch<'_>, most: usize) -> usize {
-    let end = stretch.end.min(stretch.at + most as u64);
-    match cache::holds(stretch.file, stretch.at) {
-        Residence::Unknown => return usize::try_from(end - stretch.at).unwrap_or(most),
-        Residence::Disk => return 0,
+/// Whether the next `count` bytes of the stretch seem to be in memory, so that the kernel may send them by itself.
+///
+/// A page that is not there is on its way as soon as it was asked for, and then speaks no more for those before it. So
+/// after the first "no" the file is not probed but read with NOWAIT, until all of a window has come.
+pub fn is_resident(stretch: Stretch<'_>, count: usize) -> bool {
+    let end = stretch.end.min(stretch.at + count as u64);
+    let mut at = stretch.at;
+    match cache::holds(stretch.file, at) {
+        Residence::Unknown => return true,
+        Residence::Disk => return false,
         Residence::Memory => {}
     }
-    let mut good = stretch.at;
-    while good < end {
-        let next = end.min(good + STRIDE);
-        if cache::holds(stretch.file, next - 1) == Residence::Disk {
-            break;
+    while at < end {
+        at = end.min(at + STRIDE);
+        if cache::holds(stretch.file, at - 1) == Residence::Disk {
+            return false;
         }
-        good = next;
     }
-    usize::try_from(good - stretch.at).unwrap_or(most)
+    true
 }
 
 #[cfg(test)]
@@ -298,8 +305,8 @@ mod tests {
         file.set_len(300_000).expect("a size");
         std::io::Write::write_all(&mut &file, &vec![1; 300_000]).expect("written");
         let at = |at| Stretch { file: file.as_fd(), at, end: 300_000 };
-        assert_eq!(resident(at(0), 262_144), 262_144);
-        assert_eq!(resident(at(262_144), 262_144), 37_856);
-        assert_eq!(resident(at(299_999), 262_144), 1);
+        assert!(is_resident(at(0), 262_144));
+        assert!(is_resident(at(262_144), 262_144));
+        assert!(is_resident(at(299_999), 262_144));
     }
 }

@@ -85,10 +85,12 @@ impl Sender {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(self.blocked(share.now));
             }
+            let queued = self.wait.as_ref().is_some_and(|wait| wait.is_queued());
             let piece = match self.way {
                 Way::Ending => return Ok(Step::Done),
-                Way::SendFile => self.send_file(link, ready, sockets, budget)?,
-                Way::Copy => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
+                _ if queued => Piece::Cold,
+                Way::SendFile if self.wait.is_none() => self.send_file(link, ready, sockets, budget)?,
+                Way::SendFile | Way::Copy => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
             };
             match piece {
                 Piece::Sent(count) => {
@@ -172,11 +174,10 @@ impl Sender {
         if !ready.has(Ready::WRITE) {
             return Ok(Piece::Blocked);
         }
-        let count = disk::resident(stretch, count);
-        let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
-        if count == 0 {
+        if !disk::is_resident(stretch, count) {
             return Ok(Piece::Cold);
         }
+        let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
         match watched("sendfile", || link.send_file(ready, sockets, file.as_fd(), at, count)) {
             Ok(Moved::End) => Err(Fault::Truncated),
             Ok(Moved::Bytes(sent)) => {
