@@ -54,6 +54,7 @@ impl Server {
             accounts: HashMap::new(),
             has_verifier: false,
             draining: false,
+            doors: Vec::new(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -123,6 +124,7 @@ impl Server {
                 listener.register(sockets)?;
             }
             log::debug!("{label:?} is {address}");
+            self.world.doors.push(address.port());
             addresses.push(address.to_string());
         }
         Ok(addresses)
@@ -203,6 +205,14 @@ impl Server {
             None => Verdict::Lost,
         };
         self.mail.push_back(super::Letter::Judged(by, verdict));
+    }
+
+    /// Whoever has gone must not keep others waiting for a password check.
+    pub(super) fn forget_question(&mut self, by: Key) {
+        let clerk = self.clerk.and_then(|key| self.reactor.slot_mut(key));
+        if let Some(Conn::Clerk(clerk)) = clerk.map(|slot| &mut slot.conn) {
+            clerk.forget(by);
+        }
     }
 
     pub(super) fn commanded(&mut self, command: Command) {

@@ -264,7 +264,10 @@ impl Server {
                 self.clerk = None;
             }
             match self.reactor.remove(key) {
-                Some(Conn::Control(control)) => self.bury_session(*control),
+                Some(Conn::Control(control)) => {
+                    self.forget_question(key);
+                    self.bury_session(*control);
+                }
                 Some(Conn::Data(data)) => self.take_back(key, &data),
                 Some(Conn::Master(_)) => self.course = Course::Over,
                 _ => {}

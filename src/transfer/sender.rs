@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
-use super::{CHUNK, Fault, SEND_FILE_BYTES, Scratch, Share, Source, Step, TURN_BYTES};
+use super::{CHUNK, Fault, Scratch, Share, Source, Step};
 use crate::filesystem::watch::watched;
 use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
@@ -79,8 +79,7 @@ impl Sender {
         scratch: &mut Scratch,
         share: Share,
     ) -> Result<Step, Fault> {
-        let share_of_turn = if self.way == Way::SendFile { SEND_FILE_BYTES } else { TURN_BYTES };
-        let mut budget = share.bytes.min(share_of_turn);
+        let mut budget = share.bytes.min(self.source.turn_bytes());
         while budget > 0 {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(self.blocked(share.now));

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::disk::{FORCED_PIECE, Stretch};
-use super::{CHUNK, Fault};
+use super::{CHUNK, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
 use crate::filesystem::cache::{self, Cached};
 use crate::filesystem::watch::watched;
 use crate::filesystem::{Fill, Listing};
@@ -68,6 +68,15 @@ impl Source {
         Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Vec::new() })
     }
 
+    /// How many bytes make a turn of this source: what costs more a byte gets fewer of them.
+    pub const fn turn_bytes(&self) -> usize {
+        match self {
+            Self::Image { .. } => SEND_FILE_BYTES,
+            Self::Text(_) => TURN_BYTES,
+            Self::Listing(_) => LISTING_BYTES,
+        }
+    }
+
     /// Appends the next piece to `out`, about a [`CHUNK`] and of a plain file no more than `most` bytes.
     ///
     /// # Errors
@@ -76,7 +85,7 @@ impl Source {
         match self {
             Self::Image { file, at, end } => read_piece(file, at, *end, out, most, disk),
             Self::Text(text) => text.fill(out, disk),
-            Self::Listing(listing) => match watched("readdir and stat", || listing.fill(out, CHUNK)) {
+            Self::Listing(listing) => match watched("readdir and stat", || listing.fill(out, LISTING_BYTES)) {
                 Ok(Fill::More) => Ok(Filled::More),
                 Ok(Fill::End) => Ok(Filled::End),
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),

@@ -21,7 +21,7 @@ pub use hash::Hash;
 pub use permissions::{Permissions, Rule};
 
 use super::settings::{Fault, Network, RATES, Source, Table, ranged};
-use super::stamp;
+use crate::wire::date::Civil;
 
 /// The longest account name, bytes: what fits a verifier's packet, and twice what vsftpd takes.
 pub const LONGEST_NAME: usize = 256;
@@ -244,7 +244,8 @@ impl FromStr for Expiry {
         let wrong = || format!("\"{word}\" is no date (2027-01-31, 2027-01-31T12:00:00Z)");
         let parsed: toml::value::Datetime = word.parse().map_err(|_| wrong())?;
         let date = parsed.date.ok_or_else(wrong)?;
-        let day = stamp::days(i64::from(date.year), date.month, date.day) * 86_400;
+        let (year, month, day) = (date.year, date.month, date.day);
+        let day = Civil { year, month, day, hour: 0, minute: 0, second: 0 }.to_epoch();
         let Some(time) = parsed.time else {
             return Ok(Expiry(day + 86_400));
         };

@@ -66,7 +66,9 @@ impl Session {
         if ip.is_ipv4() != self.peer.ip().is_ipv4() {
             return Err(self.wrong_family());
         }
-        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED {
+        // A peer on this very machine could have the server talk to itself.
+        let own_door = ip == self.local && world.doors.contains(&address.port());
+        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED || own_door {
             log::warn!("{}: refused to dial {address}", self.peer);
             return Err(Reply::new(504, "Only your own address and ports from 1024 on. Use PASV."));
         }
