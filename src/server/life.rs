@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::{Account, QuotaLimits};
+use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
@@ -26,7 +26,8 @@ use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor, Weight};
+use crate::process::secret::LONGEST_PASSWORD;
+use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::Scratch;
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -68,6 +69,8 @@ impl Server {
             master,
             clerk: None,
             quota_check: None,
+            crowds: Hush::default(),
+            strangers: Hush::default(),
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -194,6 +197,10 @@ impl Server {
     }
 
     pub(super) fn check_password(&mut self, by: Key, user: &[u8], password: &[u8]) {
+        // What no account can have is wrong without anybody's being asked.
+        if user.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return self.mail.push_back(super::Letter::Judged(by, Verdict::Wrong));
+        }
         let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
             Conn::Clerk(clerk) => clerk.ask(by, user, password),
             _ => false,
