@@ -169,6 +169,7 @@ impl Server {
             None => None,
         };
         self.world.accounts = realms;
+        self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
         self.world.anonymous = anonymous;
         self.check_quotas();
         Ok(())
