@@ -98,8 +98,7 @@ fn too_many_clients_are_told_before_the_greeting() {
         late.reply().expect(421);
         late.expect_close();
     }
-    inside[0].say("QUIT").expect(221);
-    inside[0].expect_close();
+    drop(inside.pop());
     let end = Instant::now() + PATIENCE;
     while server.knock().reply().code != 220 {
         assert!(Instant::now() < end);
@@ -137,7 +136,8 @@ const DIALOGUE: &[u8] =
 
 #[test]
 fn peers_may_vanish_at_any_octet() {
-    let server = Server::full();
+    // Whoever has said QUIT behind LIST and connects nowhere is waited for so long.
+    let server = Server::full_and("[limits]\nconnect = \"1s\"\n");
     let mut old = server.login();
     for at in 0..=DIALOGUE.len() {
         for end in [Ending::Fin, Ending::Reset, Ending::HalfClose] {
@@ -168,6 +168,14 @@ enum Ending {
     HalfClose,
 }
 
+/// Ends a connection, if there is still one, in order or not.
+fn vanish(data: Option<TcpStream>, hard: bool) {
+    match data {
+        Some(data) if hard => reset(data),
+        orderly => drop(orderly),
+    }
+}
+
 #[test]
 fn data_peers_may_vanish_too() {
     let server = Server::full();
@@ -180,11 +188,11 @@ fn data_peers_may_vanish_too() {
                 let data = ftp.epsv();
                 let mut data = Some(data);
                 if before {
-                    part_with(data.take(), hard);
+                    vanish(data.take(), hard);
                 }
                 ftp.order(verb);
                 ftp.reply().expect(150);
-                part_with(data.take(), hard);
+                vanish(data.take(), hard);
                 let code = ftp.reply().code;
                 assert!(matches!(code, 226 | 425 | 426), "{verb}: {code}");
                 if hard && verb != "LIST" {
@@ -388,6 +396,7 @@ fn sigterm_lets_transfers_finish() {
     idle.reply().expect(421);
     idle.expect_close();
     stranger.reply().expect(421);
+    drop((idle, stranger));
     assert!(TcpStream::connect(server.address()).is_err() || is_refused(&server), "newcomers are let in");
     assert_eq!(common::read_all(data).len(), 30_000_000 - 1000);
     ftp.reply().expect(226);
@@ -462,7 +471,8 @@ fn sighup_and_sigusr1_disturb_nobody() {
 
 #[test]
 fn passwords_and_control_octets_never_reach_the_log() {
-    let text = "[anonymous]\npermissions = \"full\"\n[log]\nlevel = \"trace\"\n";
+    let text = "[anonymous]\npermissions = \"full\"\n[log]\nlevel = \"trace\"\n\
+                [limits]\nlogin_delay = \"0s\"\n";
     let server = Server::configured(text);
     let mut ftp = server.connect();
     ftp.say("USER someone\x1b[31m\u{202e}").expect(331);
@@ -472,7 +482,7 @@ fn passwords_and_control_octets_never_reach_the_log() {
     ftp.log_in();
     ftp.say("CWD a\x07b\x1b[2Jc").expect(550);
     ftp.store("STOR e\x1b[31m", b"").expect(226);
-    ftp.say("QUIT").expect(221);
+    drop(ftp);
     let mut seen = String::new();
     server.signal(Signal::TERM);
     server.drain_log(&mut seen);
@@ -501,12 +511,4 @@ fn the_transfer_log_tells_how_transfers_ended() {
     assert_eq!((up.len(), down.len()), (18, 18), "{log}");
     assert_eq!([up[6], up[7], up[8], up[9], up[11], up[12], up[17]], ["127.0.0.1", "5", "/up", "b", "i", "a", "c"]);
     assert_eq!([down[8], down[11], down[17]], ["/a_b", "o", "i"]);
-}
-
-/// Closes a data connection, if it is still there: by a reset, or in good order.
-fn part_with(data: Option<std::net::TcpStream>, hard: bool) {
-    match data {
-        Some(data) if hard => reset(data),
-        _ => {}
-    }
 }

@@ -23,7 +23,7 @@ use super::secret::wipe;
 use super::signals::{Order, Signals};
 use super::{FAILURE, Handover, Secrets, VERIFIER, WORKER};
 use crate::server::accounts::Accounts;
-use crate::server::settings::{Invocation, ListenAddr, PasswordSource, Settings};
+use crate::server::settings::{Invocation, ListenAddr, LogSettings, PasswordSource, Settings};
 use crate::server::{Bound, logging};
 
 /// What a worker gets beyond its own drain time before it is killed.
@@ -42,6 +42,8 @@ pub struct Keeper {
     password: PasswordSource,
     listeners: Vec<Bound>,
     contents: Contents,
+    /// Read again and handed to the worker, who has not said yet whether it can live with them.
+    offered: Option<Contents>,
     phase: Phase,
     worker: Place,
     verifier: Place,
@@ -71,17 +73,20 @@ struct Contents {
     handover: String,
     secrets: String,
     drain: Duration,
+    log: LogSettings,
 }
 
 impl Contents {
     fn new(settings: Settings, accounts: Accounts) -> io::Result<Self> {
         let drain = settings.limits.drain;
+        let log = settings.log.clone();
         let secrets = Secrets { log: settings.log.clone(), credentials: accounts.credentials };
         let handover = Handover { settings, accounts: accounts.accounts };
         Ok(Contents {
             handover: toml::to_string(&handover).map_err(io::Error::other)?,
             secrets: toml::to_string(&secrets).map_err(io::Error::other)?,
             drain,
+            log,
         })
     }
 }
@@ -106,6 +111,7 @@ impl Keeper {
             password,
             listeners,
             contents: Contents::new(settings, accounts)?,
+            offered: None,
             phase: Phase::Starting,
             worker: Place::new(WORKER),
             verifier: Place::new(VERIFIER),
@@ -145,6 +151,7 @@ impl Keeper {
     }
 
     fn start_worker(&mut self, now: Instant) -> io::Result<()> {
+        self.offered = None; // whoever was asked is gone
         if let Err(e) = self.worker.start(now) {
             if self.phase == Phase::Starting {
                 return Err(e);
@@ -243,9 +250,10 @@ impl Keeper {
                     self.phase = Phase::Serving;
                 }
             }
-            Ok(Received::Message(FromWorker::Reloaded, _)) => log::info!("reloaded"),
+            Ok(Received::Message(FromWorker::Reloaded, _)) => self.adopt(),
             Ok(Received::Message(FromWorker::Refused(why), _)) => {
-                log::error!("reload refused: {why}");
+                self.offered = None;
+                log::error!("reload refused, nothing changed: {why}");
             }
             Ok(Received::Closed) => self.worker.let_go(Instant::now()),
             Err(e) => self.worker.distrust(&e.to_string()),
@@ -287,20 +295,27 @@ impl Keeper {
         }
     }
 
-    /// Reads the files again and hands their contents down. Whatever is wrong with them changes nothing.
+    /// Reads the files again and offers their contents to the worker. Whatever is wrong with them changes nothing.
     fn reload(&mut self) {
         match self.read_again() {
-            Ok(contents) => self.contents = contents,
-            Err(why) => {
-                log::error!("reload refused, nothing changed: {why}");
-                return;
+            Ok(contents) => {
+                for chunk in Chunk::cut(&contents.handover) {
+                    self.worker.tell(&ToWorker::Reload(chunk), None);
+                }
+                self.offered = Some(contents);
             }
+            Err(why) => log::error!("reload refused, nothing changed: {why}"),
         }
-        // Hashes first: an account the worker knows must not be one the verifier does not.
+    }
+
+    /// The worker lives by what it was offered: so do the verifier and whoever is started next. Until now a crash would
+    /// have brought the old contents back, which are known to work.
+    fn adopt(&mut self) {
+        let Some(contents) = self.offered.take() else { return };
+        self.contents = contents;
+        logging::start(&self.contents.log);
         self.tell_secrets();
-        for chunk in Chunk::cut(&self.contents.handover) {
-            self.worker.tell(&ToWorker::Reload(chunk), None);
-        }
+        log::info!("reloaded");
     }
 
     fn read_again(&self) -> Result<Contents, String> {
@@ -315,7 +330,6 @@ impl Keeper {
         if !loaded.settings.listen.iter().eq(bound) {
             log::warn!("listen: a change takes effect at the next start");
         }
-        logging::start(&loaded.settings.log);
         Contents::new(loaded.settings, accounts).map_err(|e| e.to_string())
     }
 

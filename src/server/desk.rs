@@ -126,8 +126,13 @@ impl Server {
     fn dial(&mut self, by: Key, job: Job, address: SocketAddr) {
         self.forget_data(by);
         let Some((_, local)) = self.ends_of(by) else { return };
+        if address.ip() == local && self.pool.ports(local).any(|port| port == address.port()) {
+            log::warn!("refused to dial the passive port {address}");
+            return self.report(by, by, never());
+        }
         let from_20 = self.world.settings.active.from_port_20;
-        match super::passive::dial(local, address, from_20) {
+        let buffers = self.world.settings.limits.socket_buffer;
+        match super::passive::dial(local, address, from_20, buffers) {
             Ok(stream) => {
                 let now = self.reactor.now();
                 let record = Data::dialling(by, stream, address.ip(), job, now);

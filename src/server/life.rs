@@ -10,14 +10,14 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::Account;
+use super::accounts::{Account, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
 use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
-use super::realm::{GUEST, Realm};
+use super::realm::{GUEST, Rates, Realm};
 use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
@@ -54,6 +54,7 @@ impl Server {
             accounts: HashMap::new(),
             has_verifier: false,
             draining: false,
+            doors: Vec::new(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -67,6 +68,7 @@ impl Server {
             course: Course::Running,
             master,
             clerk: None,
+            quota_check: None,
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -122,6 +124,7 @@ impl Server {
                 listener.register(sockets)?;
             }
             log::debug!("{label:?} is {address}");
+            self.world.doors.push(address.port());
             addresses.push(address.to_string());
         }
         Ok(addresses)
@@ -132,23 +135,27 @@ impl Server {
         let settings = Rc::clone(&self.world.settings);
         let policy = Rc::new(policy(&settings, &self.writers));
         let mut realms = HashMap::with_capacity(accounts.len());
+        let tallies = self.tallies(accounts);
         for account in accounts {
             let name: Box<str> = account.name.as_str().into();
             let old = self.world.accounts.get(&name);
-            let mut realm = Realm::new(&name, account.home.clone(), rules(account)?).succeeding(old);
+            let mut realm = Realm::new(&name, account.home.clone(), rules(account)?);
+            realm.rates = Rates::new(account.upload, account.download);
+            let mut realm = realm.succeeding(old);
             realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
             realm.path_limit = settings.limits.path as usize;
+            realm.quota = tallies.quota(&account.home, account.quota);
             realm.policy = Rc::clone(&policy);
             realms.insert(name, Rc::new(realm));
         }
-        self.world.accounts = realms;
-        self.world.anonymous = match &settings.anonymous {
+        let anonymous = match &settings.anonymous {
             Some(guests) => {
                 let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
                 let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
                 realm.path_limit = settings.limits.path as usize;
+                realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
                 realm.policy = policy;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
@@ -156,6 +163,9 @@ impl Server {
             }
             None => None,
         };
+        self.world.accounts = realms;
+        self.world.anonymous = anonymous;
+        self.check_quotas();
         Ok(())
     }
 
@@ -195,6 +205,14 @@ impl Server {
             None => Verdict::Lost,
         };
         self.mail.push_back(super::Letter::Judged(by, verdict));
+    }
+
+    /// Whoever has gone must not keep others waiting for a password check.
+    pub(super) fn forget_question(&mut self, by: Key) {
+        let clerk = self.clerk.and_then(|key| self.reactor.slot_mut(key));
+        if let Some(Conn::Clerk(clerk)) = clerk.map(|slot| &mut slot.conn) {
+            clerk.forget(by);
+        }
     }
 
     pub(super) fn commanded(&mut self, command: Command) {
@@ -301,7 +319,9 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
-                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::Sweeper(_) => counts[3] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) | Conn::Sweeper(_) => {
+                    counts[3] += 1;
+                }
             }
         }
         let [control, data, ports, other] = counts;

@@ -17,6 +17,7 @@ pub mod logging;
 mod master;
 mod passive;
 pub mod pi;
+mod quota_check;
 mod realm;
 pub mod settings;
 pub mod stamp;
@@ -46,6 +47,7 @@ use dtp::{Data, Pool, PoolPort, Waits};
 use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
+use quota_check::QuotaCheck;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
 use transfer_log::TransferLog;
@@ -112,6 +114,8 @@ enum Conn {
     Master(Box<MasterLink>),
     /// The way to the process that checks passwords.
     Clerk(Box<Clerk>),
+    /// Counts what homes with a quota hold.
+    QuotaCheck(Box<QuotaCheck>),
     /// Removes what an earlier run left half-uploaded.
     Sweeper(Box<Sweeper>),
 }
@@ -156,6 +160,7 @@ struct Server {
     course: Course,
     master: Key,
     clerk: Option<Key>,
+    quota_check: Option<Key>,
     /// Between records, delivered before the next one runs.
     mail: VecDeque<Letter>,
     /// What the session that just ran wishes; empty between turns.
@@ -218,6 +223,11 @@ impl Server {
             Conn::Master(master) => master.advance(ready, |command| mail.push_back(Letter::Commanded(command))),
             Conn::Sweeper(sweeper) => sweeper.advance(),
             Conn::Clerk(clerk) => clerk.advance(ready, |to, verdict| mail.push_back(Letter::Judged(to, verdict))),
+            Conn::QuotaCheck(check) => {
+                let next = check.advance(now);
+                slot.deadline = check.deadline();
+                next
+            }
         };
         self.follow(key, next);
     }
@@ -254,7 +264,10 @@ impl Server {
                 self.clerk = None;
             }
             match self.reactor.remove(key) {
-                Some(Conn::Control(control)) => self.bury_session(*control),
+                Some(Conn::Control(control)) => {
+                    self.forget_question(key);
+                    self.bury_session(*control);
+                }
                 Some(Conn::Data(data)) => self.take_back(key, &data),
                 Some(Conn::Master(_)) => self.course = Course::Over,
                 _ => {}

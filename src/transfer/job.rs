@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{Receiver, Sender};
+use super::{Pace, Receiver, Sender};
 
 /// One transfer: which way, and from or to what.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Job {
     pub flow: Flow,
     /// How many bytes it will be, where that is known before.
     pub total: Option<u64>,
+    /// How fast it may go.
+    pub pace: Pace,
     /// When the good news of a finished download is told.
     pub farewell: Farewell,
 }

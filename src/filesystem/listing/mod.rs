@@ -54,7 +54,7 @@ const FIND_NAMES: usize = 10_000;
 const OPEN_COST: usize = 16;
 
 /// What one call may do, in names read: some 0.3 µs each, so that a call stays within about a millisecond.
-const WORK_PER_CALL: usize = 2048;
+const WORK_PER_CALL: usize = 1024;
 
 /// What a line with facts costs beside a bare name: a stat, some three times reading the name.
 const STAT_COST: usize = 3;

@@ -92,6 +92,17 @@ impl Incoming {
         Err(Fault::Os(Errno::AGAIN))
     }
 
+    /// Whether it has another name than it will get.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self.fate, Fate::Hidden(_))
+    }
+
+    /// What [`Incoming::commit`] would replace.
+    pub fn replaces(&self) -> Option<Stat> {
+        let Fate::Hidden(hidden) = &self.fate else { return None };
+        Parent::Root(hidden.directory.as_fd()).lstat(&hidden.goal.name).ok()
+    }
+
     /// All bytes have come: the file gets its mode and its name. Called again it does nothing.
     ///
     /// # Errors

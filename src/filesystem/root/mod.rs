@@ -32,6 +32,7 @@ mod upload;
 mod walk;
 mod writers;
 
+pub(crate) use change::proc_name;
 pub use fault::Fault;
 pub use identity::{Access, Identity};
 pub use incoming::{Incoming, is_temporary};
@@ -43,6 +44,7 @@ pub use writers::Writers;
 
 use super::path::VirtualPath;
 use super::policy::{Links, Policy};
+use super::watch::watched;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::io;
@@ -209,7 +211,8 @@ impl Root {
 
     /// Bytes that this process can still write where `path` is (AVBL).
     pub fn available(&self, path: &VirtualPath) -> Result<u64, Fault> {
-        let room = rustix::fs::fstatvfs(self.handle(path)?)?;
+        let handle = self.handle(path)?;
+        let room = watched("statvfs", || rustix::fs::fstatvfs(handle))?;
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }
 
@@ -251,13 +254,13 @@ impl Root {
             return Err(Errno::NOENT);
         }
         for _ in 0..RESOLVE_TRIES {
-            let opened = match self.resolver {
+            let open = || match self.resolver {
                 Resolver::Kernel(resolve) => {
                     rustix::fs::openat2(&self.directory, relative, flags, Mode::empty(), resolve)
                 }
                 Resolver::Walk => self.walk(relative, flags),
             };
-            match opened {
+            match watched("open", open) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }

@@ -5,6 +5,7 @@ use super::links::{self, Last};
 use super::{Fault, Incoming, Kind, Parent, Root, Stat, WARY};
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
 use crate::filesystem::policy::Uploads;
+use crate::filesystem::watch::watched;
 use rustix::fs::{Access as Test, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -176,7 +177,7 @@ impl Root {
         }
         let claim = self.policy.writers.claim(&stat).ok_or(Fault::Os(Errno::BUSY))?;
         if start == Start::Truncate && size > 0 {
-            rustix::fs::ftruncate(&file, 0)?;
+            watched("truncate", || rustix::fs::ftruncate(&file, 0))?;
         }
         Ok((Incoming::in_place(file, claim), written))
     }
@@ -232,7 +233,7 @@ impl Allow {
 /// Makes the file, or EEXIST for anything of that name, links included.
 pub(super) fn create(parent: &Parent<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | WARY;
-    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777))
+    watched("create", || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777)))
 }
 
 /// Letters that nobody can foretell, five bits each.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
-use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Step};
+use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
 
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
@@ -60,6 +60,8 @@ pub struct Data {
     since: Moment,
     /// When the job began to run.
     began: Moment,
+    /// Until when the job is parked: for its disk, or for its rate.
+    wake: Option<Moment>,
     noise: usize,
 }
 
@@ -116,7 +118,7 @@ impl Outcome {
 impl Data {
     /// A record for a peer that is about to be promised a port.
     pub const fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, noise: 0 }
+        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// The peer is told to connect to this address.
@@ -126,7 +128,8 @@ impl Data {
 
     /// A record that connects to the peer, with a job to do once it is there.
     pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, job: Job, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Dialling(Link::new(stream), Box::new(job)), since: now, began: now, noise: 0 }
+        let dtp = Dtp::Dialling(Link::new(stream), Box::new(job));
+        Self { owner, peer, dtp, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// Whose connection is awaited where; the pool is told when the record goes.
@@ -200,12 +203,16 @@ impl Data {
             Dtp::Lingering(_) => waits.linger,
             Dtp::Over => return None,
         };
-        Some(self.since.after(span))
+        let last = self.since.after(span);
+        Some(self.wake.map_or(last, |wake| wake.min(last)))
     }
 
     /// One bounded turn.
     pub fn advance(&mut self, turn: &mut Turn<'_>) -> Outcome {
-        if turn.ready.take(Ready::EXPIRED) && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
+        // Woken or not: who runs is no longer parked, and parks again if need be.
+        let parked = self.wake.take().is_some();
+        let expired = turn.ready.take(Ready::EXPIRED) && !parked;
+        if expired && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
             return self.expired(turn.now);
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
@@ -279,27 +286,51 @@ impl Data {
 
     fn run(&mut self, mut link: Link, mut job: Box<Job>, turn: &mut Turn<'_>) -> Outcome {
         let before = moved(&link, &job);
-        let step = match &mut job.flow {
-            Flow::Send(sender) => match self.hush(&mut link, turn) {
-                Ok(()) => sender.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
-                Err(fault) => Err(fault),
-            },
-            Flow::Receive(receiver) => receiver.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
-        };
+        let step = self.pump(&mut link, &mut job, turn);
         let now_moved = moved(&link, &job);
         if now_moved > before {
             self.since = turn.now;
+            job.pace.spend(turn.now, now_moved - before);
         }
         match step {
             Ok(Step::Done) => self.complete(link, &job, turn),
             Ok(step) => {
                 self.dtp = Dtp::Running(link, job);
-                Outcome::of(if step == Step::More { Next::Yield } else { Next::Sleep })
+                Outcome::of(self.after(step, turn.now))
             }
             Err(fault) => {
                 link.reset();
                 Outcome { next: Next::Close, report: Some(self.done(now_moved, turn.now, Err(fault))) }
             }
+        }
+    }
+
+    fn after(&mut self, step: Step, now: Moment) -> Next {
+        match step {
+            Step::More => Next::Yield,
+            Step::Blocked | Step::Done => Next::Sleep,
+            Step::Wait(until) => {
+                // The peer does not stall while it is we who make it wait.
+                self.since = now;
+                self.wake = Some(until);
+                Next::Sleep
+            }
+        }
+    }
+
+    /// As much of the job as its rate and its share of the pass allow.
+    fn pump(&mut self, link: &mut Link, job: &mut Job, turn: &mut Turn<'_>) -> Result<Step, Fault> {
+        if matches!(job.flow, Flow::Send(_)) {
+            self.hush(link, turn)?;
+        }
+        let bytes = match job.pace.allowance(turn.now) {
+            Ok(bytes) => bytes,
+            Err(until) => return Ok(Step::Wait(until)),
+        };
+        let share = Share { now: turn.now, bytes };
+        match &mut job.flow {
+            Flow::Send(sender) => sender.turn(link, turn.ready, turn.sockets, turn.scratch, share),
+            Flow::Receive(receiver) => receiver.turn(link, turn.ready, turn.sockets, turn.scratch, share),
         }
     }
 

@@ -8,7 +8,7 @@ use super::faults::ReplyTo;
 use super::state::{Member, State, Work};
 use super::{Abort, Endpoint, Output, Session, Stage, Type};
 use crate::filesystem::{Last, Right, VirtualPath};
-use crate::server::realm::{Realm, Refusal, Seat};
+use crate::server::realm::{Rates, Realm, Refusal, Seat};
 use crate::server::world::World;
 use crate::transfer::Order;
 use crate::wire::command::PathText;
@@ -89,7 +89,8 @@ impl Session {
             }
             Err(refusal) => return self.turn_away(&realm.name, refusal.text(), stage),
         }
-        match Seat::take(realm) {
+        let limits = &stage.world.settings.limits;
+        match Seat::take(realm, Rates::new(limits.upload, limits.download)) {
             Ok(seat) => {
                 self.enter(State::Member(Member { seat, cwd: VirtualPath::root(), work: Work::Idle }));
                 log::info!("{}@{}: logged in", realm.name, self.peer);

@@ -65,15 +65,15 @@ impl Session {
         let to = member.resolve_name(given)?;
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
-        member.seat.root().rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        member.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
         log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
 
     pub(super) fn dele(&self, given: &[u8], stage: &mut Stage<'_>) {
-        stage.reply(either(self.remove(given, "File deleted.", |member, path| {
-            member.seat.root().unlink(path).map_err(|fault| fault.reply(given))
-        })));
+        stage.reply(either(
+            self.remove(given, "File deleted.", |member, path| member.unlink(path).map_err(|fault| fault.reply(given))),
+        ));
     }
 
     pub(super) fn rmd(&self, given: &[u8], stage: &mut Stage<'_>) {
@@ -286,7 +286,8 @@ impl Session {
             let path = member.resolve(given)?;
             member.require(Right::List, &path, given)?;
             let free = member.seat.root().available(&path).map_err(|fault| fault.reply(given))?;
-            Ok(Reply::new(213, free.to_string()))
+            let left = member.quota_left()?;
+            Ok(Reply::new(213, left.map_or(free, |left| left.min(free)).to_string()))
         });
         stage.reply(either(answer));
     }

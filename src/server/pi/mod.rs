@@ -9,6 +9,7 @@ mod entries;
 mod faults;
 mod gate;
 mod parameter;
+mod quota;
 mod service;
 mod site;
 pub mod state;
@@ -281,15 +282,25 @@ impl Session {
         self.state = next;
     }
 
-    /// The one place that changes what a member is doing; returns what it was doing before.
+    /// Changes what a member is doing, whatever it was doing before; returns that.
     fn work(&mut self, next: Work) -> Option<Work> {
-        let peer = self.peer;
-        let State::Member(member) = &mut self.state else { return None };
-        let before = std::mem::replace(&mut member.work, next);
-        if log::log_enabled!(log::Level::Trace) {
-            log::trace!("{peer}: {before:?} -> {:?}", member.work);
+        let mut before = None;
+        self.step(|work| {
+            before = Some(work);
+            next
+        });
+        before
+    }
+
+    /// The one place that changes what a member is doing. The arrow may depend on where it begins, and may be none.
+    fn step(&mut self, arrow: impl FnOnce(Work) -> Work) {
+        let State::Member(member) = &mut self.state else { return };
+        let before = member.work.name();
+        member.work = arrow(std::mem::replace(&mut member.work, Work::Idle));
+        let after = member.work.name();
+        if before != after {
+            log::trace!("{}: {before} -> {after}", self.peer);
         }
-        Some(before)
     }
 
     fn line(&mut self, line: &[u8], stage: &mut Stage<'_>) {

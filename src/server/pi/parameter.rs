@@ -66,7 +66,9 @@ impl Session {
         if ip.is_ipv4() != self.peer.ip().is_ipv4() {
             return Err(self.wrong_family());
         }
-        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED {
+        // A peer on this very machine could have the server talk to itself.
+        let own_door = ip == self.local && world.doors.contains(&address.port());
+        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED || own_door {
             log::warn!("{}: refused to dial {address}", self.peer);
             return Err(Reply::new(504, "Only your own address and ports from 1024 on. Use PASV."));
         }
@@ -145,9 +147,14 @@ impl Session {
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 
-    /// Answers from the free space, and only "no" when that is certain.
+    /// Answers from the quota and the free space. A quota that is not counted yet says nothing.
     pub(super) fn allo(&self, bytes: u64, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
+        if let Ok(Some(left)) = member.quota_left()
+            && bytes > left
+        {
+            return stage.say(552, "Not enough left of your quota.");
+        }
         match member.seat.root().available(&member.cwd) {
             Ok(free) if bytes > free => stage.say(452, "Not enough space."),
             _ => stage.say(200, "ALLO ok."),

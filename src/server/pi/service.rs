@@ -9,7 +9,7 @@ use super::state::{Member, State};
 use super::{Session, Stage};
 use crate::filesystem::{Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, VirtualPath, Written};
 use crate::server::world::World;
-use crate::transfer::{Farewell, Flow, Job, Receiver, Sender, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Sender, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -47,7 +47,8 @@ impl Session {
         };
         let opening = opening(given, total);
         let farewell = if restart.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
-        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total, farewell };
+        let (flow, pace) = (Flow::Send(Box::new(Sender::new(source))), member.seat.download_pace());
+        let job = Job { flow, total, pace, farewell };
         Ok((path, job, opening))
     }
 
@@ -75,6 +76,7 @@ impl Session {
         if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
+        member.admit_upload(&path, start)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
@@ -88,12 +90,14 @@ impl Session {
         let open = || root.write(&path, start, allow, mode);
         let (file, written) =
             self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(file, &written, world)))
+        Ok((path, self.upload(member, file, &written, world)?))
     }
 
-    fn upload(&self, file: Incoming, written: &Written, world: &World) -> Job {
+    fn upload(&self, member: &Member, file: Incoming, written: &Written, world: &World) -> Result<Job, Reply> {
+        let charge = member.charge(&file, written)?;
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None, farewell: Farewell::AtOnce }
+        let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
+        Ok(Job { flow, total: None, pace: member.seat.upload_pace(), farewell: Farewell::AtOnce })
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -117,6 +121,7 @@ impl Session {
         if mark > 0 {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
+        member.admit_new_file()?;
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
@@ -125,7 +130,7 @@ impl Session {
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(file, &written, world)))
+        Ok((directory.join(&name), self.upload(member, file, &written, world)?))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -174,7 +179,8 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = Sender::new(Source::Listing(Box::new(listing)));
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None, farewell: Farewell::AtOnce };
+        let (flow, pace) = (Flow::Send(Box::new(sender)), Pace::default());
+        let job = Job { flow, total: None, pace, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 

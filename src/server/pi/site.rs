@@ -66,7 +66,9 @@ impl Session {
         if target.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Err(named(553, given, "File name not allowed."));
         }
+        member.admit_link()?;
         member.seat.root().symlink(target, &link).map_err(|fault| fault.reply_new(given))?;
+        member.count_link();
         self.note(member, "Link made.", &link);
         Ok(Reply::new(200, "SITE SYMLINK command ok."))
     }

@@ -36,6 +36,7 @@ impl Dialogue {
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
             has_verifier: true,
             draining: false,
+            doors: Vec::new(),
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), _home: home }

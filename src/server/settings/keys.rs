@@ -14,6 +14,12 @@ use crate::server::accounts::Permissions;
 /// The accounts file looked for beside a configuration file that names none.
 const ACCOUNTS: &str = "accounts.toml";
 
+/// Rates that mean something: above a tebibyte a second there is nothing to limit.
+pub(crate) const RATES: RangeInclusive<u64> = 0..=1 << 40;
+
+/// Socket buffers that a kernel may grant.
+const SOCKET_BUFFERS: RangeInclusive<u64> = 0..=1 << 30;
+
 /// The keys of parts that are not built in: table, key, and the values that ask for nothing.
 const LATER: &[(&str, &str, &[&str])] = &[
     ("", "workers", &["1"]),
@@ -29,10 +35,7 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "ccc", &["false"]),
     ("tls", "strict_close", &["false"]),
     ("limits", "bans", &[]),
-    ("limits", "upload", &["0"]),
-    ("limits", "download", &["0"]),
     ("limits", "compressed", &["0"]),
-    ("limits", "socket_buffer", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
     ("files", "fsync", &["false"]),
     ("files", "digest", &[""]),
@@ -171,7 +174,10 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     read_counts(table, limits)?;
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
-    ranged(table, "ascii_size", &mut limits.ascii_size, largest)
+    ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
+    ranged(table, "upload", &mut limits.upload, RATES)?;
+    ranged(table, "download", &mut limits.download, RATES)?;
+    ranged(table, "socket_buffer", &mut limits.socket_buffer, SOCKET_BUFFERS)
 }
 
 fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
@@ -219,7 +225,12 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     Ok(())
 }
 
-fn ranged(table: &mut Table<'_>, key: &str, place: &mut u64, range: RangeInclusive<u64>) -> Result<(), Fault> {
+pub(crate) fn ranged(
+    table: &mut Table<'_>,
+    key: &str,
+    place: &mut u64,
+    range: RangeInclusive<u64>,
+) -> Result<(), Fault> {
     let line = table.line_of(key);
     if let Some(Size(number)) = table.value(key)? {
         if !range.contains(&number) {

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use keys::{RATES, ranged};
+
 pub use command_line::{Command, HELP, Invocation, VERSION, parse};
 pub use load::{Loaded, PasswordSource};
 pub use toml_file::{Fault, NOT_BUILT, Source, Table};
@@ -134,6 +136,13 @@ pub struct Limits {
     pub ascii_size: u64,
     /// `stat_lines`: lines of a STAT that lists.
     pub stat_lines: u32,
+    /// `upload`: bytes a second that one session may send; 0 is no limit.
+    pub upload: u64,
+    /// `download`: bytes a second that one session may fetch; 0 is no limit.
+    pub download: u64,
+    /// `socket_buffer`: what the kernel may hold of one data connection in each direction, bytes; 0 leaves it to
+    /// the kernel's own tuning.
+    pub socket_buffer: u64,
 }
 
 /// `[files]`.
@@ -344,6 +353,9 @@ impl Default for Limits {
             pattern_steps: 100_000,
             ascii_size: 8 << 20,
             stat_lines: 1_000,
+            upload: 0,
+            download: 0,
+            socket_buffer: 0,
         }
     }
 }

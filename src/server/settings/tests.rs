@@ -86,6 +86,9 @@ fn every_key_is_read() {
         pattern_steps = 1000
         ascii_size = "1MiB"
         stat_lines = 10
+        upload = "1MiB"
+        download = "2MiB"
+        socket_buffer = "64KiB"
         [files]
         umask = "077"
         default_type = "A"
@@ -177,10 +180,8 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\ncertificate = \"c.pem\"",
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
-        "[limits]\nupload = \"1MiB\"",
         "[limits]\nbans = { failures = 10 }",
         "[limits]\ncompressed = 4",
-        "[limits]\nsocket_buffer = \"64KiB\"",
         "[files]\nfsync = true",
         "[files]\ndigest = \"sha256\"",
         "[sandbox]\nmode = \"best-effort\"",
