@@ -213,7 +213,12 @@ fn sweep(config: &std::path::Path, words: &str) -> impl Drop {
     command.arg("--config").arg(config).args(["--log-level", "debug"]).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let log = BufReader::new(running.0.stderr.take().unwrap());
-    let said = log.lines().map(Result::unwrap).find(|line| line.contains("unfinished upload")).unwrap();
+    let (sender, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let line = log.lines().map_while(Result::ok).find(|line| line.contains("unfinished upload"));
+        sender.send(line.unwrap_or_default())
+    });
+    let said = said.recv_timeout(common::PATIENCE).expect("it sweeps");
     assert!(said.contains(words), "{said}");
     running
 }
