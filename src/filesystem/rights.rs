@@ -72,6 +72,10 @@ pub struct Rights(u16);
 impl Rights {
     /// Nothing is allowed.
     pub const NONE: Self = Self(0);
+    /// The preset `read`.
+    pub const READ: Self = Self::NONE.with(Right::Enter).with(Right::List).with(Right::Read);
+    /// The preset `full`: everything.
+    pub const FULL: Self = Self((1 << LETTERS.len()) - 1);
 
     /// Reads a preset (`none`, `read`, `drop`, `write`, `full`) or a string of letters.
     ///
@@ -82,7 +86,9 @@ impl Rights {
             match LETTERS.iter().find(|(known, _)| *known == letter) {
                 Some((_, right)) => Ok(rights.with(*right)),
                 None => Err(format!(
-                    "\"{letter}\" in permissions \"{text}\" is none of elrwoadfmMT, and \"{text}\" none of none, read, drop, write, full"
+                    "\"{}\" in \"{}\" is none of elrwoadfmMT, nor is that a preset (none, read, drop, write, full)",
+                    letter.escape_debug(),
+                    text.escape_debug()
                 )),
             }
         })

@@ -24,9 +24,10 @@ use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::listing::SORT_BYTES;
-use crate::filesystem::{Owners, Pattern, Policy, Rights, Rules, Uploads, Writers, Zone};
+use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor, Weight};
+use crate::process::secret::LONGEST_PASSWORD;
+use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::Scratch;
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -52,7 +53,6 @@ impl Server {
             owners: Rc::new(Owners::load()),
             anonymous: None,
             accounts: HashMap::new(),
-            has_verifier: false,
             draining: false,
             doors: Vec::new(),
             settings: Rc::new(settings),
@@ -69,6 +69,8 @@ impl Server {
             master,
             clerk: None,
             quota_check: None,
+            crowds: Hush::default(),
+            strangers: Hush::default(),
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -152,7 +154,7 @@ impl Server {
         }
         let anonymous = match &settings.anonymous {
             Some(guests) => {
-                let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
+                let rights = guests.permissions.rights();
                 let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
                 realm.path_limit = settings.limits.path as usize;
                 realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
@@ -181,7 +183,6 @@ impl Server {
             self.dismiss(old);
             self.closing.push(old);
         }
-        self.world.has_verifier = true;
         Ok(())
     }
 
@@ -195,6 +196,10 @@ impl Server {
     }
 
     pub(super) fn check_password(&mut self, by: Key, user: &[u8], password: &[u8]) {
+        // What no account can have is wrong without anybody's being asked.
+        if user.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return self.mail.push_back(super::Letter::Judged(by, Verdict::Wrong));
+        }
         let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
             Conn::Clerk(clerk) => clerk.ask(by, user, password),
             _ => false,
@@ -304,7 +309,9 @@ impl Server {
             Ok(transfers) => self.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
-        log::info!("reloaded");
+        if self.invocation.is_some() {
+            log::info!("reloaded"); // under a keeper it is the keeper who says so
+        }
         Ok(())
     }
 
@@ -347,13 +354,8 @@ impl Server {
 }
 
 fn rules(account: &Account) -> io::Result<Rules> {
-    let parse = |letters: &str| Rights::parse(letters).map_err(io::Error::other);
-    let base = parse(account.permissions.letters())?;
-    let mut rules = Vec::with_capacity(account.rules.len());
-    for rule in &account.rules {
-        rules.push((rule.path.as_str(), parse(rule.permissions.letters())?));
-    }
-    Rules::new(base, rules).map_err(io::Error::other)
+    let rules = account.rules.iter().map(|rule| (rule.path.as_str(), rule.permissions.rights()));
+    Rules::new(account.permissions.rights(), rules).map_err(io::Error::other)
 }
 
 /// What the configuration rules for all trees.

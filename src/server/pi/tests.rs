@@ -34,7 +34,6 @@ impl Dialogue {
             owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
-            has_verifier: true,
             draining: false,
             doors: Vec::new(),
         };

@@ -40,7 +40,7 @@ fn nothing_said_is_anonymous_reading_here() {
     assert_eq!(settings.root, std::env::current_dir().unwrap());
     assert_eq!(settings.listen, [ListenAddr::any(21)]);
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elr");
+    assert_eq!(anonymous.permissions.to_string(), "elr");
     assert_eq!(anonymous.root, settings.root);
 }
 
@@ -106,7 +106,7 @@ fn every_key_is_read() {
     "#;
     let settings = load_in(folder.path(), config, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
-    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.letters(), "ew");
+    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
@@ -144,7 +144,7 @@ fn faults_name_file_line_and_key() {
         ("[limits]\nidle = 0", "m.toml:2: limits.idle: must be more than nothing"),
         ("[limits]\nidle = [1]", "m.toml:2: limits.idle: wants one value, not array"),
         ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 8192"),
-        ("[limits]\nclients = -1", "m.toml:2: limits.clients: invalid digit"),
+        ("[limits]\nclients = -1", "m.toml:2: limits.clients: \"-1\": invalid digit"),
         ("[limits]\nlogin_attempts = 0", "limits.login_attempts: must be 1 to 100"),
         ("listen = []", "m.toml:1: listen: wants one address at least"),
         ("listen = \":21\"", "m.toml:1: listen: wants a list, not string"),
@@ -152,7 +152,7 @@ fn faults_name_file_line_and_key() {
         ("root = 5", "m.toml:1: root: wants a path, not integer"),
         ("log = 5", "m.toml:1: log: wants a table, not integer"),
         ("banner = \"a\\nb\"", "m.toml:1: banner: wants one line"),
-        ("[passive]\naddress = \"example.org\"", "m.toml:2: passive.address: invalid IPv4"),
+        ("[passive]\naddress = \"example.org\"", "m.toml:2: passive.address: \"example.org\": invalid IPv4"),
         ("[passive]\nlocal = [\"10/8\"]", "passive.local: \"10/8\" is no network"),
         ("[anonymous]\npermissions = \"xyz\"", "anonymous.permissions: \"x\" in \"xyz\""),
         ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
@@ -263,7 +263,7 @@ fn options_win_over_the_file() {
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.transfers.as_deref(), Some(Path::new("/tmp/x")));
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elrwoadfmMT");
+    assert_eq!(anonymous.permissions.to_string(), "elrwoadfmMT");
     assert_eq!(anonymous.root, Path::new("/srv"));
 }
 
