@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::{Account, QuotaLimits};
+use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;

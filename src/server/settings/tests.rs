@@ -159,7 +159,7 @@ fn faults_name_file_line_and_key() {
         ("[files]\nuploads = \"hidden\"", "m.toml:2: files.uploads: \"hidden\" is none of direct, atomic"),
         ("[files]\nsymlinks = \"all\"", "files.symlinks: \"all\" is none of inside, rooted, never"),
         ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
-        ("[files]\nmake_parents = 1", "files.make_parents: provided string"),
+        ("[files]\nmake_parents = 1", "files.make_parents: \"1\": provided string"),
         ("[files]\ndeny = [\"a/b\"]", "m.toml:2: files.deny: \"a/b\" holds a slash"),
         ("[files]\ndeny = [\"\"]", "m.toml:2: files.deny: wants patterns"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
