@@ -48,6 +48,9 @@ const EVENTS_A_PASS: usize = 512;
 /// a command waits half a millisecond; asking costs one.
 const HEAVY_A_PASS: usize = 4;
 
+/// Entries of dead records that are not worth the tidying: 16 KiB of them.
+const ENTRIES_TOLERATED: usize = 1024;
+
 /// Every socket is registered once, for both directions, and for urgent data where the poller can tell it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
@@ -177,7 +180,18 @@ impl<C> Reactor<C> {
         if slot.armed.is_none_or(|armed| deadline < armed) {
             slot.armed = Some(deadline);
             self.deadlines.push(deadline, key);
+            self.forget_the_dead();
         }
+    }
+
+    /// Records that came and went leave their entries behind until those come up, minutes later. A client that makes and
+    /// drops records all the time must not fill the memory with them: past twice the living they are thrown out.
+    fn forget_the_dead(&mut self) {
+        if self.deadlines.len() <= 2 * self.slots.len() + ENTRIES_TOLERATED {
+            return;
+        }
+        let slots = &self.slots;
+        self.deadlines.retain(|when, key| slots.get(key).is_some_and(|slot| slot.armed == Some(when)));
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -336,6 +350,23 @@ mod tests {
         }
         assert!(reactor.now() >= when);
         assert!(reactor.slot_mut(key).expect("alive").ready.has(Ready::EXPIRED));
+    }
+
+    #[test]
+    fn the_dead_leave_no_timers_behind() {
+        let mut reactor = reactor();
+        let later = reactor.now().after(Duration::from_secs(3600));
+        let living = reactor.insert("timer", Weight::Light);
+        reactor.slot_mut(living).expect("alive").deadline = Some(later);
+        reactor.arm(living);
+        for _ in 0..100_000 {
+            let key = reactor.insert("gone", Weight::Light);
+            reactor.slot_mut(key).expect("alive").deadline = Some(later);
+            reactor.arm(key);
+            reactor.remove(key);
+        }
+        assert!(reactor.deadlines.len() <= 2 + ENTRIES_TOLERATED + 1, "{}", reactor.deadlines.len());
+        assert_eq!(reactor.slot_mut(living).expect("alive").armed, Some(later));
     }
 
     #[test]

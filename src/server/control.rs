@@ -20,6 +20,9 @@ const COMMANDS_A_TURN: usize = 16;
 /// What one read may bring: more than any command line of the field.
 const READ_SIZE: usize = 4096;
 
+/// How long the last words of a server that ends may take to be read.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+
 /// The code that says the fault is ours: whoever looks after the server wants to know.
 const LOCAL_ERROR: u16 = 451;
 
@@ -172,6 +175,8 @@ impl Control {
         let limits = &world.settings.limits;
         let stuck = self.stuck.map(|since| since.after(limits.output_stall));
         let own = match self.phase {
+            // A server that is about to end does not wait for people at their prompts.
+            Phase::Closed { .. } if world.draining => Some(self.since.after(limits.linger.min(LAST_LINGER))),
             Phase::Closed { .. } => Some(self.since.after(limits.linger)),
             Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
             Phase::Open | Phase::HalfClosed => match self.session.patience(world) {

@@ -64,7 +64,7 @@ impl Scan {
         let mut filled = self.read(scratch, Disk::Ready)?;
         if filled == Filled::Cold {
             let stretch = Stretch { file: self.file.as_fd(), at: self.at, end: self.end };
-            match self.wait.get_or_insert_with(|| scratch.lanes.enter(now)).visit(stretch, now) {
+            match self.wait.get_or_insert_with(|| scratch.lanes.enter(now, self.at)).visit(stretch, now) {
                 Visit::Until(until) => return Ok(Sight::Wait(until)),
                 Visit::Force => filled = self.read(scratch, Disk::Waited)?,
             }
