@@ -128,6 +128,10 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     for warning in warnings {
         log::warn!("{warning}");
     }
+    // A directory that is not there is wrong usage, and better said before anything is bound.
+    if let Some(guests) = &settings.anonymous {
+        std::fs::read_dir(&guests.root).map_err(|e| Failed::usage(format!("{}: {e}", guests.root.display())))?;
+    }
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     match accounts {
         Some(accounts) => {

@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
 use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, Settings};
+use super::stamp::Stamp;
 use crate::filesystem::{Root, Uploads, Zone};
 use crate::process::{ORDERLY, USAGE, listen};
 
@@ -128,6 +129,9 @@ fn check_accounts(accounts: &Accounts, report: &mut Report) {
     report.add(Grade::Good, format!("accounts: {all}"));
     for account in &accounts.accounts {
         check_root(&format!("home of \"{}\"", account.name), &account.home, report);
+        if account.expires.is_some_and(|end| end <= Stamp::now().seconds()) {
+            report.add(Grade::Odd, format!("account \"{}\" has expired", account.name));
+        }
     }
 }
 

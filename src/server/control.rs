@@ -20,6 +20,9 @@ const COMMANDS_A_TURN: usize = 16;
 /// What one read may bring: more than any command line of the field.
 const READ_SIZE: usize = 4096;
 
+/// The code that says the fault is ours: whoever looks after the server wants to know.
+const LOCAL_ERROR: u16 = 451;
+
 /// Bytes thrown away while a closed connection waits for the peer's close.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
@@ -128,6 +131,10 @@ impl Control {
 
     /// Queues a reply: it leaves with the others of this turn.
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
+        if reply.code == LOCAL_ERROR {
+            let who = self.session.user().unwrap_or("nobody");
+            log::error!("{who}@{}: {}", self.session.peer(), String::from_utf8_lossy(reply.text()));
+        }
         reply.encode(self.link.queue());
     }
 

@@ -25,7 +25,9 @@ impl Server {
         let limits = &self.world.settings.limits;
         let (total, each) = (limits.clients.map(Into::into), limits.per_ip.map(Into::into));
         if let Err(crowded) = self.census.enter(peer.ip(), total, each) {
-            log::warn!("{peer}: turned away, too many connections ({crowded:?})");
+            if let Some(others) = self.crowds.speak(self.reactor.now()) {
+                log::warn!("{peer}: turned away, too many connections ({crowded:?}), {others} others before");
+            }
             let line: &[u8] = match crowded {
                 Crowded::Server => b"421 Too many connections, try again later.\r\n",
                 Crowded::Address => b"421 Too many connections from your address.\r\n",

@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::{Account, QuotaLimits};
+use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
@@ -26,7 +26,8 @@ use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor, Weight};
+use crate::process::secret::LONGEST_PASSWORD;
+use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -52,7 +53,6 @@ impl Server {
             owners: Rc::new(Owners::load()),
             anonymous: None,
             accounts: HashMap::new(),
-            has_verifier: false,
             draining: false,
             digests: Rc::default(),
             compressors: Places::default(),
@@ -72,6 +72,8 @@ impl Server {
             clerk: None,
             scans: HashMap::new(),
             quota_check: None,
+            crowds: Hush::default(),
+            strangers: Hush::default(),
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -167,6 +169,7 @@ impl Server {
             None => None,
         };
         self.world.accounts = realms;
+        self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
         self.world.anonymous = anonymous;
         self.check_quotas();
         Ok(())
@@ -184,7 +187,6 @@ impl Server {
             self.dismiss(old);
             self.closing.push(old);
         }
-        self.world.has_verifier = true;
         Ok(())
     }
 
@@ -198,6 +200,10 @@ impl Server {
     }
 
     pub(super) fn check_password(&mut self, by: Key, user: &[u8], password: &[u8]) {
+        // What no account can have is wrong without anybody's being asked.
+        if user.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return self.mail.push_back(super::Letter::Judged(by, Verdict::Wrong));
+        }
         let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
             Conn::Clerk(clerk) => clerk.ask(by, user, password),
             _ => false,
@@ -307,7 +313,9 @@ impl Server {
             Ok(transfers) => self.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
-        log::info!("reloaded");
+        if self.invocation.is_some() {
+            log::info!("reloaded"); // under a keeper it is the keeper who says so
+        }
         Ok(())
     }
 

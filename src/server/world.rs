@@ -20,8 +20,6 @@ pub struct World {
     pub anonymous: Option<Rc<Realm>>,
     /// Accounts by name.
     pub accounts: HashMap<Box<str>, Rc<Realm>>,
-    /// Whether somebody can check passwords.
-    pub has_verifier: bool,
     /// Digests of files as they were received.
     pub digests: Rc<Digests>,
     /// Who may send or receive compressed.

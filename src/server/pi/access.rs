@@ -56,10 +56,11 @@ impl Session {
             return self.admit(&Rc::clone(realm), stage);
         }
         self.enter(State::Checking { user: user.clone() });
-        if stage.world.has_verifier {
-            stage.out.push(Output::Check { user, password });
-        } else {
+        // Where nobody has an account nobody has to be asked; a verifier that is away is another matter.
+        if stage.world.accounts.is_empty() {
             self.verdict(Verdict::Wrong, stage);
+        } else {
+            stage.out.push(Output::Check { user, password });
         }
     }
 

@@ -104,18 +104,17 @@ fn of_errno(errno: Errno, given: &[u8]) -> Reply {
         Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => named(450, given, "Busy, try again later."),
         Errno::NOSPC => named(452, given, "No space left on the device."),
         Errno::DQUOT | Errno::FBIG => named(552, given, "Quota or size limit exceeded."),
-        other => {
-            log::error!("{}: {other}", String::from_utf8_lossy(given));
-            named(451, given, "Local error.")
-        }
+        other => named(451, given, &format!("Local error: {}.", std::io::Error::from(other))),
     }
 }
 
 /// `name: text`, the name as the client gave it.
 pub(super) fn named(code: u16, given: &[u8], text: &str) -> Reply {
     let mut line = Vec::with_capacity(given.len() + text.len() + 2);
-    line.extend_from_slice(given);
-    line.extend_from_slice(b": ");
+    if !given.is_empty() {
+        line.extend_from_slice(given);
+        line.extend_from_slice(b": ");
+    }
     line.extend_from_slice(text.as_bytes());
     Reply::bytes(code, line)
 }

@@ -39,7 +39,9 @@ impl Session {
         self.range_fits(mark, world)?;
         let (first, end) = mark.map_or((0, u64::MAX), |mark| (mark.first, mark.end()));
         let ranged = mark.is_some_and(|mark| mark.last.is_some());
-        if first > stat.size && !ascii && !ranged {
+        // Translated, a file is at most twice as long: how long exactly shows only when it is sent.
+        let longest = if ascii { stat.size.saturating_mul(2) } else { stat.size };
+        if first > longest && !ranged {
             return Err(beyond(first, stat.size));
         }
         if let Some(refusal) = self.no_endpoint() {

@@ -35,7 +35,6 @@ impl Dialogue {
             owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
-            has_verifier: true,
             draining: false,
             digests: Rc::default(),
             compressors: Places::default(),
