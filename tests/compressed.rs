@@ -10,6 +10,10 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
+/// The hash of `secret`.
+const SECRET: &str =
+    "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
+
 const OFFERED: &str = "[limits]\ncompressed = 2\n";
 
 fn furnished() -> Server {
@@ -203,6 +207,24 @@ fn a_bomb_is_stopped_and_nobody_waits_for_it() {
     ftp.store("STOR just", &deflated(&vec![0; 1 << 20])).expect(226);
     assert_eq!(server.get("just").len(), 1 << 20);
     ftp.store("STOR just", &deflated(&vec![0; (1 << 20) + 1])).expect(552);
+}
+
+#[test]
+fn a_bomb_is_stopped_by_the_quota() {
+    let account = format!(
+        "[[account]]\nname = \"ann\"\npassword = \"{SECRET}\"\npermissions = \"full\"\nquota = {{ bytes = \"1MiB\" }}\n"
+    );
+    let server = Server::with_accounts(OFFERED, &account);
+    let mut ann = server.login_as("ann", "secret");
+    // Nothing may be stored before the home is counted.
+    assert!((0..10_000).any(|_| ann.say("AVBL").code == 213), "never counted");
+    ann.say("MODE Z").expect(200);
+    let mut data = ann.epsv();
+    ann.say("STOR bomb").expect(150);
+    let _reset = data.write_all(&deflated(&vec![0; 64 << 20]));
+    drop(data);
+    ann.reply().expect(552);
+    assert!(server.get("bomb").len() <= 1 << 20);
 }
 
 #[test]

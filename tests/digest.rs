@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{Advice, CWD, FileType, Mode, fadvise, mknodat};
 use rustix::net::sockopt;
 
 use common::{PATIENCE, Peer, Server, noise, read_all};
@@ -243,6 +243,41 @@ fn a_digest_made_on_the_way_is_that_of_the_file() {
         exact(&mut ftp, "HASH h", 213, &format!("SHA-256 0-4 {} h", OF_HELLO[3].2));
         ftp.say("MFMT 20240229120000 h").expect(213);
         exact(&mut ftp, "HASH h", 213, &format!("SHA-256 0-4 {} h", OF_HELLO[3].2));
+    }
+}
+
+#[test]
+fn a_digest_made_on_the_way_is_not_computed_again() {
+    for uploads in ["direct", "atomic"] {
+        let server = Server::full_and(&format!(
+            "[files]\ndigest = \"sha256\"\nuploads = \"{uploads}\"\n[log]\nlevel = \"trace\"\n"
+        ));
+        let mut ftp = server.login();
+        ftp.store("STOR h", b"hello").expect(226);
+        server.wait_for("Member/Transferring -> Member/Idle");
+        ftp.say("HASH h").expect(213);
+        ftp.say("XSHA256 h").expect(250);
+        // The log tells what a session does: had it read the file, that would stand before this.
+        ftp.say("RNFR h").expect(350);
+        assert!(server.wait_for("Member/Idle -> ").ends_with("Member/Renaming"), "{uploads}");
+        ftp.say("XMD5 h").expect(250);
+        assert!(server.wait_for("Member/Idle -> ").ends_with("Member/Computing"), "{uploads}");
+    }
+}
+
+#[test]
+fn files_that_are_not_in_memory_are_digested_too() {
+    let server = Server::full();
+    let mut ftp = server.login();
+    for size in [1, 65_536, 300_000, 3_000_001] {
+        let content = noise(size);
+        server.put("warm", &content);
+        server.put("cold", &content);
+        let file = File::open(server.path("cold")).unwrap();
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let told = ftp.say("HASH cold").expect(213).text();
+        assert_eq!(ftp.say("HASH warm").expect(213).text().replace("warm", "cold"), told, "{size} bytes");
     }
 }
 
