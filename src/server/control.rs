@@ -135,8 +135,8 @@ impl Control {
     /// Queues a reply: it leaves with the others of this turn.
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
         if reply.code == LOCAL_ERROR {
-            let who = self.session.user().unwrap_or("nobody");
-            log::error!("{who}@{}: {}", self.session.peer(), String::from_utf8_lossy(reply.text()));
+            let (who, peer) = (self.session.user().unwrap_or("-"), self.session.peer());
+            log::error!("{who}@{peer}: {}", String::from_utf8_lossy(reply.text()));
         }
         reply.encode(self.link.queue());
     }
