@@ -121,6 +121,17 @@ impl Folder {
         self.fd().map(|_| ())
     }
 
+    /// The directory must be there; one named by a server is made if it is not.
+    ///
+    /// # Errors
+    /// As [`Folder::make`].
+    pub fn make_for_use(&self) -> Result<(), Errno> {
+        match self.place {
+            Place::Named(_) => self.fd().map(|_| ()),
+            Place::Within(..) => self.make_missing(),
+        }
+    }
+
     fn make_missing(&self) -> Result<(), Errno> {
         match self.fd() {
             Err(Errno::NOENT) => self.make(),

@@ -15,10 +15,10 @@
 //! it; they know nothing of each other. The load tester uses it as it stands, the programs' verbs through [`crew`].
 
 mod control;
-//CREW
+pub mod crew;
 pub mod dtp;
 mod helper;
-//IF
+pub mod interface;
 pub mod local;
 pub mod mail;
 pub mod pi;

@@ -103,6 +103,7 @@ impl Session {
             self.command(b"OPTS UTF8 ON".to_vec(), Owed::Courtesy, stage);
         }
         self.command(b"TYPE I".to_vec(), Owed::Type(false, None), stage);
+        self.text = Some(false); // unless the answer says otherwise
     }
 
     pub(super) fn typed(&mut self, text: bool, ticket: Option<Ticket>, reply: Reply, stage: &mut Stage<'_>) {
