@@ -170,6 +170,11 @@ impl Client {
         &self.terms
     }
 
+    /// Who makes the data connections of sessions that begin from now on.
+    pub const fn set_active(&mut self, active: bool) {
+        self.terms.active = active;
+    }
+
     /// Turns SIGINT and SIGTERM into [`Event::Interrupted`].
     ///
     /// # Errors

@@ -3,15 +3,19 @@
 //! [`run`] is the program. [`words`] is the table of verbs, [`ui`] the state they work on, [`job`] what they set
 //! going.
 
+mod bars;
 mod credentials;
+mod files;
 pub mod job;
 pub mod json;
+mod line;
 mod mirror;
 pub mod options;
 pub mod screen;
 mod segments;
 pub mod shell;
 mod shell_words;
+mod typist;
 pub mod ui;
 pub mod url;
 mod verbs;
@@ -24,7 +28,7 @@ use log::LevelFilter;
 use simple_logger::SimpleLogger;
 
 use crate::user::crew::{Cause, Trouble};
-use options::{Command, Options};
+use options::{Command, Options, Script};
 use ui::Ui;
 
 /// The program: from the arguments, without its own name, to the exit code.
@@ -54,7 +58,23 @@ fn obey(command: Command, options: Options) -> Result<(), Trouble> {
             ui.crew.dismiss();
             outcome
         }
-        Command::Shell(_) | Command::Script(..) => Err(Trouble::new(Cause::Usage, "no shell yet")),
+        Command::Shell(start) => {
+            let mut ui = Ui::new(options)?;
+            let outcome = shell::interact(&mut ui, &start);
+            ui.crew.dismiss();
+            outcome
+        }
+        Command::Script(script, start) => {
+            let text = match script {
+                Script::Text(text) => text,
+                Script::File(file) => std::fs::read_to_string(&file)
+                    .map_err(|error| Trouble::local(&file, crate::user::local::errno_of(&error)))?,
+            };
+            let mut ui = Ui::new(options)?;
+            let outcome = shell::script(&mut ui, &text, &start);
+            ui.crew.dismiss();
+            outcome
+        }
     }
 }
 

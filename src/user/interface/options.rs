@@ -113,6 +113,8 @@ pub struct Options {
     pub no_questions: bool,
     /// `-N`
     pub no_login: bool,
+    /// The shell's `mirror -R`.
+    pub reverse: bool,
 }
 
 impl Options {
@@ -249,6 +251,7 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
         keep_going: matches.opt_present("keep-going"),
         no_questions: matches.opt_present("i"),
         no_login: matches.opt_present("N"),
+        reverse: false,
     })
 }
 

@@ -3,9 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use super::bars::{BEAT, Bars};
 use super::json::Object;
 use super::options::Options;
-use crate::user::crew::{Cause, Moved, Trouble};
+use crate::user::crew::{Cause, ErrandId, Moved, Trouble};
 use crate::user::text::Shown;
 use crate::wire::date::Civil;
 use crate::wire::directory::{Found, FoundKind};
@@ -19,6 +20,10 @@ pub struct Screen {
     terminal: bool,
     /// Nobody reads standard output any more.
     closed: bool,
+    /// Progress, where it is shown.
+    bars: Option<Bars>,
+    /// The terminal belongs to the prompt for now.
+    paused: bool,
 }
 
 /// How a listing is shown.
@@ -34,7 +39,38 @@ impl Screen {
     /// As the options want it.
     pub fn new(options: &Options) -> Self {
         let terminal = io::stdout().is_terminal();
-        Self { json: options.json, quiet: options.quiet, terminal, closed: false }
+        let (json, quiet) = (options.json, options.quiet);
+        Self { json, quiet, terminal, closed: false, bars: None, paused: false }
+    }
+
+    /// Whether progress is shown.
+    pub const fn progress(&self) -> bool {
+        self.bars.is_some()
+    }
+
+    /// Shows progress from now on, or stops; answers how often [`Screen::tick`] wants to be called.
+    pub fn show_progress(&mut self, on: bool) -> Option<Duration> {
+        let fit = on && !self.json && !self.quiet && io::stderr().is_terminal();
+        if let Some(mut bars) = self.bars.take() {
+            bars.clear();
+        }
+        self.bars = fit.then(Bars::new);
+        fit.then_some(BEAT)
+    }
+
+    /// Where the transfers stand.
+    pub fn tick(&mut self, running: &[(ErrandId, u64, Option<u64>)]) {
+        if let Some(bars) = self.bars.as_mut().filter(|_| !self.paused) {
+            bars.show(running);
+        }
+    }
+
+    /// While the user types, nothing moves.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(bars) = self.bars.as_mut().filter(|_| paused) {
+            bars.clear();
+        }
     }
 
     /// Whether objects are written instead of text.
@@ -62,13 +98,20 @@ impl Screen {
     /// Words for a person, on standard error, unless there should be none.
     pub fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            complain(text);
+            self.say(text);
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.aside(|| complain(text)),
+            None => complain(text),
         }
     }
 
     /// Something went wrong; said whatever the options.
     pub fn trouble(&self, about: &str, trouble: &Trouble) {
-        if about.is_empty() { complain(&trouble.text) } else { complain(&format!("{about}: {}", trouble.text)) }
+        if about.is_empty() { self.say(&trouble.text) } else { self.say(&format!("{about}: {}", trouble.text)) }
     }
 
     /// Entries of a directory.

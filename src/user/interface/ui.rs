@@ -12,6 +12,7 @@ use super::shell::Shell;
 use super::url::{Place, Scheme};
 use super::credentials;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
+use crate::user::mail::Spoken;
 use crate::user::{Client, Terms};
 
 /// A path on a server.
@@ -81,7 +82,7 @@ impl Ui {
             timeout: options.timeout,
             active: options.active,
             rate: options.rate,
-            tell_replies: false,
+            tell_replies: true,
         };
         let failed = |error: std::io::Error| Trouble::new(Cause::Local, format!("cannot start: {error}"));
         let mut client = Client::new(terms).map_err(failed)?;
@@ -92,7 +93,7 @@ impl Ui {
             insist: options.retries.is_some(),
             family: options.family,
         };
-        Ok(Self {
+        let mut ui = Self {
             crew: Crew::new(client, rules),
             screen: Screen::new(&options),
             options,
@@ -102,7 +103,9 @@ impl Ui {
             kept: HashMap::new(),
             next_job: 0,
             interrupted: false,
-        })
+        };
+        ui.show_progress(true);
+        Ok(ui)
     }
 
     /// Reads what the user wrote for a path on a server: a URL, `HOST:PATH`, or in the shell a path of the open site.
@@ -188,13 +191,41 @@ impl Ui {
         if cancelled { Err(Trouble::new(Cause::Interrupted, "interrupted")) } else { summary.verdict() }
     }
 
-    /// Begins a job and waits for it.
+    /// Begins a job and waits for it, unless the user wants it in the background.
     ///
     /// # Errors
     /// As [`Ui::wait`].
-    pub fn perform(&mut self, job: Job) -> Result<Summary, Trouble> {
+    pub fn launch(&mut self, job: Job) -> Result<(), Trouble> {
         let id = self.begin(job);
-        self.wait(id)
+        if self.shell.background {
+            self.screen.note(&format!("[{}] begun", id.0));
+            return Ok(());
+        }
+        let tree = matches!(self.jobs.get(&id), Some(Job::Mirror(_)));
+        let summary = self.wait(id)?;
+        if tree {
+            self.screen.note(&format!("{} files, {} bytes", summary.done, summary.bytes));
+        }
+        Ok(())
+    }
+
+    /// Says which background jobs have ended, and forgets them.
+    pub fn report_finished(&mut self) {
+        let over: Vec<JobId> = self.jobs.iter().filter(|(_, job)| job.finished()).map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(job) = self.jobs.remove(&id) else { continue };
+            let title = job.title();
+            match job.summary().verdict() {
+                Ok(summary) => self.screen.note(&format!("[{}] {title}: {} bytes", id.0, summary.bytes)),
+                Err(trouble) => self.screen.note(&format!("[{}] {title}: failed {}", id.0, trouble.text)),
+            }
+        }
+    }
+
+    /// Shows progress of running transfers, or stops doing so.
+    pub fn show_progress(&mut self, on: bool) {
+        let span = self.screen.show_progress(on);
+        self.crew.tick_every(span);
     }
 
     /// Jobs that are not over, oldest first.
@@ -234,7 +265,12 @@ impl Ui {
                 return Err(Trouble::new(Cause::Interrupted, "interrupted"));
             }
             Told::Interrupted => self.interrupted = true,
-            Told::Heard(..) | Told::Tick => {}
+            Told::Heard(_, reply) => {
+                if self.shell.verbose {
+                    self.screen.note(&Spoken(&reply).to_string());
+                }
+            }
+            Told::Tick => self.screen.tick(&self.crew.progress()),
         }
         Ok(Heard::Nothing)
     }

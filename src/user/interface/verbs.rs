@@ -40,13 +40,16 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             let shown = (remote.show(), destination);
             let wanted = ui.options.segments;
             ui.crew.rules().parallel = ui.options.parallel.unwrap_or(wanted);
-            ui.perform(Job::Segments(Box::new(Segments::new(remote, folder, name, wanted, shown))))?;
+            ui.launch(Job::Segments(Box::new(Segments::new(remote, folder, name, wanted, shown))))?;
             continue;
         }
         let errand = fetch(ui, &remote, Goal::file(folder, name));
         items.push(Item { site: remote.site, errand, source: remote.show(), destination });
     }
-    ui.perform(Job::Batch(Batch::new("get", items))).map(drop)
+    if items.is_empty() {
+        return Ok(());
+    }
+    ui.launch(Job::Batch(Batch::new("get", items)))
 }
 
 fn fetch(ui: &Ui, remote: &Remote, goal: Goal) -> Errand {
@@ -104,16 +107,32 @@ pub fn put(ui: &mut Ui, mut arguments: Vec<String>) -> Result<(), Trouble> {
         return Err(usage("put FILE|-... URL"));
     };
     let remote = ui.remote(&target)?;
-    let several = arguments.len() > 1;
-    let directory = several || remote.path.is_empty() || remote.path.ends_with(b"/");
-    let mut items = Vec::with_capacity(arguments.len());
-    for argument in arguments {
-        items.push(sending(ui, &remote, directory, &argument)?);
-    }
-    ui.perform(Job::Batch(Batch::new("put", items))).map(drop)
+    send_all(ui, &remote, arguments, false)
 }
 
-fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str) -> Result<Item, Trouble> {
+/// Sends files to a directory, or one file under a name in it.
+///
+/// # Errors
+/// As the job's.
+pub fn send(ui: &mut Ui, at: &Remote, sources: Vec<String>, name: Option<&str>, append: bool) -> Result<(), Trouble> {
+    let path = match name {
+        Some(name) if name.starts_with('/') => name.as_bytes().to_vec(),
+        Some(name) => join(&at.path, name.as_bytes()),
+        None => join(&at.path, b""),
+    };
+    send_all(ui, &at.at(path), sources, append)
+}
+
+fn send_all(ui: &mut Ui, remote: &Remote, sources: Vec<String>, append: bool) -> Result<(), Trouble> {
+    let directory = sources.len() > 1 || remote.path.is_empty() || remote.path.ends_with(b"/");
+    let mut items = Vec::with_capacity(sources.len());
+    for source in sources {
+        items.push(sending(ui, remote, directory, &source, append)?);
+    }
+    ui.launch(Job::Batch(Batch::new("put", items)))
+}
+
+fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str, append: bool) -> Result<Item, Trouble> {
     let (origin, source, name) = if argument == "-" {
         let input = std::io::stdin().as_fd().try_clone_to_owned();
         let input = input.map_err(|error| Trouble::local(Path::new("standard input"), errno_of(&error)))?;
@@ -130,7 +149,7 @@ fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str) -> Result<
     let path = if directory { join(&remote.path, name.as_bytes()) } else { remote.path.clone() };
     let there = remote.at(path);
     let mut send = Send::new(origin, there.path.clone());
-    send.resume = ui.options.resume;
+    (send.resume, send.append) = (ui.options.resume, append);
     send.text = remote.text.unwrap_or(ui.options.text);
     Ok(Item { site: remote.site, errand: Errand::Send(Box::new(send)), source, destination: there.show() })
 }
@@ -157,7 +176,7 @@ pub fn list(ui: &mut Ui, remote: &Remote) -> Result<Vec<Found>, Trouble> {
             }
             let mut entries = parsed.entries;
             entries.sort_by(|a, b| a.name.cmp(&b.name));
-            // LIST of a file shows that file, under the name it was asked by.
+            ui.shell.learn(&entries);
             Ok(entries)
         }
         Ok(_) => Ok(Vec::new()),
@@ -264,9 +283,7 @@ pub fn mirror(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             Mirror::up(Folder::named(path), remote, &ui.options)
         }
     };
-    let summary = ui.perform(Job::Mirror(Box::new(job)))?;
-    ui.screen.note(&format!("{} files, {} bytes", summary.done, summary.bytes));
-    Ok(())
+    ui.launch(Job::Mirror(Box::new(job)))
 }
 
 fn is_remote(ui: &Ui, text: &str) -> bool {
