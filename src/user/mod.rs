@@ -528,11 +528,7 @@ impl Client {
         }
     }
 
-    fn with_control<R>(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(&mut Control, &mut control::Turn<'_>) -> R,
-    ) -> Option<R> {
+    fn with_control<R>(&mut self, key: Key, call: impl FnOnce(&mut Control, &mut control::Turn<'_>) -> R) -> Option<R> {
         let (slot, sockets, now) = self.reactor.turn(key)?;
         let Conn::Control(control) = &mut slot.conn else { return None };
         let mut turn = control::Turn { ready: &mut slot.ready, sockets, now, out: &mut self.out };

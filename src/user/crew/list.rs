@@ -1,7 +1,7 @@
 //! What is in a directory: MLSD, else LIST, else NLST.
 
-use super::errand::{Move, Scene, Yield};
 use super::errand::ask;
+use super::errand::{Move, Scene, Yield};
 use super::trouble::{Cause, Trouble};
 use crate::user::dtp::{Intake, Pump};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};

@@ -348,9 +348,9 @@ impl Crew {
         };
         let waiting: Vec<usize> = (0..self.sites.len())
             .filter(|at| {
-                self.sites.get(*at).is_some_and(|site| {
-                    site.resolving && site.target.host == host && site.target.port == port
-                })
+                self.sites
+                    .get(*at)
+                    .is_some_and(|site| site.resolving && site.target.host == host && site.target.port == port)
             })
             .collect();
         for at in waiting {
@@ -376,9 +376,12 @@ impl Crew {
     fn give_up(&mut self, id: SiteId, trouble: &Trouble) {
         let Some(site) = self.sites.get_mut(id.0) else { return };
         let mut waiting = site.take_queues();
-        waiting.extend(self.pauses.iter().map(|(_, errand)| *errand).filter(|errand| {
-            self.duties.get(errand).is_some_and(|duty| duty.site == id)
-        }));
+        waiting.extend(
+            self.pauses
+                .iter()
+                .map(|(_, errand)| *errand)
+                .filter(|errand| self.duties.get(errand).is_some_and(|duty| duty.site == id)),
+        );
         self.pauses.retain(|(_, errand)| !waiting.contains(errand));
         for errand in waiting {
             self.close(errand, Err(trouble.clone()));

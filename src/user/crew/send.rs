@@ -153,7 +153,11 @@ impl Send {
                         self.moved.offset = self.offset;
                         return Move::Done(Ok(Yield::Moved(self.moved.clone())));
                     }
-                    if self.text { Outlet::text(file, present.size) } else { Outlet::image(file, self.offset, present.size) }
+                    if self.text {
+                        Outlet::text(file, present.size)
+                    } else {
+                        Outlet::image(file, self.offset, present.size)
+                    }
                 }
                 Err(errno) => return Move::Done(Err(Trouble::local(&folder.path().join(name), errno))),
             },
@@ -174,12 +178,14 @@ impl Send {
         let Outcome { moved, elapsed, result, .. } = outcome;
         match result {
             Ok(reply) => {
-                self.moved = Moved { bytes: moved, offset: self.offset, elapsed, skipped: false, code: Some(reply.code) };
+                self.moved =
+                    Moved { bytes: moved, offset: self.offset, elapsed, skipped: false, code: Some(reply.code) };
                 self.stamp(scene)
             }
             Err(failure) => {
                 let trouble = Trouble::of_transfer(&failure, moved);
-                let no_append = self.offset > 0 && matches!(&failure, Failure::Refused(r) if matches!(r.code, 500 | 502));
+                let no_append =
+                    self.offset > 0 && matches!(&failure, Failure::Refused(r) if matches!(r.code, 500 | 502));
                 if no_append {
                     self.resume = false;
                     self.begun = false;

@@ -24,7 +24,9 @@ enum State {
     Time(Option<u64>),
     /// The path may be a directory: where are we, can we go there, and back again.
     Home,
-    Entering { home: Vec<u8> },
+    Entering {
+        home: Vec<u8>,
+    },
     Returning,
 }
 

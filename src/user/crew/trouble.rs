@@ -135,7 +135,8 @@ impl Trouble {
                 Self { code: Some(reply.code), ..Self::new(Cause::Connect, text).again(again) }
             }
             Death::Login(reply) => {
-                let again = if is_crowded(reply) || reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
+                let again =
+                    if is_crowded(reply) || reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
                 Self { code: Some(reply.code), ..Self::new(Cause::Login, text).again(again) }
             }
             Death::Garbage(_) => Self::new(Cause::Transfer, text),

@@ -172,7 +172,14 @@ impl Outcome {
 
 impl Data {
     /// A record whose connection is being made.
-    pub const fn dialling(owner: Key, ticket: Ticket, stream: TcpStream, peer: IpAddr, pump: Pump, now: Moment) -> Self {
+    pub const fn dialling(
+        owner: Key,
+        ticket: Ticket,
+        stream: TcpStream,
+        peer: IpAddr,
+        pump: Pump,
+        now: Moment,
+    ) -> Self {
         Self::new(owner, ticket, peer, Dtp::Dialling(Link::new(stream), pump), now)
     }
 

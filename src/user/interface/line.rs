@@ -84,7 +84,10 @@ mod tests {
         assert_eq!(words("get a b"), [one(&["get", "a", "b"], false)]);
         assert_eq!(words(" cd x;; ls # y; z"), [one(&["cd", "x"], false), one(&["ls"], false)]);
         assert_eq!(words("get big & ls"), [one(&["get", "big"], true), one(&["ls"], false)]);
-        assert_eq!(words(r#"put "a b" 'c"d' e\ f "g\"h" """#), [one(&["put", "a b", "c\"d", "e f", "g\"h", ""], false)]);
+        assert_eq!(
+            words(r#"put "a b" 'c"d' e\ f "g\"h" """#),
+            [one(&["put", "a b", "c\"d", "e f", "g\"h", ""], false)]
+        );
         assert_eq!(read("get 'x"), Err(Unclosed));
         assert_eq!(read("! ls; pwd").expect("closed")[0].escape.as_deref(), Some("ls; pwd"));
     }

@@ -195,7 +195,12 @@ fn table() -> getopts::Options {
         .optflag("", "json", "one JSON object a line on standard output")
         .optflag("q", "quiet", "only errors")
         .optflagmulti("v", "verbose", "show the dialogue")
-        .optopt("u", "user", "who logs in; $MINIFTP_PASSWORD, a file, ~/.netrc or a prompt give the password", "NAME[:PW]")
+        .optopt(
+            "u",
+            "user",
+            "who logs in; $MINIFTP_PASSWORD, a file, ~/.netrc or a prompt give the password",
+            "NAME[:PW]",
+        )
         .optopt("", "password-file", "its first line is the password", "F")
         .optopt("o", "output", "get: local name, - for standard output", "FILE")
         .optopt("d", "directory", "get: local directory", "DIR")

@@ -247,13 +247,12 @@ fn long_head(entry: &Found) -> String {
     };
     let letters: String = match entry.mode {
         None => "?????????".into(),
-        Some(mode) => (0..9)
-            .map(|at| if mode >> (8 - at) & 1 == 1 { b"rwx"[at % 3] as char } else { '-' })
-            .collect(),
+        Some(mode) => (0..9).map(|at| if mode >> (8 - at) & 1 == 1 { b"rwx"[at % 3] as char } else { '-' }).collect(),
     };
     let owner = entry.owner.as_deref().map_or_else(|| "-".into(), |name| Shown(name).to_string());
     let group = entry.group.as_deref().map_or_else(|| "-".into(), |name| Shown(name).to_string());
     let size = entry.size.map_or_else(|| "-".into(), |size| size.to_string());
-    let when = entry.modify.map_or_else(|| " ".repeat(16), |when| iso(when).replace('T', " ").chars().take(16).collect());
+    let when =
+        entry.modify.map_or_else(|| " ".repeat(16), |when| iso(when).replace('T', " ").chars().take(16).collect());
     format!("{kind}{letters} {owner:<8} {group:<8} {size:>12} {when} ")
 }

@@ -78,7 +78,8 @@ impl Shell {
             String::from_utf8(found.name.clone()).ok().map(|name| format!("{name}{slash}"))
         };
         let mut names = lines.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.remote = entries.iter().filter_map(name).filter(|name| Shown(name.as_bytes()).to_string() == *name).collect();
+        names.remote =
+            entries.iter().filter_map(name).filter(|name| Shown(name.as_bytes()).to_string() == *name).collect();
     }
 }
 
@@ -204,7 +205,11 @@ fn word_options(word: &Word, arguments: Vec<String>, base: &Options) -> Result<(
     let mut letters = word.flags.chars().peekable();
     while let Some(letter) = letters.next() {
         let short = letter.to_string();
-        if letters.next_if_eq(&':').is_some() { table.optmulti(&short, "", "", "") } else { table.optflag(&short, "", "") };
+        if letters.next_if_eq(&':').is_some() {
+            table.optmulti(&short, "", "", "")
+        } else {
+            table.optflag(&short, "", "")
+        };
     }
     table.optflag("", "delete", "").optflag("", "dry-run", "").optflag("", "newer", "");
     table.optmulti("", "include", "", "").optmulti("", "exclude", "", "");
@@ -212,7 +217,9 @@ fn word_options(word: &Word, arguments: Vec<String>, base: &Options) -> Result<(
     let has = |name: &str| word.flags.contains(name) && matches.opt_present(name);
     let value = |name: &str| if word.flags.contains(name) { matches.opt_str(name) } else { None };
     let count = |name: &str| match value(name) {
-        Some(text) => text.parse().ok().filter(|count| (1..=64).contains(count)).map(Some).ok_or_else(|| usage("1 to 64")),
+        Some(text) => {
+            text.parse().ok().filter(|count| (1..=64).contains(count)).map(Some).ok_or_else(|| usage("1 to 64"))
+        }
         None => Ok(None),
     };
     let mirror = word.name == "mirror";

@@ -442,7 +442,9 @@ fn switched(arguments: &[String], now: bool) -> Result<bool, Trouble> {
 pub fn status(ui: &mut Ui, _: Vec<String>) -> Result<(), Trouble> {
     let on = |is: bool| if is { "on" } else { "off" };
     let place = match &ui.shell.here {
-        Some(here) => format!("connected to {}:{}, in {}", here.at.place.host, here.at.place.port, Shown(&here.at.path)),
+        Some(here) => {
+            format!("connected to {}:{}, in {}", here.at.place.host, here.at.place.port, Shown(&here.at.path))
+        }
         None => "not connected".to_owned(),
     };
     let text = format!(

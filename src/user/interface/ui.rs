@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
+use super::credentials;
 use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls};
 use super::screen::Screen;
 use super::shell::Shell;
 use super::url::{Place, Scheme};
-use super::credentials;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::mail::Spoken;
 use crate::user::{Client, Terms};
@@ -78,12 +78,7 @@ impl Ui {
     /// # Errors
     /// When the system has no poller or signals to give.
     pub fn new(options: Options) -> Result<Self, Trouble> {
-        let terms = Terms {
-            timeout: options.timeout,
-            active: options.active,
-            rate: options.rate,
-            tell_replies: true,
-        };
+        let terms = Terms { timeout: options.timeout, active: options.active, rate: options.rate, tell_replies: true };
         let failed = |error: std::io::Error| Trouble::new(Cause::Local, format!("cannot start: {error}"));
         let mut client = Client::new(terms).map_err(failed)?;
         client.watch_signals().map_err(failed)?;

@@ -13,9 +13,7 @@ use super::screen::Columns;
 use super::segments::Segments;
 use super::ui::{Remote, Ui};
 use super::url::Place;
-use crate::user::crew::{
-    Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Yield, local_name,
-};
+use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Yield, local_name};
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::Shown;
 use crate::wire::directory::{Found, FoundKind};
@@ -82,7 +80,9 @@ fn remote_name(remote: &Remote) -> Result<OsString, Trouble> {
     let name = local_name(&remote.path);
     match safe_name(name.as_bytes()) {
         Ok(()) => Ok(name),
-        Err(_) => Err(usage(&format!("{}: no name to store it under; use -o, or mirror for a directory", remote.show()))),
+        Err(_) => {
+            Err(usage(&format!("{}: no name to store it under; use -o, or mirror for a directory", remote.show())))
+        }
     }
 }
 
@@ -249,10 +249,7 @@ pub fn mv(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     if source.site != target.site {
         return Err(usage("a file is renamed on one server; use get and put for two"));
     }
-    let lines = vec![
-        [b"RNFR ", &trimmed(&source.path)[..]].concat(),
-        [b"RNTO ", &trimmed(&target.path)[..]].concat(),
-    ];
+    let lines = vec![[b"RNFR ", &trimmed(&source.path)[..]].concat(), [b"RNTO ", &trimmed(&target.path)[..]].concat()];
     ui.run(source.site, Errand::Ask(Ask::new(lines))).map(drop).map_err(|trouble| about(&source, trouble))
 }
 

@@ -74,14 +74,26 @@ pub static WORDS: &[Word] = &[
     shell("find", "", "[DIR]", "every path below a directory", own::find),
     shell("du", "", "[DIR]", "bytes below a directory", own::du),
     // Files.
-    shell("get", "co:O:P:n:", "[-c] REMOTE [LOCAL|-||COMMAND] | REMOTE... [-o LOCAL] [-O DIR]", "fetch a file", own::get),
+    shell(
+        "get",
+        "co:O:P:n:",
+        "[-c] REMOTE [LOCAL|-||COMMAND] | REMOTE... [-o LOCAL] [-O DIR]",
+        "fetch a file",
+        own::get,
+    ),
     shell("reget", "", "REMOTE [LOCAL]", "go on fetching a file", own::reget),
     shell("pget", "co:O:P:n:", "[-n N] REMOTE", "fetch a file in pieces at once", own::pget),
     shell("mget", "cO:P:", "PATTERN...", "fetch the files that fit", own::mget),
     shell("put", "co:P:", "[-c] LOCAL [REMOTE]", "send a file", own::put),
     shell("mput", "cP:", "PATTERN...", "send the files that fit", own::mput),
     shell("append", "", "LOCAL [REMOTE]", "send a file to the end of another", own::append),
-    shell("mirror", "RenP:x:X:i:I:cv", "[-R] [-e] [-n] [-P N] [-x GLOB] SRC [DST]", "make a tree the same", own::mirror),
+    shell(
+        "mirror",
+        "RenP:x:X:i:I:cv",
+        "[-R] [-e] [-n] [-P N] [-x GLOB] SRC [DST]",
+        "make a tree the same",
+        own::mirror,
+    ),
     shell("delete", "", "FILE...", "remove files", verbs::rm),
     shell("mdelete", "", "PATTERN...", "remove the files that fit", own::mdelete),
     shell("rename", "", "FROM TO", "rename a file or directory", own::rename),
@@ -168,7 +180,16 @@ mod tests {
 
     #[test]
     fn names_and_unique_beginnings() {
-        for (typed, name) in [("get", "get"), ("bin", "binary"), ("q", "?"), ("quit", "bye"), ("exi", "bye"), ("?", "help"), ("mk", "mkdir"), ("rmd", "rmdir")] {
+        for (typed, name) in [
+            ("get", "get"),
+            ("bin", "binary"),
+            ("q", "?"),
+            ("quit", "bye"),
+            ("exi", "bye"),
+            ("?", "help"),
+            ("mk", "mkdir"),
+            ("rmd", "rmdir"),
+        ] {
             match find(typed) {
                 Ok(word) => assert_eq!(word.name, name, "{typed}"),
                 Err(why) => assert!(name == "?" && why.ends_with('?'), "{typed}: {why}"),

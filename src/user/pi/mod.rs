@@ -355,6 +355,10 @@ impl Session {
             return;
         }
         self.enter(State::Dead);
+        if self.owed.len() > 1 && matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_)) {
+            // Commands were out ahead of their replies when it went wrong. It may be a coincidence, and it may be that.
+            stage.profile.careful = true;
+        }
         for running in self.transfers.drain(..) {
             stage.out.push(Output::Order(running.ticket, Order::Drop));
             stage.out.push(Output::Answer(running.ticket, Answer::Dead(death.clone())));

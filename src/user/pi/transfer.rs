@@ -28,7 +28,8 @@ impl Session {
         // A listing comes as lines whatever the TYPE is, and switching would cost two commands a directory.
         let switch = self.text != Some(text) && !(running.listing() && self.text.is_some());
         let pret = stage.profile.has("PRET").then(|| with_argument("PRET", rule(verb).name.as_bytes()));
-        let pret = pret.map(|line| if running.argument.is_empty() { line } else { [&line[..], b" ", &running.argument].concat() });
+        let pret = pret
+            .map(|line| if running.argument.is_empty() { line } else { [&line[..], b" ", &running.argument].concat() });
         self.transfers.push_back(running);
         if switch {
             let line: &[u8] = if text { b"TYPE A" } else { b"TYPE I" };

@@ -64,11 +64,10 @@ fn unix_lines() {
 fn modes_and_people() {
     let parsed = parse_list(b"-rwsr-xr-T 12 alice users 5 Mar  9 17:05 x", NOW);
     let found = parsed.entries.first().expect("an entry");
-    assert_eq!((found.mode, found.owner.as_deref(), found.group.as_deref()), (
-        Some(0o5754),
-        Some(b"alice".as_slice()),
-        Some(b"users".as_slice())
-    ));
+    assert_eq!(
+        (found.mode, found.owner.as_deref(), found.group.as_deref()),
+        (Some(0o5754), Some(b"alice".as_slice()), Some(b"users".as_slice()))
+    );
 }
 
 #[test]
@@ -126,7 +125,8 @@ fn mlsd_as_it_is_sent() {
 
 #[test]
 fn mlsd_skips_itself_and_keeps_odd_lines_apart() {
-    let text = "type=cdir; /pub\r\ntype=pdir; ..\r\ntype=dir; .\r\ngarbage\r\nERROR: no stat\r\ntype=file;size=1; a\r\n";
+    let text =
+        "type=cdir; /pub\r\ntype=pdir; ..\r\ntype=dir; .\r\ngarbage\r\nERROR: no stat\r\ntype=file;size=1; a\r\n";
     let parsed = parse_mlsd(text.as_bytes());
     assert_eq!(parsed.entries.iter().map(shown).collect::<Vec<_>>(), ["file 1  a"]);
     assert_eq!(parsed.odd.len(), 2);

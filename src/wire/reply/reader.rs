@@ -53,7 +53,15 @@ struct Open {
 impl ReplyReader {
     /// A reader at the start of a connection.
     pub const fn new() -> Self {
-        ReplyReader { held: Vec::new(), head: 0, searched: 0, telnet: Telnet::new(), open: None, ended: None, failed: None }
+        ReplyReader {
+            held: Vec::new(),
+            head: 0,
+            searched: 0,
+            telnet: Telnet::new(),
+            open: None,
+            ended: None,
+            failed: None,
+        }
     }
 
     /// Takes in what was read from the socket; refusals of Telnet options are appended to `answers`.

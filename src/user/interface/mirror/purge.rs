@@ -1,7 +1,7 @@
 //! Removing trees on a server, leaves first: there is no command for it.
 
-use std::collections::VecDeque;
 use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use super::{Bench, DEPTH_LIMIT, Task, join};
 use crate::user::crew::{Ask, Cause, Errand, List, Trouble, Yield};

@@ -183,7 +183,9 @@ impl Up {
         let Ok(folder) = node.folder.within(name) else { return };
         let path = join(&node.path, name);
         match found.map(|found| found.kind) {
-            Some(FoundKind::File) => bench.trouble(&bench.remote.place.show(&path), Trouble::new(Cause::Denied, "a file is in the way")),
+            Some(FoundKind::File) => {
+                bench.trouble(&bench.remote.place.show(&path), Trouble::new(Cause::Denied, "a file is in the way"))
+            }
             other => {
                 // A link or an unknown entry may be a directory: reading it tells.
                 let fresh = fresh || other.is_none();
@@ -192,7 +194,14 @@ impl Up {
         }
     }
 
-    fn consider(&mut self, node: &Node, name: OsString, present: Present, found: Option<&Found>, bench: &mut Bench<'_>) {
+    fn consider(
+        &mut self,
+        node: &Node,
+        name: OsString,
+        present: Present,
+        found: Option<&Found>,
+        bench: &mut Bench<'_>,
+    ) {
         let path = join(&node.path, name.as_bytes());
         if let Some(found) = found {
             if found.kind == FoundKind::Dir {
