@@ -181,7 +181,9 @@ fn a_failure_is_tried_again_and_continued() {
             talk.say("150 go");
             let mut data = talk.data().unwrap();
             std::io::Write::write_all(&mut data, &file[..30_000]).unwrap();
-            drop(data);
+            // Only when the client has read it all does the connection break.
+            data.shutdown(std::net::Shutdown::Write).unwrap();
+            let _ = std::io::Read::read_to_end(&mut data, &mut Vec::new());
             talk.hang_up();
             true
         }
