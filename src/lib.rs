@@ -18,6 +18,7 @@
 //!                  ----------                -------------
 //! ```
 
+pub mod codec;
 pub mod filesystem;
 pub mod process;
 pub mod reactor;

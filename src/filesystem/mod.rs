@@ -9,18 +9,26 @@
 //! to resolve below one directory descriptor and trusts no text. So no check on a string is ever followed
 //! by a use of that string.
 
+pub mod cache;
 pub mod listing;
 pub mod owners;
 pub mod path;
 pub mod pattern;
+pub mod policy;
+pub mod quota;
 pub mod rights;
 pub mod root;
+pub mod watch;
+pub mod zone;
 
 pub use listing::{Fill, Form, Listing, Order, Request};
 pub use owners::Owners;
 pub use path::{PathFault, VirtualPath};
 pub use pattern::Pattern;
+pub use policy::{Links, Policy, Uploads};
 pub use rights::{Right, Rights, Rules};
-pub use root::{Allow, Fault, Root, Start, Stat, Written};
+pub(crate) use root::proc_name as descriptor_name;
+pub use root::{Allow, Fault, Guard, Incoming, Last, Root, Start, Stat, Sweep, Writers, Written};
+pub use zone::Zone;
 
 pub use crate::wire::listing::Kind;

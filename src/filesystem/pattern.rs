@@ -4,8 +4,8 @@
 //! never be tried again, so the work is at most name times pattern, where a backtracking matcher can be kept
 //! busy for years by a handful of stars. Braces and `~` are not known: they multiply.
 
-/// Steps after which a match counts as failed. No component of a path reaches it (255 by 255 bytes); it holds
-/// the loop's time should a pattern come from elsewhere.
+/// Steps after which a match counts as failed, unless the configuration says otherwise. No component of a path
+/// reaches it (255 by 255 bytes); it holds the loop's time should a pattern come from elsewhere.
 pub const STEP_LIMIT: usize = 100_000;
 
 /// A pattern of `*`, `?`, `[a-z]` and `[!a-z]`, for one component, matched against bytes.
@@ -64,12 +64,13 @@ impl Pattern {
         self.tokens.first() == Some(&Token::Byte(b'.'))
     }
 
-    /// Whether the whole of `name` fits. The steps it took are added to `steps`, for a caller with a budget.
-    pub fn matches(&self, name: &[u8], steps: &mut usize) -> bool {
+    /// Whether the whole of `name` fits, found out within `limit` steps. The steps it took are added to `steps`,
+    /// for a caller with a budget.
+    pub fn matches(&self, name: &[u8], limit: usize, steps: &mut usize) -> bool {
         let (mut tokens, mut bytes) = (&self.tokens[..], name);
         // What is left of both after the latest star, should it have to take one byte more.
         let mut star: Option<(&[Token], &[u8])> = None;
-        for _ in 0..STEP_LIMIT {
+        for _ in 0..limit {
             *steps += 1;
             match (tokens.split_first(), bytes.split_first()) {
                 (None, None) => return true,
@@ -132,7 +133,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        Pattern::parse(pattern.as_bytes()).matches(name.as_bytes(), &mut 0)
+        Pattern::parse(pattern.as_bytes()).matches(name.as_bytes(), STEP_LIMIT, &mut 0)
     }
 
     #[test]
@@ -166,8 +167,10 @@ mod tests {
     fn fifty_stars_take_no_time() {
         let pattern = Pattern::parse(&[&b"*a".repeat(127)[..], b"b"].concat());
         let mut steps = 0;
-        assert!(!pattern.matches(&[b'a'; 255], &mut steps));
+        assert!(!pattern.matches(&[b'a'; 255], usize::MAX, &mut steps));
         assert!(steps < STEP_LIMIT, "{steps}");
+        assert!(Pattern::parse(b"a*").matches(b"abc", 5, &mut 0));
+        assert!(!Pattern::parse(b"a*").matches(b"abc", 4, &mut 0), "one step too few");
     }
 
     #[test]
@@ -192,12 +195,12 @@ mod tests {
         #[test]
         fn as_the_definition_says(pattern in "[ab*?]{0,8}(\\[[!ab-]{0,3}\\])?[ab*?]{0,3}", name in "[ab-]{0,10}") {
             let pattern = Pattern::parse(pattern.as_bytes());
-            prop_assert_eq!(pattern.matches(name.as_bytes(), &mut 0), naive(&pattern.tokens, name.as_bytes()));
+            prop_assert_eq!(pattern.matches(name.as_bytes(), STEP_LIMIT, &mut 0), naive(&pattern.tokens, name.as_bytes()));
         }
 
         #[test]
         fn any_bytes_are_a_pattern(pattern: Vec<u8>, name: Vec<u8>) {
-            Pattern::parse(&pattern).matches(&name, &mut 0);
+            Pattern::parse(&pattern).matches(&name, STEP_LIMIT, &mut 0);
         }
     }
 }

@@ -72,6 +72,10 @@ pub struct Rights(u16);
 impl Rights {
     /// Nothing is allowed.
     pub const NONE: Self = Self(0);
+    /// The preset `read`.
+    pub const READ: Self = Self::NONE.with(Right::Enter).with(Right::List).with(Right::Read);
+    /// The preset `full`: everything.
+    pub const FULL: Self = Self((1 << LETTERS.len()) - 1);
 
     /// Reads a preset (`none`, `read`, `drop`, `write`, `full`) or a string of letters.
     ///
@@ -82,7 +86,9 @@ impl Rights {
             match LETTERS.iter().find(|(known, _)| *known == letter) {
                 Some((_, right)) => Ok(rights.with(*right)),
                 None => Err(format!(
-                    "\"{letter}\" in permissions \"{text}\" is none of elrwoadfmMT, and \"{text}\" none of none, read, drop, write, full"
+                    "\"{}\" in \"{}\" is none of elrwoadfmMT, nor is that a preset (none, read, drop, write, full)",
+                    letter.escape_debug(),
+                    text.escape_debug()
                 )),
             }
         })
@@ -138,6 +144,16 @@ impl Rules {
         }
         canonical.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_bytes().len()));
         Ok(Self { base, rules: canonical })
+    }
+
+    /// Whether it does not matter where a file is.
+    pub fn is_uniform(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether a rule is at `path` or below it: then its name is part of the rule.
+    pub fn bind(&self, path: &VirtualPath) -> bool {
+        self.rules.iter().any(|(ruled, _)| ruled.starts_with(path))
     }
 
     /// What may be done with the thing at `path`.
@@ -200,6 +216,15 @@ mod tests {
         assert_eq!(rules.at(&path("/in/mine/x")), full);
         assert_eq!(rules.inside(&path("/in")), [(Box::from(&b"mine"[..]), full)]);
         assert_eq!(rules.inside(&path("/")), [(Box::from(&b"in"[..]), drop)]);
+    }
+
+    #[test]
+    fn a_rule_binds_the_names_on_the_way_to_it() {
+        let rules = Rules::new(Rights::NONE, [("/a/b", Rights::NONE)]).expect("rules");
+        for (at, bound) in [("/", true), ("/a", true), ("/a/b", true), ("/a/b/c", false), ("/ab", false)] {
+            assert_eq!(rules.bind(&path(at)), bound, "{at}");
+        }
+        assert!(!rules.is_uniform() && Rules::uniform(Rights::NONE).is_uniform());
     }
 
     #[test]

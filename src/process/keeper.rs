@@ -6,7 +6,8 @@
 //!       └── worker ends ──> exit    └── worker ends by itself ──> exit <───────┘
 //! ```
 //!
-//! Its death closes the sockets, and that ends its children.
+//! A worker that crashes is started again; before one has been ready, only so many times. The keeper's own death closes
+//! the sockets, and that ends its children.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +23,7 @@ use super::secret::wipe;
 use super::signals::{Order, Signals};
 use super::{FAILURE, Handover, Secrets, VERIFIER, WORKER};
 use crate::server::accounts::Accounts;
-use crate::server::settings::{Invocation, ListenAddr, PasswordSource, Settings};
+use crate::server::settings::{Invocation, ListenAddr, LogSettings, PasswordSource, Settings};
 use crate::server::{Bound, logging};
 
 /// What a worker gets beyond its own drain time before it is killed.
@@ -31,6 +32,9 @@ const DRAIN_SLACK: Duration = Duration::from_secs(10);
 const STOP_SLACK: Duration = Duration::from_secs(2);
 /// Exit codes up to here are a worker's own decision; higher ones (a panic's 101) are a crash, like death by a signal.
 const LAST_OWN_CODE: i32 = 2;
+/// Crashes in a row before any worker has been ready that fail the start: one may be bad luck, three are the configuration's
+/// or the machine's doing, and whoever started the server is better told.
+const STARTS: u32 = 3;
 
 /// The keeper and its children.
 pub struct Keeper {
@@ -38,6 +42,8 @@ pub struct Keeper {
     password: PasswordSource,
     listeners: Vec<Bound>,
     contents: Contents,
+    /// Read again and handed to the worker, who has not said yet whether it can live with them.
+    offered: Option<Contents>,
     phase: Phase,
     worker: Place,
     verifier: Place,
@@ -47,7 +53,7 @@ pub struct Keeper {
 /// Where the tree's life stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No worker has been ready yet: one that fails now fails the start.
+    /// No worker has been ready yet: one that ends now ends the start.
     Starting,
     Serving,
     /// The worker has been told to drain.
@@ -67,17 +73,20 @@ struct Contents {
     handover: String,
     secrets: String,
     drain: Duration,
+    log: LogSettings,
 }
 
 impl Contents {
     fn new(settings: Settings, accounts: Accounts) -> io::Result<Self> {
         let drain = settings.limits.drain;
+        let log = settings.log.clone();
         let secrets = Secrets { log: settings.log.clone(), credentials: accounts.credentials };
         let handover = Handover { settings, accounts: accounts.accounts };
         Ok(Contents {
             handover: toml::to_string(&handover).map_err(io::Error::other)?,
             secrets: toml::to_string(&secrets).map_err(io::Error::other)?,
             drain,
+            log,
         })
     }
 }
@@ -102,6 +111,7 @@ impl Keeper {
             password,
             listeners,
             contents: Contents::new(settings, accounts)?,
+            offered: None,
             phase: Phase::Starting,
             worker: Place::new(WORKER),
             verifier: Place::new(VERIFIER),
@@ -141,6 +151,7 @@ impl Keeper {
     }
 
     fn start_worker(&mut self, now: Instant) -> io::Result<()> {
+        self.offered = None; // whoever was asked is gone
         if let Err(e) = self.worker.start(now) {
             if self.phase == Phase::Starting {
                 return Err(e);
@@ -239,9 +250,10 @@ impl Keeper {
                     self.phase = Phase::Serving;
                 }
             }
-            Ok(Received::Message(FromWorker::Reloaded, _)) => log::info!("reloaded"),
+            Ok(Received::Message(FromWorker::Reloaded, _)) => self.adopt(),
             Ok(Received::Message(FromWorker::Refused(why), _)) => {
-                log::error!("reload refused: {why}");
+                self.offered = None;
+                log::error!("reload refused, nothing changed: {why}");
             }
             Ok(Received::Closed) => self.worker.let_go(Instant::now()),
             Err(e) => self.worker.distrust(&e.to_string()),
@@ -283,20 +295,27 @@ impl Keeper {
         }
     }
 
-    /// Reads the files again and hands their contents down. Whatever is wrong with them changes nothing.
+    /// Reads the files again and offers their contents to the worker. Whatever is wrong with them changes nothing.
     fn reload(&mut self) {
         match self.read_again() {
-            Ok(contents) => self.contents = contents,
-            Err(why) => {
-                log::error!("reload refused, nothing changed: {why}");
-                return;
+            Ok(contents) => {
+                for chunk in Chunk::cut(&contents.handover) {
+                    self.worker.tell(&ToWorker::Reload(chunk), None);
+                }
+                self.offered = Some(contents);
             }
+            Err(why) => log::error!("reload refused, nothing changed: {why}"),
         }
-        // Hashes first: an account the worker knows must not be one the verifier does not.
+    }
+
+    /// The worker lives by what it was offered: so do the verifier and whoever is started next. Until now a crash would
+    /// have brought the old contents back, which are known to work.
+    fn adopt(&mut self) {
+        let Some(contents) = self.offered.take() else { return };
+        self.contents = contents;
+        logging::start(&self.contents.log);
         self.tell_secrets();
-        for chunk in Chunk::cut(&self.contents.handover) {
-            self.worker.tell(&ToWorker::Reload(chunk), None);
-        }
+        log::info!("reloaded");
     }
 
     fn read_again(&self) -> Result<Contents, String> {
@@ -311,7 +330,6 @@ impl Keeper {
         if !loaded.settings.listen.iter().eq(bound) {
             log::warn!("listen: a change takes effect at the next start");
         }
-        logging::start(&loaded.settings.log);
         Contents::new(loaded.settings, accounts).map_err(|e| e.to_string())
     }
 
@@ -330,6 +348,12 @@ impl Keeper {
     /// Looks after children that ended; the exit code, when this ends the tree.
     fn reap(&mut self) -> Option<u8> {
         let now = Instant::now();
+        if self.worker.has_ended() {
+            // Its last words first: whether it had been ready decides what its end means. They end with its socket.
+            while self.worker.is_running() {
+                self.hear_worker();
+            }
+        }
         if let Some(status) = self.verifier.reap(now)
             && self.phase == Phase::Serving
             && !status.success()
@@ -344,11 +368,19 @@ impl Keeper {
         self.verifier.let_go(now);
         match own_code(status) {
             Some(code) => Some(code),
-            None if self.phase == Phase::Serving => {
+            None if self.outlives_a_crash() => {
                 log::error!("the worker crashed ({status}); starting another");
                 None
             }
             None => Some(FAILURE),
+        }
+    }
+
+    fn outlives_a_crash(&self) -> bool {
+        match self.phase {
+            Phase::Starting => self.worker.failures() < STARTS,
+            Phase::Serving => true,
+            Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Closing => false,
         }
     }
 

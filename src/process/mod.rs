@@ -7,7 +7,7 @@
 //!                                      └─ miniftpd: verifier   knows the hashes; faces nobody
 //! ```
 //!
-//! Children are this binary started anew, told apart by their argv[0], with a socket to the keeper for standard input.
+//! Children are this binary started anew, told apart by their `argv[0]`, with a socket to the keeper for standard input.
 //! [`packet`] has what they say to each other. A process given up by its peer is killed and started again; who loses the
 //! keeper ends.
 
@@ -38,9 +38,9 @@ pub const FAILURE: u8 = 1;
 /// Exit code of wrong usage or a wrong configuration.
 pub const USAGE: u8 = 2;
 
-/// argv[0] of a worker. No shell starts a program by a name with a blank unless told to.
+/// `argv[0]` of a worker. No shell starts a program by a name with a blank unless told to.
 const WORKER: &str = "miniftpd: worker";
-/// argv[0] of a verifier.
+/// `argv[0]` of a verifier.
 const VERIFIER: &str = "miniftpd: verifier";
 
 /// What a worker gets as text, at its start and at each reload. No secret is in it.
@@ -89,7 +89,7 @@ pub enum Child {
     Verifier,
 }
 
-/// The role that argv[0] tells.
+/// The role that `argv[0]` tells.
 pub fn role(name: &OsStr) -> Role {
     match name.to_str() {
         Some(WORKER) => Role::Child(Child::Worker),
@@ -127,6 +127,10 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     logging::start(&settings.log);
     for warning in warnings {
         log::warn!("{warning}");
+    }
+    // A directory that is not there is wrong usage, and better said before anything is bound.
+    if let Some(guests) = &settings.anonymous {
+        std::fs::read_dir(&guests.root).map_err(|e| Failed::usage(format!("{}: {e}", guests.root.display())))?;
     }
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     match accounts {
@@ -191,6 +195,12 @@ fn adopt_stdin(child: Child) -> io::Result<OwnedFd> {
     };
     let _ = std::fs::write("/proc/self/comm", name);
     Ok(keeper)
+}
+
+/// Text from a peer that does not read as what it should be. Only the parser's own words are kept: an error's full text quotes the
+/// line, and that line may hold a hash.
+fn unreadable(error: toml::de::Error) -> io::Error {
+    wrong_text(error.message())
 }
 
 /// A peer that says what it should not.

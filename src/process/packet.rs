@@ -110,7 +110,7 @@ pub enum FromVerifier {
 /// From the keeper to the verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Instruction {
-    /// [`super::Secrets`]: at the start, and again at each reload.
+    /// A piece of the accounts' names and hashes: at the start, and again at each reload.
     Secrets(Chunk),
     /// The socket to the worker comes along. There is one in a verifier's life.
     Worker,

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::packet::{Assembly, FromVerifier, Instruction, LARGEST_PACKET, Received, ToVerifier, recv, send};
 use super::secret::LONGEST_PASSWORD;
-use super::{Secrets, wrong_text};
+use super::{Secrets, unreadable, wrong_text};
 use crate::server::accounts::{Credential, Hash};
 use crate::server::logging;
 
@@ -86,7 +86,7 @@ impl Verifier {
         let Some(text) = self.assembly.add(chunk)? else {
             return Ok(());
         };
-        let secrets: Secrets = toml::from_str(&text).map_err(wrong_text)?;
+        let secrets: Secrets = toml::from_str(&text).map_err(unreadable)?;
         logging::start(&secrets.log);
         self.book = Book::new(&secrets.credentials);
         super::secret::wipe(&mut text.into_bytes());

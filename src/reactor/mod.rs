@@ -6,6 +6,10 @@
 //!          └──────── queue empty ─────────────┴──────── run_again(): budget spent ┘
 //! ```
 //!
+//! There are two run queues: a pass serves every *light* record that was ready when it began, but only so many *heavy*
+//! ones, those that move bulk data. So a command waits for a handful of bulk turns at the worst, however many transfers
+//! there are, and transfers always get their share.
+//!
 //! Edges are told once (epoll's edge triggering), so readiness is remembered here in [`Ready`] until a call on the
 //! socket disproves it. A record whose budget ran out while it was still ready goes to the back of the run queue; a
 //! budget without a run queue would be a hang. The reactor is generic over the record type and never looks inside.
@@ -31,12 +35,16 @@ use slots::Slots;
 pub use key::Key;
 pub use link::{Link, Moved, reset};
 pub use ready::Ready;
-pub use slots::Slot;
+pub use slots::{Slot, Weight};
 pub use time::{Clock, Moment};
 pub use transport::Transport;
 
 /// Events taken from the kernel at once. More would only delay the first of them.
 const EVENTS_A_PASS: usize = 512;
+
+/// Heavy records served a pass, before the poller is asked again for light ones. At 150 µs each at the most
+/// a command waits half a millisecond; asking costs one.
+const HEAVY_A_PASS: usize = 4;
 
 /// Every socket is registered once, for both directions, and for urgent data where the poller can tell it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -62,9 +70,7 @@ pub struct Reactor<C> {
     poll: Poll,
     events: Events,
     slots: Slots<C>,
-    runnable: VecDeque<Key>,
-    /// How many of the queued records belong to the pass that `wait` opened.
-    pass: usize,
+    runnable: Runnable,
     deadlines: Deadlines,
     clock: Clock,
     now: Moment,
@@ -81,8 +87,7 @@ impl<C> Reactor<C> {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_A_PASS),
             slots: Slots::new(),
-            runnable: VecDeque::new(),
-            pass: 0,
+            runnable: Runnable::default(),
             deadlines: Deadlines::default(),
             now: clock.now(),
             clock,
@@ -95,8 +100,8 @@ impl<C> Reactor<C> {
     }
 
     /// Takes a record in and names it.
-    pub fn insert(&mut self, conn: C) -> Key {
-        self.slots.insert(conn)
+    pub fn insert(&mut self, conn: C, weight: Weight) -> Key {
+        self.slots.insert(conn, weight)
     }
 
     /// Frees a record. Called in one place of a program: after the pass, when nobody borrows it.
@@ -150,16 +155,14 @@ impl<C> Reactor<C> {
         self.now = self.clock.now();
         self.note_events();
         self.note_deadlines();
-        self.pass = self.runnable.len();
+        self.runnable.open_pass();
         Ok(())
     }
 
     /// The next record of this pass. Records queued meanwhile wait for the next one, so that no group of them can
     /// keep the loop from its sockets.
     pub fn next_runnable(&mut self) -> Option<Key> {
-        while self.pass > 0 {
-            self.pass -= 1;
-            let key = self.runnable.pop_front()?;
+        while let Some(key) = self.runnable.pop() {
             if let Some(slot) = self.slots.get_mut(key) {
                 slot.queued = false;
                 return Some(key);
@@ -242,12 +245,48 @@ impl Sockets<'_> {
     }
 }
 
-fn enqueue<C>(slots: &mut Slots<C>, runnable: &mut VecDeque<Key>, key: Key, ready: Ready) {
+/// The records that wait to run.
+#[derive(Debug, Default)]
+struct Runnable {
+    light: VecDeque<Key>,
+    heavy: VecDeque<Key>,
+    /// How many of each belong to the pass that `wait` opened.
+    pass: (usize, usize),
+}
+
+impl Runnable {
+    fn open_pass(&mut self) {
+        self.pass = (self.light.len(), self.heavy.len().min(HEAVY_A_PASS));
+    }
+
+    fn push(&mut self, key: Key, weight: Weight) {
+        match weight {
+            Weight::Light => self.light.push_back(key),
+            Weight::Heavy => self.heavy.push_back(key),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Key> {
+        let (light, heavy) = &mut self.pass;
+        if *light > 0 {
+            *light -= 1;
+            return self.light.pop_front();
+        }
+        *heavy = heavy.checked_sub(1)?;
+        self.heavy.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.light.is_empty() && self.heavy.is_empty()
+    }
+}
+
+fn enqueue<C>(slots: &mut Slots<C>, runnable: &mut Runnable, key: Key, ready: Ready) {
     let Some(slot) = slots.get_mut(key) else { return };
     slot.ready.set(ready);
     if !slot.queued {
         slot.queued = true;
-        runnable.push_back(key);
+        runnable.push(key, slot.weight);
     }
 }
 
@@ -262,7 +301,7 @@ mod tests {
     #[test]
     fn what_runs_again_waits_for_the_next_pass() {
         let mut reactor = reactor();
-        let key = reactor.insert("busy");
+        let key = reactor.insert("busy", Weight::Light);
         reactor.run_again(key);
         for _ in 0..3 {
             reactor.wait().expect("no sleep");
@@ -273,9 +312,28 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_of_heavy_records_does_not_hold_up_a_light_one() {
+        let mut reactor = reactor();
+        let crowd: Vec<Key> = (0..100).map(|_| reactor.insert("bulk", Weight::Heavy)).collect();
+        crowd.iter().for_each(|key| reactor.run_again(*key));
+        let light = reactor.insert("command", Weight::Light);
+        let mut served = 0;
+        for _ in 0..10 {
+            reactor.run_again(light);
+            reactor.wait().expect("no sleep");
+            assert_eq!(reactor.next_runnable(), Some(light), "first in every pass");
+            while let Some(key) = reactor.next_runnable() {
+                served += 1;
+                reactor.run_again(key);
+            }
+        }
+        assert_eq!(served, 10 * HEAVY_A_PASS);
+    }
+
+    #[test]
     fn a_moved_deadline_is_asked_again_and_an_earlier_one_is_kept() {
         let mut reactor = reactor();
-        let key = reactor.insert("timer");
+        let key = reactor.insert("timer", Weight::Light);
         let start = reactor.now();
         let set = |reactor: &mut Reactor<_>, millis| {
             let when = start.after(Duration::from_millis(millis));
@@ -296,7 +354,7 @@ mod tests {
     #[test]
     fn the_dead_are_not_run() {
         let mut reactor = reactor();
-        let key = reactor.insert("gone");
+        let key = reactor.insert("gone", Weight::Light);
         reactor.run_again(key);
         reactor.remove(key);
         reactor.wait().expect("poll");

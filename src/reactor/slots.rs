@@ -6,10 +6,21 @@ use super::key::Key;
 use super::ready::Ready;
 use super::time::Moment;
 
+/// How long a record's turn may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Some microseconds: a few commands, an accept.
+    Light,
+    /// Tens of microseconds: it moves bulk data.
+    Heavy,
+}
+
 /// A record's place: what the reactor knows about it, and the record itself.
 #[derive(Debug)]
 pub struct Slot<C> {
     generation: u32,
+    /// In which of the two queues it waits.
+    pub(super) weight: Weight,
     /// On the run queue; a record stands there at most once.
     pub(super) queued: bool,
     /// Why the record may run. Records clear bits, the reactor sets them.
@@ -34,12 +45,13 @@ impl<C> Slots<C> {
         Self { slab: Slab::new(), births: 0 }
     }
 
-    pub(super) fn insert(&mut self, conn: C) -> Key {
+    pub(super) fn insert(&mut self, conn: C, weight: Weight) -> Key {
         self.births = self.births.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let key = Key::new(entry.key(), self.births);
         entry.insert(Slot {
             generation: key.generation(),
+            weight,
             queued: false,
             ready: Ready::none(),
             deadline: None,
@@ -79,9 +91,9 @@ mod tests {
     #[test]
     fn a_reused_place_does_not_answer_to_its_old_key() {
         let mut slots = Slots::new();
-        let old = slots.insert('a');
+        let old = slots.insert('a', Weight::Light);
         assert_eq!(slots.remove(old), Some('a'));
-        let new = slots.insert('b');
+        let new = slots.insert('b', Weight::Light);
         assert_eq!(new.index(), old.index());
         assert!(slots.get(old).is_none());
         assert!(slots.remove(old).is_none());

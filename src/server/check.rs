@@ -8,7 +8,9 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
-use super::settings::{Invocation, ListenAddr, Loaded, PasswordSource, Settings};
+use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, Settings};
+use super::stamp::Stamp;
+use crate::filesystem::{Root, Uploads, Zone};
 use crate::process::{ORDERLY, USAGE, listen};
 
 /// The findings, in the order they were made.
@@ -80,6 +82,7 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
         check_accounts(accounts, report);
     }
     check_passive(settings, report);
+    check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
         check_transfer_log(path, report);
     }
@@ -109,7 +112,7 @@ fn check_anonymous(settings: &Settings, report: &mut Report) {
         report.add(Grade::Good, "anonymous: off");
         return;
     };
-    let letters = anonymous.permissions.letters();
+    let letters = anonymous.permissions;
     let line = format!("anonymous: on, permissions \"{letters}\"");
     report.add(Grade::Good, line);
     if anonymous.root != settings.root {
@@ -122,6 +125,9 @@ fn check_accounts(accounts: &Accounts, report: &mut Report) {
     report.add(Grade::Good, format!("accounts: {all}"));
     for account in &accounts.accounts {
         check_root(&format!("home of \"{}\"", account.name), &account.home, report);
+        if account.expires.is_some_and(|end| end <= Stamp::now().seconds()) {
+            report.add(Grade::Odd, format!("account \"{}\" has expired", account.name));
+        }
     }
 }
 
@@ -153,6 +159,25 @@ fn check_passive(settings: &Settings, report: &mut Report) {
             }
             false => report.add(Grade::Good, line + ": shown in replies to PASV"),
         }
+    }
+}
+
+fn check_files(settings: &Settings, report: &mut Report) {
+    let files = &settings.files;
+    if files.uploads == Uploads::Atomic {
+        let line = "files.uploads: atomic, an upload that breaks off leaves nothing to resume";
+        report.add(Grade::Good, line);
+    }
+    if files.listing_time == ListingTime::Local {
+        match Zone::local() {
+            Ok(zone) => report.add(Grade::Good, format!("files.listing_time: {zone}")),
+            Err(why) => report.add(Grade::Odd, format!("files.listing_time: {why}; it would be UTC")),
+        }
+    }
+    if let Ok(root) = Root::open(&settings.root)
+        && !root.is_kernel_resolved()
+    {
+        report.add(Grade::Odd, "openat2 is missing here: paths are kept inside one component at a time");
     }
 }
 
@@ -215,6 +240,18 @@ mod tests {
             assert_eq!(report.exit_code(), 2, "{report}");
         }
         assert!(!Path::new(missing).exists());
+    }
+
+    #[test]
+    fn what_the_files_keys_ask_for_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("m.toml");
+        let text = "listen = [\"127.0.0.1:0\"]\n[files]\nuploads = \"atomic\"\nlisting_time = \"local\"";
+        fs::write(&config, text).unwrap();
+        let report = report(&["--check", "-c", config.to_str().unwrap()]);
+        assert_eq!(report.exit_code(), 0, "{report}");
+        let text = report.to_string();
+        assert!(text.contains("files.uploads: atomic") && text.contains("files.listing_time: "), "{text}");
     }
 
     #[test]

@@ -62,6 +62,11 @@ impl Clerk {
         true
     }
 
+    /// Nobody waits for this answer any more. A question under way is answered all the same; one that waits is not asked.
+    pub fn forget(&mut self, by: Key) {
+        self.queue.retain(|question| question.by != by);
+    }
+
     /// One turn: verdicts come out, the next question goes in.
     pub fn advance(&mut self, ready: &mut Ready, mut judged: impl FnMut(Key, Verdict)) -> Next {
         let mut buffer = vec![0; LARGEST_PACKET];

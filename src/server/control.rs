@@ -6,6 +6,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::server::pi::state::State;
 use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
 use crate::server::settings::Limits;
 use crate::server::world::World;
@@ -112,7 +113,9 @@ impl Control {
             return Next::Sleep;
         }
         self.feed(input, turn);
-        self.run_lines(turn)
+        let next = self.run_lines(turn);
+        self.look_ahead(turn);
+        next
     }
 
     /// The connection is gone in mid-transfer: what to write down about that.
@@ -137,8 +140,10 @@ impl Control {
 
     /// Sends what waits; a connection whose last reply is out is closed in our direction.
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
-        match self.link.flush(turn.ready, turn.sockets) {
-            Ok(true) => self.stuck = None,
+        let resumed = match self.link.flush(turn.ready, turn.sockets) {
+            // Lines and input that waited for this moment are told by nobody else.
+            Ok(true) if self.stuck.take().is_some() => Next::Yield,
+            Ok(true) => Next::Sleep,
             Ok(false) => {
                 self.stuck.get_or_insert(turn.now);
                 return Next::Sleep;
@@ -147,8 +152,8 @@ impl Control {
                 log::debug!("{}: {error}", self.session.peer());
                 return Next::Close;
             }
-        }
-        let Phase::Closing { ended } = self.phase else { return Next::Sleep };
+        };
+        let Phase::Closing { ended } = self.phase else { return resumed };
         if self.link.finish().is_err() || ended {
             return Next::Close;
         }
@@ -203,6 +208,8 @@ impl Control {
         }
         self.look_ahead(turn);
         let next = self.run_lines(turn);
+        // What came together with the transfer command is not announced again.
+        self.look_ahead(turn);
         if next == Next::Sleep && self.can_read(&turn.world.settings.limits) && turn.ready.has(Ready::READ) {
             return Next::Yield;
         }
@@ -216,11 +223,20 @@ impl Control {
         }
         let mut buffer = [0; READ_SIZE];
         match self.link.read(turn.ready, turn.sockets, &mut buffer)? {
-            Moved::Bytes(count) => self.lines.feed(&buffer[..count], self.link.queue()),
+            Moved::Bytes(count) => self.take_in(&buffer[..count], turn),
             Moved::End => self.phase = Phase::HalfClosed,
             Moved::Blocked => {}
         }
         Ok(())
+    }
+
+    /// Another protocol's first words may have no line end to wait for.
+    fn take_in(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        let begins = self.lines.bytes() == 0;
+        if begins && matches!(self.session.state(), State::Stranger) && command::is_foreign(bytes) {
+            return self.feed(Input::NotFtp, turn);
+        }
+        self.lines.feed(bytes, self.link.queue());
     }
 
     /// Back-pressure both ways: neither lines nor replies pile up.
@@ -260,6 +276,7 @@ impl Control {
             }
             self.feed(
                 match line {
+                    Line::Text(text) if text.len() > turn.world.settings.limits.line as usize => Input::TooLong,
                     Line::Text(text) => Input::Line(text),
                     Line::TooLong => Input::TooLong,
                     Line::Endless => Input::Endless,

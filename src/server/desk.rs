@@ -13,7 +13,7 @@ use super::realm::GUEST;
 use super::stamp::Stamp;
 use super::transfer_log::{Direction, Record, User};
 use super::{Conn, Letter, Server};
-use crate::reactor::{Key, Next, Ready};
+use crate::reactor::{Key, Next, Ready, Weight};
 use crate::transfer::{Fault, Job, Order, Report};
 use crate::wire::command::{Verb, rule};
 
@@ -34,7 +34,7 @@ impl Server {
         }
         let session = Session::new(peer, local.ip().to_canonical());
         let control = Box::new(Control::new(stream, session, self.reactor.now()));
-        let key = self.reactor.insert(Conn::Control(control));
+        let key = self.reactor.insert(Conn::Control(control), Weight::Light);
         log::debug!("{peer}: connected");
         if let Err(error) = self.with_control(key, |control, turn| control.open(turn)).unwrap_or(Ok(())) {
             log::error!("{peer}: cannot watch the connection: {error}");
@@ -106,7 +106,7 @@ impl Server {
             Order::Begin(job, None) => self.begin(by, job),
             Order::Begin(job, Some(address)) => self.dial(by, job, address),
             Order::Abort => self.abort(by),
-            Order::Forget => drop(self.end_data(by)),
+            Order::Forget => self.forget_data(by),
             Order::Inquire => self.inquire(by),
         }
     }
@@ -124,14 +124,19 @@ impl Server {
     }
 
     fn dial(&mut self, by: Key, job: Job, address: SocketAddr) {
-        drop(self.end_data(by));
+        self.forget_data(by);
         let Some((_, local)) = self.ends_of(by) else { return };
+        if address.ip() == local && self.pool.ports(local).any(|port| port == address.port()) {
+            log::warn!("refused to dial the passive port {address}");
+            return self.report(by, by, never());
+        }
         let from_20 = self.world.settings.active.from_port_20;
-        match super::passive::dial(local, address, from_20) {
+        let buffers = self.world.settings.limits.socket_buffer;
+        match super::passive::dial(local, address, from_20, buffers) {
             Ok(stream) => {
                 let now = self.reactor.now();
                 let record = Data::dialling(by, stream, address.ip(), job, now);
-                let data = self.reactor.insert(Conn::Data(Box::new(record)));
+                let data = self.reactor.insert(Conn::Data(Box::new(record)), Weight::Heavy);
                 self.adjust(by, |control| control.data = Some(data));
                 self.advance_data(data);
             }
@@ -186,7 +191,7 @@ impl Server {
     }
 
     /// Ends whatever the session's data record does and parts the two.
-    pub(super) fn end_data(&mut self, by: Key) -> Option<(Key, Option<Report>)> {
+    fn end_data(&mut self, by: Key) -> Option<(Key, Option<Report>)> {
         let now = self.reactor.now();
         let data = self.with_control(by, |control, _| control.data.take())??;
         let record = self.data_mut(data)?;
@@ -197,6 +202,11 @@ impl Server {
         }
         self.closing.push(data);
         Some((data, report))
+    }
+
+    /// As [`Server::end_data`], with nobody to hear of it.
+    pub(super) fn forget_data(&mut self, by: Key) {
+        let _unheard = self.end_data(by);
     }
 
     fn inquire(&mut self, by: Key) {
@@ -224,7 +234,8 @@ impl Server {
             None => log::info!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, complete"),
             Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
         }
-        if let Some(transfers) = &mut self.transfers {
+        let file = matches!(finished.verb, Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
+        if let Some(transfers) = self.transfers.as_mut().filter(|_| file) {
             transfers.write(&xferlog(peer, finished));
         }
     }
@@ -234,12 +245,12 @@ impl Server {
         let peer = control.session().peer();
         self.census.leave(peer.ip());
         let now = self.reactor.now();
-        if let Some(data) = control.data.take() {
-            if let Some(Conn::Data(mut record)) = self.reactor.remove(data) {
-                self.take_back(data, &record);
-                if let Some(finished) = record.abort(now).and_then(|report| control.bury(report, &self.world)) {
-                    self.note_transfer(peer, &finished);
-                }
+        if let Some(data) = control.data.take()
+            && let Some(Conn::Data(mut record)) = self.reactor.remove(data)
+        {
+            self.take_back(data, &record);
+            if let Some(finished) = record.abort(now).and_then(|report| control.bury(report, &self.world)) {
+                self.note_transfer(peer, &finished);
             }
         }
         log::debug!("{peer}: disconnected");
@@ -262,7 +273,7 @@ impl Server {
     }
 }
 
-/// A finished transfer in the transfer log's terms. Listings stand there too: they are downloads of a kind.
+/// A finished transfer of a file in the transfer log's terms.
 fn xferlog(peer: SocketAddr, finished: &Finished) -> Record<'_> {
     let Finished { verb, user, path, ascii, moved, elapsed, fault } = finished;
     let incoming = matches!(verb, Verb::Stor | Verb::Stou | Verb::Appe);

@@ -3,26 +3,30 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
+use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::Account;
+use super::accounts::{Account, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
 use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
-use super::realm::{GUEST, Realm};
-use super::settings::{PasswordSource, Settings};
+use super::realm::{GUEST, Rates, Realm};
+use super::settings::{ListingTime, Settings};
+use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
 use super::{Bound, Conn, Course, Inheritance, Master, Server};
-use crate::filesystem::{Owners, Rights, Rules};
+use crate::filesystem::listing::SORT_BYTES;
+use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor};
+use crate::reactor::{Key, Reactor, Weight};
 use crate::transfer::Scratch;
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
@@ -39,15 +43,17 @@ impl Server {
             Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
             Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
         };
+        // A file over the size limit of the process is an error of that upload, not the end of the server.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let transfers = open_transfer_log(&settings)?;
         let mut reactor = Reactor::new()?;
-        let master = reactor.insert(Conn::Master(Box::new(master)));
+        let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
         let world = World {
             owners: Rc::new(Owners::load()),
             anonymous: None,
             accounts: HashMap::new(),
-            has_verifier: false,
             draining: false,
+            doors: Vec::new(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -61,19 +67,34 @@ impl Server {
             course: Course::Running,
             master,
             clerk: None,
+            quota_check: None,
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
             closing: Vec::new(),
+            writers: Rc::default(),
         };
         server.people(&accounts)?;
+        server.sweep();
         server.watch_master()?;
-        server.listen(listeners)?;
         if let Some(socket) = verifier {
             server.hire(socket)?;
         }
+        let addresses = server.listen(listeners)?;
         server.tell_master(&FromWorker::Ready);
+        addresses.iter().for_each(|address| super::logging::announce(address));
         Ok(server)
+    }
+
+    /// Begins to look for what an earlier run left half-uploaded; the loop does it between its other work.
+    fn sweep(&mut self) {
+        let (files, world) = (&self.world.settings.files, &self.world);
+        if files.uploads == Uploads::Atomic {
+            let realms = world.accounts.values().chain(&world.anonymous);
+            let sweeper = Sweeper::new(realms.map(|realm| realm.home()));
+            let key = self.reactor.insert(Conn::Sweeper(Box::new(sweeper)), Weight::Heavy);
+            self.reactor.run_again(key);
+        }
     }
 
     fn watch_master(&mut self) -> io::Result<()> {
@@ -85,7 +106,8 @@ impl Server {
     }
 
     /// Options that accepted sockets inherit are set here once, not for each of them.
-    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
+    fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<Vec<String>> {
+        let mut addresses = Vec::with_capacity(listeners.len());
         for Bound { label, listener } in listeners {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
@@ -95,48 +117,61 @@ impl Server {
             sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
-            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))));
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
             let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
             }
             log::debug!("{label:?} is {address}");
-            super::logging::announce(&address.to_string());
+            self.world.doors.push(address.port());
+            addresses.push(address.to_string());
         }
-        Ok(())
+        Ok(addresses)
     }
 
     /// Makes the realms that logins open; sessions already in keep the ones they have.
     fn people(&mut self, accounts: &[Account]) -> io::Result<()> {
         let settings = Rc::clone(&self.world.settings);
+        let policy = Rc::new(policy(&settings, &self.writers));
         let mut realms = HashMap::with_capacity(accounts.len());
+        let tallies = self.tallies(accounts);
         for account in accounts {
             let name: Box<str> = account.name.as_str().into();
             let old = self.world.accounts.get(&name);
-            let mut realm = Realm::new(&name, account.home.clone(), rules(account)?).succeeding(old);
+            let mut realm = Realm::new(&name, account.home.clone(), rules(account)?);
+            realm.rates = Rates::new(account.upload, account.download);
+            let mut realm = realm.succeeding(old);
             realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
+            realm.path_limit = settings.limits.path as usize;
+            realm.quota = tallies.quota(&account.home, account.quota);
+            realm.policy = Rc::clone(&policy);
             realms.insert(name, Rc::new(realm));
         }
-        self.world.accounts = realms;
-        self.world.anonymous = match &settings.anonymous {
+        let anonymous = match &settings.anonymous {
             Some(guests) => {
-                let rights = Rights::parse(guests.permissions.letters()).map_err(io::Error::other)?;
-                let realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                let rights = guests.permissions.rights();
+                let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
+                realm.path_limit = settings.limits.path as usize;
+                realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
+                realm.policy = policy;
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
             }
             None => None,
         };
+        self.world.accounts = realms;
+        self.world.anonymous = anonymous;
+        self.check_quotas();
         Ok(())
     }
 
     /// Takes up the way to a verifier; the old one's unanswered questions are told to try again.
     fn hire(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<()> {
         let clerk = Clerk::new(socket)?;
-        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)));
+        let key = self.reactor.insert(Conn::Clerk(Box::new(clerk)), Weight::Light);
         let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
         if let Conn::Clerk(clerk) = &mut slot.conn {
             clerk.register(sockets)?;
@@ -145,7 +180,6 @@ impl Server {
             self.dismiss(old);
             self.closing.push(old);
         }
-        self.world.has_verifier = true;
         Ok(())
     }
 
@@ -169,6 +203,14 @@ impl Server {
             None => Verdict::Lost,
         };
         self.mail.push_back(super::Letter::Judged(by, verdict));
+    }
+
+    /// Whoever has gone must not keep others waiting for a password check.
+    pub(super) fn forget_question(&mut self, by: Key) {
+        let clerk = self.clerk.and_then(|key| self.reactor.slot_mut(key));
+        if let Some(Conn::Clerk(clerk)) = clerk.map(|slot| &mut slot.conn) {
+            clerk.forget(by);
+        }
     }
 
     pub(super) fn commanded(&mut self, command: Command) {
@@ -225,35 +267,32 @@ impl Server {
     /// Reads the files again; with a fault in them nothing changes.
     fn reload(&mut self) {
         let Some(invocation) = &self.invocation else { return };
-        match invocation.load(&PasswordSource::Unasked) {
-            Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                let accounts = loaded.accounts.map(|all| all.accounts).unwrap_or_default();
-                if !accounts.is_empty() {
-                    log::warn!("accounts need a restart: this server was started without any");
-                }
-                self.renew(loaded.settings, &[]);
+        let renewed = match invocation.load_alone() {
+            Ok((settings, warnings)) => {
+                warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                self.renew(settings, &[])
             }
-            Err(fault) => log::error!("reload refused, nothing changes: {fault}"),
+            Err(fault) => Err(io::Error::other(fault.to_string())),
+        };
+        if let Err(error) = renewed {
+            log::error!("reload refused, nothing changes: {error}");
         }
     }
 
     fn handed(&mut self, text: &str) {
-        match crate::process::Handover::read(text) {
-            Ok(handover) => {
-                self.renew(handover.settings, &handover.accounts);
-                self.tell_master(&FromWorker::Reloaded);
-            }
-            Err(error) => self.tell_master(&FromWorker::Refused(error.to_string())),
-        }
+        let renewed =
+            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+        self.tell_master(&match renewed {
+            Ok(()) => FromWorker::Reloaded,
+            Err(error) => FromWorker::Refused(error.to_string()),
+        });
     }
 
-    fn renew(&mut self, settings: Settings, accounts: &[Account]) {
+    fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
         let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
         if let Err(error) = self.people(accounts) {
-            log::error!("reload refused, nothing changes: {error}");
             self.world.settings = old;
-            return;
+            return Err(error);
         }
         if old.listen != self.world.settings.listen {
             log::warn!("the listening addresses change only with a restart");
@@ -263,7 +302,10 @@ impl Server {
             Ok(transfers) => self.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
-        log::info!("reloaded");
+        if self.invocation.is_some() {
+            log::info!("reloaded"); // under a keeper it is the keeper who says so
+        }
+        Ok(())
     }
 
     fn summary(&self) {
@@ -277,22 +319,25 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
-                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) => counts[3] += 1,
+                Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) | Conn::Sweeper(_) => {
+                    counts[3] += 1;
+                }
             }
         }
         let [control, data, ports, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {other} others; \
-             {} promises; sessions by state: {states:?}",
-            self.pool.promised()
+             {} promises; {} files written in place; sessions by state: {states:?}",
+            self.pool.promised(),
+            self.writers.count()
         );
     }
 
     fn tell_master(&mut self, message: &FromWorker) {
-        if let Some(slot) = self.reactor.slot_mut(self.master) {
-            if let Conn::Master(master) = &slot.conn {
-                master.tell(message);
-            }
+        if let Some(slot) = self.reactor.slot_mut(self.master)
+            && let Conn::Master(master) = &slot.conn
+        {
+            master.tell(message);
         }
     }
 
@@ -302,13 +347,32 @@ impl Server {
 }
 
 fn rules(account: &Account) -> io::Result<Rules> {
-    let parse = |letters: &str| Rights::parse(letters).map_err(io::Error::other);
-    let base = parse(account.permissions.letters())?;
-    let mut rules = Vec::with_capacity(account.rules.len());
-    for rule in &account.rules {
-        rules.push((rule.path.as_str(), parse(rule.permissions.letters())?));
+    let rules = account.rules.iter().map(|rule| (rule.path.as_str(), rule.permissions.rights()));
+    Rules::new(account.permissions.rights(), rules).map_err(io::Error::other)
+}
+
+/// What the configuration rules for all trees.
+fn policy(settings: &Settings, writers: &Rc<Writers>) -> Policy {
+    let (files, limits) = (&settings.files, &settings.limits);
+    let zone = match files.listing_time {
+        ListingTime::Utc => Zone::utc(),
+        ListingTime::Local => Zone::local().unwrap_or_else(|why| {
+            log::warn!("files.listing_time: {why}; listings show UTC");
+            Zone::utc()
+        }),
+    };
+    Policy {
+        links: files.symlinks,
+        deny: files.deny.iter().map(|glob| Pattern::parse(glob.as_bytes())).collect(),
+        hide_dotfiles: files.hide_dotfiles,
+        uploads: files.uploads,
+        recursive: files.list_recursive,
+        sort_names: limits.listing_sort as usize,
+        sort_bytes: SORT_BYTES,
+        pattern_steps: limits.pattern_steps as usize,
+        zone,
+        writers: Rc::clone(writers),
     }
-    Rules::new(base, rules).map_err(io::Error::other)
 }
 
 fn open_transfer_log(settings: &Settings) -> io::Result<Option<TransferLog>> {

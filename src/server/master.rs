@@ -82,10 +82,10 @@ impl MasterLink {
 
     /// Tells the keeper something; alone there is nobody to tell.
     pub fn tell(&self, message: &FromWorker) {
-        if let Self::Keeper { socket, .. } = self {
-            if let Err(error) = send(socket, message, None) {
-                log::error!("cannot tell the keeper: {error}");
-            }
+        if let Self::Keeper { socket, .. } = self
+            && let Err(error) = send(socket, message, None)
+        {
+            log::error!("cannot tell the keeper: {error}");
         }
     }
 

@@ -17,9 +17,11 @@ pub mod logging;
 mod master;
 mod passive;
 pub mod pi;
+mod quota_check;
 mod realm;
 pub mod settings;
 pub mod stamp;
+mod sweeper;
 mod tables;
 pub mod transfer_log;
 mod world;
@@ -29,9 +31,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use mio::net::TcpStream;
 
+use crate::filesystem::Writers;
 use crate::reactor::{Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
@@ -43,7 +47,9 @@ use dtp::{Data, Pool, PoolPort, Waits};
 use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
+use quota_check::QuotaCheck;
 use settings::{Invocation, ListenAddr, Settings};
+use sweeper::Sweeper;
 use transfer_log::TransferLog;
 use world::World;
 
@@ -108,6 +114,10 @@ enum Conn {
     Master(Box<MasterLink>),
     /// The way to the process that checks passwords.
     Clerk(Box<Clerk>),
+    /// Counts what homes with a quota hold.
+    QuotaCheck(Box<QuotaCheck>),
+    /// Removes what an earlier run left half-uploaded.
+    Sweeper(Box<Sweeper>),
 }
 
 /// What a record wants of another one.
@@ -150,6 +160,7 @@ struct Server {
     course: Course,
     master: Key,
     clerk: Option<Key>,
+    quota_check: Option<Key>,
     /// Between records, delivered before the next one runs.
     mail: VecDeque<Letter>,
     /// What the session that just ran wishes; empty between turns.
@@ -158,6 +169,8 @@ struct Server {
     touched: Vec<Key>,
     /// Records that are done for; freed by `reap`.
     closing: Vec<Key>,
+    /// Files being written in place, of all sessions and of all roots, also of those that a reload replaced.
+    writers: Rc<Writers>,
 }
 
 impl Server {
@@ -208,7 +221,13 @@ impl Server {
                 next
             }
             Conn::Master(master) => master.advance(ready, |command| mail.push_back(Letter::Commanded(command))),
+            Conn::Sweeper(sweeper) => sweeper.advance(),
             Conn::Clerk(clerk) => clerk.advance(ready, |to, verdict| mail.push_back(Letter::Judged(to, verdict))),
+            Conn::QuotaCheck(check) => {
+                let next = check.advance(now);
+                slot.deadline = check.deadline();
+                next
+            }
         };
         self.follow(key, next);
     }
@@ -245,7 +264,10 @@ impl Server {
                 self.clerk = None;
             }
             match self.reactor.remove(key) {
-                Some(Conn::Control(control)) => self.bury_session(*control),
+                Some(Conn::Control(control)) => {
+                    self.forget_question(key);
+                    self.bury_session(*control);
+                }
                 Some(Conn::Data(data)) => self.take_back(key, &data),
                 Some(Conn::Master(_)) => self.course = Course::Over,
                 _ => {}

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::dtp::{Data, Offer, PoolPort};
 use super::{Conn, Server};
-use crate::reactor::Key;
+use crate::reactor::{Key, Weight};
 use crate::transfer::Report;
 
 /// Connections that may wait at one pooled port. Many sessions share it, so more than the one or two of old.
@@ -24,19 +24,19 @@ impl Server {
         let Some((peer, local)) = self.ends_of(by) else { return };
         let now = self.reactor.now();
         let waits = self.waits();
-        let data = self.reactor.insert(Conn::Data(Box::new(Data::new(by, peer.ip(), now))));
+        let data = self.reactor.insert(Conn::Data(Box::new(Data::new(by, peer.ip(), now))), Weight::Heavy);
         let Some(address) = self.find_port(local, peer.ip(), data) else {
             self.closing.push(data);
             log::warn!("{peer}: no passive port left");
             return self.report(by, by, Report::NoPort);
         };
-        drop(self.end_data(by));
+        self.forget_data(by);
         self.adjust(by, |control| control.data = Some(data));
-        if let Some(slot) = self.reactor.slot_mut(data) {
-            if let Conn::Data(record) = &mut slot.conn {
-                record.promise_at(address);
-                slot.deadline = record.deadline(&waits);
-            }
+        if let Some(slot) = self.reactor.slot_mut(data)
+            && let Conn::Data(record) = &mut slot.conn
+        {
+            record.promise_at(address);
+            slot.deadline = record.deadline(&waits);
         }
         self.reactor.arm(data);
         self.report(by, data, Report::Promised(address));
@@ -95,12 +95,13 @@ impl Server {
         // The port may have connections of an earlier run in TIME_WAIT; two listeners still exclude each other.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        size_buffers(&socket, self.world.settings.limits.socket_buffer)?;
         rustix::net::bind(&socket, &wanted)?;
         rustix::net::listen(&socket, PORT_BACKLOG)?;
         let listener = TcpListener::from_std(std::net::TcpListener::from(socket));
         let address = SocketAddr::new(wanted.ip(), listener.local_addr()?.port());
         let now = self.reactor.now();
-        let key = self.reactor.insert(Conn::PoolPort(Box::new(PoolPort::new(listener, address, now))));
+        let key = self.reactor.insert(Conn::PoolPort(Box::new(PoolPort::new(listener, address, now))), Weight::Light);
         let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
         let Conn::PoolPort(port) = &mut slot.conn else { return Ok(()) };
         slot.deadline = port.deadline(now);
@@ -114,24 +115,25 @@ impl Server {
     }
 }
 
-/// Begins to connect from the control connection's own address, so that the peer sees one host.
+/// Begins to connect, with buffers of `buffers` bytes, from the control connection's own address, so that the peer sees one host.
 ///
 /// # Errors
 /// What socket, bind or connect give at once; later failure shows when the socket becomes ready.
-pub fn dial(local: IpAddr, to: SocketAddr, from_port_20: bool) -> io::Result<TcpStream> {
+pub fn dial(local: IpAddr, to: SocketAddr, from_port_20: bool, buffers: u64) -> io::Result<TcpStream> {
     if from_port_20 {
-        match dial_from(SocketAddr::new(local, FTP_DATA), to) {
+        match dial_from(SocketAddr::new(local, FTP_DATA), to, buffers) {
             Ok(stream) => return Ok(stream),
             // No privilege, or the same pair of addresses is still in use: any port will do.
             Err(error) => log::debug!("not from port 20: {error}"),
         }
     }
-    dial_from(SocketAddr::new(local, 0), to)
+    dial_from(SocketAddr::new(local, 0), to, buffers)
 }
 
-fn dial_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+fn dial_from(from: SocketAddr, to: SocketAddr, buffers: u64) -> io::Result<TcpStream> {
     let socket = socket(to)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    size_buffers(&socket, buffers)?;
     if from.port() != 0 {
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
@@ -141,6 +143,17 @@ fn dial_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
         Err(errno) => return Err(errno.into()),
     }
     Ok(TcpStream::from_std(std::net::TcpStream::from(socket)))
+}
+
+/// Fixes both buffers of a data socket; 0 leaves them to the kernel, which grows them as the path needs. On a listener
+/// it holds for whoever is accepted, and before the handshake it also bounds the window that is offered.
+fn size_buffers(socket: &OwnedFd, bytes: u64) -> io::Result<()> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if bytes > 0 {
+        sockopt::set_socket_send_buffer_size(socket, bytes)?;
+        sockopt::set_socket_recv_buffer_size(socket, bytes)?;
+    }
+    Ok(())
 }
 
 fn socket(address: SocketAddr) -> io::Result<OwnedFd> {

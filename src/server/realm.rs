@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::filesystem::{Root, Rules};
+use crate::filesystem::quota::Quota;
+use crate::filesystem::{Guard, Policy, Root, Rules};
 use crate::server::settings::Network;
+use crate::transfer::{Bucket, Pace};
 
 /// The name that guests have in logs.
 pub const GUEST: &str = "anonymous";
@@ -22,8 +24,16 @@ pub struct Realm {
     pub max_sessions: u32,
     /// From where a login is accepted; empty = from everywhere.
     pub allow_from: Vec<Network>,
+    /// The longest path a client may name, bytes.
+    pub path_limit: usize,
     /// When the account ends, in seconds since 1970.
     pub expires: Option<i64>,
+    /// What its home may hold, or that somebody counts what it holds.
+    pub quota: Option<Rc<Quota>>,
+    /// What its sessions may move together.
+    pub rates: Rates,
+    /// What the administrator rules for all trees.
+    pub policy: Rc<Policy>,
     home: PathBuf,
     root: RefCell<Option<Rc<Root>>>,
     sessions: Rc<Cell<u32>>,
@@ -40,6 +50,17 @@ pub enum Refusal {
     Sessions,
 }
 
+impl Refusal {
+    /// For the log; the peer is told no more than of a wrong password.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Address => "not from this address",
+            Self::Expired => "the account has expired",
+            Self::Sessions => "the account has all its sessions",
+        }
+    }
+}
+
 impl Realm {
     /// A realm below `home`, opened at its first login: a home on a disk that is not mounted yet must not keep the
     /// server from starting.
@@ -49,18 +70,23 @@ impl Realm {
             rules: Rc::new(rules),
             max_sessions: 0,
             allow_from: Vec::new(),
+            path_limit: usize::MAX,
             expires: None,
+            quota: None,
+            rates: Rates::default(),
+            policy: Rc::default(),
             home,
             root: RefCell::new(None),
             sessions: Rc::default(),
         }
     }
 
-    /// Goes on with the session count of the realm that this one replaces after a reload.
+    /// Goes on with the sessions and the buckets of the realm that this one replaces after a reload.
     #[must_use]
     pub fn succeeding(mut self, old: Option<&Rc<Self>>) -> Self {
         if let Some(old) = old {
             self.sessions = Rc::clone(&old.sessions);
+            self.rates = self.rates.succeeding(&old.rates);
         }
         self
     }
@@ -74,9 +100,21 @@ impl Realm {
         if let Some(root) = slot.as_ref() {
             return Ok(Rc::clone(root));
         }
-        let root = Rc::new(Root::open(&self.home)?);
+        // Where a file is decides what may be done with it: no link may make it look to be elsewhere.
+        let guard = if self.rules.is_uniform() { Guard::Open } else { Guard::Settled };
+        let root = Rc::new(Root::governed(&self.home, Rc::clone(&self.policy), guard)?);
         *slot = Some(Rc::clone(&root));
         Ok(root)
+    }
+
+    /// The directory that is the account's `/`.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Sessions of this account at the moment.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.get()
     }
 
     /// Whether somebody from `peer` may come in now, at `wall` seconds since 1970.
@@ -97,22 +135,67 @@ impl Realm {
     }
 }
 
+/// Token buckets for both directions.
+#[derive(Debug, Default)]
+pub struct Rates {
+    upload: Option<Rc<Bucket>>,
+    download: Option<Rc<Bucket>>,
+}
+
+impl Rates {
+    /// Full buckets of so many bytes a second; 0 is no limit.
+    pub fn new(upload: u64, download: u64) -> Self {
+        Self { upload: Bucket::new(upload), download: Bucket::new(download) }
+    }
+
+    /// Keeps the old buckets, with the new rates, so that transfers of before and after a reload share them.
+    fn succeeding(self, old: &Self) -> Self {
+        let keep = |new: Option<Rc<Bucket>>, old: &Option<Rc<Bucket>>| match (new, old) {
+            (Some(new), Some(old)) => {
+                old.set_rate(new.rate());
+                Some(Rc::clone(old))
+            }
+            (new, _) => new,
+        };
+        Self { upload: keep(self.upload, &old.upload), download: keep(self.download, &old.download) }
+    }
+
+    fn is_unlimited(&self) -> bool {
+        self.upload.is_none() && self.download.is_none()
+    }
+}
+
 /// One session's place in its account: counted while it lives, given back however the session ends.
 #[derive(Debug)]
 pub struct Seat {
     realm: Rc<Realm>,
     root: Rc<Root>,
+    /// What this session alone may move; boxed, since few configurations have such limits.
+    rates: Option<Box<Rates>>,
 }
 
 impl Seat {
-    /// Takes a place.
+    /// Takes a place, with the rates of one session.
     ///
     /// # Errors
     /// When the account's home cannot be opened.
-    pub fn take(realm: &Rc<Realm>) -> std::io::Result<Self> {
+    pub fn take(realm: &Rc<Realm>, rates: Rates) -> std::io::Result<Self> {
         let root = realm.root()?;
         realm.sessions.set(realm.sessions.get().saturating_add(1));
-        Ok(Self { realm: Rc::clone(realm), root })
+        let rates = (!rates.is_unlimited()).then(|| Box::new(rates));
+        Ok(Self { realm: Rc::clone(realm), root, rates })
+    }
+
+    /// How fast the session may send a file to the server.
+    pub fn upload_pace(&self) -> Pace {
+        let own = self.rates.as_ref().and_then(|rates| rates.upload.clone());
+        Pace::new(own, self.realm.rates.upload.clone())
+    }
+
+    /// How fast the session may fetch a file.
+    pub fn download_pace(&self) -> Pace {
+        let own = self.rates.as_ref().and_then(|rates| rates.download.clone());
+        Pace::new(own, self.realm.rates.download.clone())
     }
 
     /// The account.

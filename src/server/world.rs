@@ -19,8 +19,8 @@ pub struct World {
     pub anonymous: Option<Rc<Realm>>,
     /// Accounts by name.
     pub accounts: HashMap<Box<str>, Rc<Realm>>,
-    /// Whether somebody can check passwords.
-    pub has_verifier: bool,
+    /// The ports this server listens on for control connections: never to be dialled.
+    pub doors: Vec<u16>,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{Receiver, Sender};
+use super::{Pace, Receiver, Sender};
 
 /// One transfer: which way, and from or to what.
 #[derive(Debug)]
@@ -16,6 +16,20 @@ pub struct Job {
     pub flow: Flow,
     /// How many bytes it will be, where that is known before.
     pub total: Option<u64>,
+    /// How fast it may go.
+    pub pace: Pace,
+    /// When the good news of a finished download is told.
+    pub farewell: Farewell,
+}
+
+/// When a download that is out counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// With our FIN: the final reply may share a segment with the preliminary one.
+    AtOnce,
+    /// When the peer has closed too, or a moment has passed. For aria2, which reads both replies at once, looks at the
+    /// first and then waits for the second until its own time-out. It gives itself away by its `REST 0`.
+    AfterPeer,
 }
 
 /// The two directions, seen from the side that holds the job.

@@ -1,11 +1,7 @@
 //! Link → sink.
 
-use super::{Fault, Scratch, Sink, Step, TURN_BYTES};
+use super::{CHUNK, Fault, Scratch, Share, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
-
-/// How much is read at once. Measured against 64 KiB and 1 MiB: larger pieces save system calls until they fall out
-/// of the second-level cache.
-const PIECE: usize = 128 * 1024;
 
 /// Receives into a sink until the peer ends the connection.
 #[derive(Debug)]
@@ -35,15 +31,20 @@ impl Receiver {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         scratch: &mut Scratch,
+        share: Share,
     ) -> Result<Step, Fault> {
+        if let Some(until) = self.sink.hold(share.now) {
+            return Ok(Step::Wait(until));
+        }
         let piece = &mut scratch.piece;
-        piece.resize(PIECE, 0);
-        let mut budget = TURN_BYTES;
+        piece.resize(CHUNK, 0);
+        let mut budget = share.bytes.min(TURN_BYTES);
         while budget > 0 {
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }
-            match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
+            let room = budget.min(CHUNK);
+            match link.read(ready, sockets, &mut piece[..room]).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
                     self.sink.write(&piece[..count])?;
                     self.moved += count as u64;

@@ -4,8 +4,11 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{CHUNK, Fault, Scratch, Source, Step, TURN_BYTES};
-use crate::reactor::{Link, Moved, Ready, Sockets};
+use super::disk::{self, Lanes, Visit, Wait};
+use super::source::{Disk, Filled};
+use super::{CHUNK, Fault, Scratch, Share, Source, Step};
+use crate::filesystem::watch::watched;
+use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
 /// Sends a source, whatever the socket takes a turn.
 #[derive(Debug)]
@@ -13,6 +16,21 @@ pub struct Sender {
     source: Source,
     way: Way,
     handed: u64,
+    /// What the source has next is, or was just, on its way from the disk.
+    wait: Option<Box<Wait>>,
+}
+
+/// What one piece came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    /// So many bytes left the source.
+    Sent(usize),
+    /// The socket takes no more now.
+    Blocked,
+    /// The disk has to be waited for.
+    Cold,
+    /// The source is empty.
+    End,
 }
 
 /// How the next bytes leave.
@@ -36,12 +54,17 @@ impl Sender {
             Source::Image { at, end, .. } if end - at > CHUNK as u64 => Way::SendFile,
             _ => Way::Copy,
         };
-        Self { source, way, handed: 0 }
+        Self { source, way, handed: 0, wait: None }
     }
 
     /// Bytes that the kernel has taken, given what the link still holds.
     pub const fn moved(&self, link: &Link) -> u64 {
         self.handed - link.unsent() as u64
+    }
+
+    /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
+    pub const fn is_file(&self) -> bool {
+        !matches!(self.source, Source::Listing(_))
     }
 
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.
@@ -54,24 +77,60 @@ impl Sender {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         scratch: &mut Scratch,
+        share: Share,
     ) -> Result<Step, Fault> {
-        let mut budget = TURN_BYTES;
+        let mut budget = share.bytes.min(self.source.turn_bytes());
         while budget > 0 {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
-                return Ok(Step::Blocked);
+                return Ok(self.blocked(share.now));
             }
-            let moved = match self.way {
+            let piece = match self.way {
                 Way::Ending => return Ok(Step::Done),
                 Way::SendFile => self.send_file(link, ready, sockets, budget)?,
-                Way::Copy => self.copy(link, ready, sockets, scratch)?,
+                Way::Copy => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
             };
-            match moved {
-                Moved::Bytes(count) => budget = budget.saturating_sub(count.max(1)),
-                Moved::Blocked => return Ok(Step::Blocked),
-                Moved::End => self.way = Way::Ending,
+            match piece {
+                Piece::Sent(count) => {
+                    budget = budget.saturating_sub(count.max(1));
+                    self.warmed(share.now);
+                }
+                Piece::Blocked => return Ok(self.blocked(share.now)),
+                Piece::End => self.way = Way::Ending,
+                Piece::Cold => match self.visit(&scratch.lanes, share.now) {
+                    Visit::Until(until) => return Ok(Step::Wait(until)),
+                    Visit::Force => {
+                        self.copy(link, ready, sockets, scratch, budget, Disk::Waited)?;
+                        return Ok(Step::More);
+                    }
+                },
             }
         }
         Ok(Step::More)
+    }
+
+    fn visit(&mut self, lanes: &Lanes, now: Moment) -> Visit {
+        let Some(stretch) = self.source.stretch() else { return Visit::Force };
+        self.wait.get_or_insert_with(|| Box::new(lanes.enter(now))).visit(stretch, now)
+    }
+
+    /// The disk has brought something: the lane is given back once all that was asked for is there.
+    fn warmed(&mut self, now: Moment) {
+        let Some(wait) = &mut self.wait else { return };
+        if self.source.stretch().is_none_or(|stretch| wait.advanced(stretch, now)) {
+            self.wait = None;
+        }
+    }
+
+    /// The peer takes nothing now. As long as a lane is held, a timer looks after it.
+    fn blocked(&mut self, now: Moment) -> Step {
+        let again = self.wait.as_ref().zip(self.source.stretch()).and_then(|(wait, stretch)| wait.idle(stretch, now));
+        match again {
+            Some(again) => Step::Wait(again),
+            None => {
+                self.wait = None;
+                Step::Blocked
+            }
+        }
     }
 
     fn copy(
@@ -80,16 +139,21 @@ impl Sender {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         scratch: &mut Scratch,
-    ) -> Result<Moved, Fault> {
-        let filled = &mut scratch.filled;
-        filled.clear();
-        let more = self.source.fill(filled)?;
-        self.handed += filled.len() as u64;
-        link.send(ready, sockets, filled).map_err(|error| Fault::of_link(&error))?;
-        if !more {
+        most: usize,
+        disk: Disk,
+    ) -> Result<Piece, Fault> {
+        let piece = &mut scratch.filled;
+        piece.clear();
+        let filled = self.source.fill(piece, most, disk)?;
+        if filled == Filled::Cold {
+            return Ok(Piece::Cold);
+        }
+        self.handed += piece.len() as u64;
+        link.send(ready, sockets, piece).map_err(|error| Fault::of_link(&error))?;
+        if filled == Filled::End {
             self.way = Way::Ending;
         }
-        Ok(Moved::Bytes(filled.len()))
+        Ok(Piece::Sent(piece.len()))
     }
 
     fn send_file(
@@ -98,31 +162,38 @@ impl Sender {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         budget: usize,
-    ) -> Result<Moved, Fault> {
-        let Source::Image { file, at, end } = &mut self.source else {
-            self.way = Way::Copy;
-            return Ok(Moved::Bytes(0));
-        };
-        let count = usize::try_from(*end - *at).unwrap_or(budget).min(budget);
+    ) -> Result<Piece, Fault> {
+        let Some(stretch) = self.source.stretch() else { return Ok(self.copy_instead()) };
+        let count = usize::try_from(stretch.end - stretch.at).unwrap_or(budget).min(budget);
         if count == 0 {
-            return Ok(Moved::End);
+            return Ok(Piece::End);
         }
-        match link.send_file(ready, sockets, file.as_fd(), at, count) {
+        if !ready.has(Ready::WRITE) {
+            return Ok(Piece::Blocked);
+        }
+        let count = disk::resident(stretch, count);
+        let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
+        if count == 0 {
+            return Ok(Piece::Cold);
+        }
+        match watched("sendfile", || link.send_file(ready, sockets, file.as_fd(), at, count)) {
             Ok(Moved::End) => Err(Fault::Truncated),
             Ok(Moved::Bytes(sent)) => {
                 self.handed += sent as u64;
-                Ok(Moved::Bytes(sent))
+                Ok(Piece::Sent(sent))
             }
-            Ok(Moved::Blocked) => Ok(Moved::Blocked),
+            Ok(Moved::Blocked) => Ok(Piece::Blocked),
             Err(error) => match Errno::from_io_error(&error) {
                 // Some file systems cannot feed sendfile: their files are copied.
-                Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => {
-                    self.way = Way::Copy;
-                    Ok(Moved::Bytes(0))
-                }
+                Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(self.copy_instead()),
                 Some(errno @ (Errno::IO | Errno::NOMEM | Errno::ISDIR)) => Err(Fault::of_file(errno)),
                 _ => Err(Fault::of_link(&error)),
             },
         }
+    }
+
+    const fn copy_instead(&mut self) -> Piece {
+        self.way = Way::Copy;
+        Piece::Sent(0)
     }
 }

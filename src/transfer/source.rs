@@ -4,7 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{CHUNK, Fault};
+use super::disk::{FORCED_PIECE, Stretch};
+use super::{CHUNK, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
+use crate::filesystem::cache::{self, Cached};
+use crate::filesystem::watch::watched;
 use crate::filesystem::{Fill, Listing};
 use crate::wire::text::ToWire;
 
@@ -39,34 +42,72 @@ pub struct Text {
     raw: Vec<u8>,
 }
 
+/// What asking a source for its next piece came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// A piece is there, and more will come.
+    More,
+    /// That was all.
+    End,
+    /// Nothing: the disk would have to be waited for.
+    Cold,
+}
+
+/// Whether a source may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// Only what is in memory.
+    Ready,
+    /// A small piece, however long it takes.
+    Waited,
+}
+
 impl Source {
     /// A file sent line by line, from the `skip`th byte of its translated form on.
     pub fn text(file: OwnedFd, size: u64, skip: u64) -> Self {
         Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Vec::new() })
     }
 
-    /// Appends the next piece to `out`, about a [`CHUNK`]. False: that was all.
+    /// How many bytes make a turn of this source: what costs more a byte gets fewer of them.
+    pub const fn turn_bytes(&self) -> usize {
+        match self {
+            Self::Image { .. } => SEND_FILE_BYTES,
+            Self::Text(_) => TURN_BYTES,
+            Self::Listing(_) => LISTING_BYTES,
+        }
+    }
+
+    /// Appends the next piece to `out`, about a [`CHUNK`] and of a plain file no more than `most` bytes.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, Fault> {
+    pub fn fill(&mut self, out: &mut Vec<u8>, most: usize, disk: Disk) -> Result<Filled, Fault> {
         match self {
-            Self::Image { file, at, end } => read_piece(file, at, *end, out),
-            Self::Text(text) => text.fill(out),
-            Self::Listing(listing) => match listing.fill(out, CHUNK) {
-                Ok(Fill::More) => Ok(true),
-                Ok(Fill::End) => Ok(false),
+            Self::Image { file, at, end } => read_piece(file, at, *end, out, most, disk),
+            Self::Text(text) => text.fill(out, disk),
+            Self::Listing(listing) => match watched("readdir and stat", || listing.fill(out, LISTING_BYTES)) {
+                Ok(Fill::More) => Ok(Filled::More),
+                Ok(Fill::End) => Ok(Filled::End),
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),
                 Err(_) => Err(Fault::Local(Errno::IO)),
             },
         }
     }
+
+    /// What of a file is still to be read; none for what is no file.
+    pub fn stretch(&self) -> Option<Stretch<'_>> {
+        match self {
+            Self::Image { file, at, end } => Some(Stretch { file: file.as_fd(), at: *at, end: *end }),
+            Self::Text(text) => Some(Stretch { file: text.file.as_fd(), at: text.at, end: text.end }),
+            Self::Listing(_) => None,
+        }
+    }
 }
 
 impl Text {
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, Fault> {
+    fn fill(&mut self, out: &mut Vec<u8>, disk: Disk) -> Result<Filled, Fault> {
         self.raw.clear();
-        let more = read_piece(&self.file, &mut self.at, self.end, &mut self.raw)?;
+        let filled = read_piece(&self.file, &mut self.at, self.end, &mut self.raw, CHUNK, disk)?;
         let begin = out.len();
         self.lines.convert(&self.raw, out);
         let added = out.len() - begin;
@@ -75,23 +116,41 @@ impl Text {
             out.drain(begin..begin + skipped);
             self.skip -= skipped as u64;
         }
-        Ok(more)
+        Ok(filled)
     }
 }
 
-/// Appends up to a chunk of the file. False: its end is reached.
-fn read_piece(file: &OwnedFd, at: &mut u64, end: u64, out: &mut Vec<u8>) -> Result<bool, Fault> {
-    let want = usize::try_from(end - *at).unwrap_or(CHUNK).min(CHUNK);
+/// Appends up to a chunk of the file.
+fn read_piece(
+    file: &OwnedFd,
+    at: &mut u64,
+    end: u64,
+    out: &mut Vec<u8>,
+    most: usize,
+    disk: Disk,
+) -> Result<Filled, Fault> {
+    let most = most.min(if disk == Disk::Ready { CHUNK } else { FORCED_PIECE });
+    let want = usize::try_from(end - *at).unwrap_or(most).min(most);
     if want == 0 {
-        return Ok(false);
+        return Ok(Filled::End);
     }
     let begin = out.len();
     out.resize(begin + want, 0);
-    let read = rustix::io::pread(file.as_fd(), &mut out[begin..], *at).map_err(Fault::of_file)?;
+    let place = &mut out[begin..];
+    let read = match disk {
+        Disk::Ready => cache::read(file.as_fd(), place, *at),
+        Disk::Waited => cache::read_blocking(file.as_fd(), place, *at).map(Cached::Bytes),
+    };
+    let read = match read.map_err(Fault::of_file)? {
+        Cached::Bytes(0) => return Err(Fault::Truncated),
+        Cached::Bytes(read) => read,
+        Cached::Cold => 0,
+    };
     out.truncate(begin + read);
-    if read == 0 {
-        return Err(Fault::Truncated);
-    }
     *at += read as u64;
-    Ok(*at < end)
+    Ok(match read {
+        0 => Filled::Cold,
+        _ if *at < end => Filled::More,
+        _ => Filled::End,
+    })
 }

@@ -37,7 +37,7 @@ use mio::net::{TcpListener, TcpStream};
 use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::reactor::{Key, Moment, Next, Reactor, Ready};
+use crate::reactor::{Key, Moment, Next, Reactor, Ready, Weight};
 use crate::transfer::Scratch;
 use crate::wire::reply::Reply;
 
@@ -140,7 +140,7 @@ impl Client {
     pub fn new(terms: Terms) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
         let (bell, sender) = Bell::new();
-        let bell = reactor.insert(Conn::Bell(bell));
+        let bell = reactor.insert(Conn::Bell(bell), Weight::Light);
         let helper = Helper::new(reactor.waker(bell)?, sender);
         let throttle = terms.rate.map(|rate| Throttle::new(rate, reactor.now()));
         Ok(Self {
@@ -181,7 +181,7 @@ impl Client {
     /// When handlers cannot be installed.
     pub fn watch_signals(&mut self) -> io::Result<()> {
         let signals = Signals::new([SIGINT, SIGTERM])?;
-        let key = self.reactor.insert(Conn::Signals(Box::new(signals)));
+        let key = self.reactor.insert(Conn::Signals(Box::new(signals)), Weight::Light);
         match self.reactor.turn(key) {
             Some((slot, sockets, _)) => match &mut slot.conn {
                 Conn::Signals(signals) => sockets.register(signals.as_mut()),
@@ -195,7 +195,7 @@ impl Client {
     pub fn connect(&mut self, addresses: Vec<SocketAddr>, login: Login, profile: Rc<RefCell<Profile>>) -> Key {
         let manners = Manners { timeout: self.terms.timeout, active: self.terms.active };
         let control = Control::new(addresses, login, manners, profile, self.reactor.now());
-        let key = self.reactor.insert(Conn::Control(Box::new(control)));
+        let key = self.reactor.insert(Conn::Control(Box::new(control)), Weight::Light);
         self.held.insert(key, Vec::new());
         self.advance_control(key);
         self.settle();
@@ -448,7 +448,7 @@ impl Client {
     }
 
     fn employ(&mut self, by: Key, data: Data) -> Key {
-        let key = self.reactor.insert(Conn::Data(Box::new(data)));
+        let key = self.reactor.insert(Conn::Data(Box::new(data)), Weight::Heavy);
         self.adjust(by, |control| control.data.push(key));
         self.advance_data(key);
         key

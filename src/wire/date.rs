@@ -86,6 +86,12 @@ impl Civil {
     }
 }
 
+/// `Jan` to `Dec`; a number that is no month has no name.
+pub fn month_name(month: u8) -> &'static str {
+    let name = MONTHS.get(usize::from(month).wrapping_sub(1));
+    name.and_then(|name| std::str::from_utf8(*name).ok()).unwrap_or("???")
+}
+
 /// Appends `YYYYMMDDHHMMSS` for `seconds` since 1970 UTC (RFC 3659 section 2.3, without fraction).
 pub fn append_stamp(seconds: i64, out: &mut Vec<u8>) {
     let civil = Civil::from_epoch(seconds);

@@ -3,8 +3,9 @@
 use super::request::{Form, Request};
 use crate::filesystem::owners::Owners;
 use crate::filesystem::path::VirtualPath;
+use crate::filesystem::policy::Links;
 use crate::filesystem::rights::{Right, Rights, Rules};
-use crate::filesystem::root::{Fault, Kind, Root, Stat};
+use crate::filesystem::root::{Fault, Kind, Last, Root, Stat};
 use crate::wire::listing::{Entry, FactSet, Perm, sendable};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 pub fn append_facts_of(
     root: &Rc<Root>,
     path: &VirtualPath,
-    rules: &Rules,
+    rules: &Rc<Rules>,
     owners: &Rc<Owners>,
     facts: FactSet,
     out: &mut Vec<u8>,
@@ -29,7 +30,7 @@ pub fn append_facts_of(
     };
     let request = Request::facts(path.clone(), facts);
     let (root, owners) = (Rc::clone(root), Rc::clone(owners));
-    let mut author = Author::new(root, &request, path.parent(), rules, owners, 0);
+    let mut author = Author::new(root, &request, path.parent(), Rc::clone(rules), owners, 0);
     if facts.wants_perm() && !path.is_root() {
         author.parent = author.root.stat(&path.parent()).ok();
     }
@@ -40,6 +41,17 @@ pub fn append_facts_of(
     Ok(())
 }
 
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It vanished, or cannot be told.
+    None,
+    /// Its line is written.
+    Written,
+    /// So is that of a directory, as far as the form looks at what things are.
+    Directory,
+}
+
 /// Writes lines about the entries of one directory.
 #[derive(Debug)]
 pub(super) struct Author {
@@ -47,7 +59,10 @@ pub(super) struct Author {
     owners: Rc<Owners>,
     form: Form,
     follow: bool,
+    /// Directories are to be told from others, whatever the form.
+    recursive: bool,
     now: i64,
+    rules: Rc<Rules>,
     /// The directory whose entries are written about.
     path: VirtualPath,
     /// What may be done in it, and the entries with rules of their own.
@@ -62,7 +77,7 @@ impl Author {
         root: Rc<Root>,
         request: &Request,
         path: VirtualPath,
-        rules: &Rules,
+        rules: Rc<Rules>,
         owners: Rc<Owners>,
         now: i64,
     ) -> Self {
@@ -70,8 +85,23 @@ impl Author {
             Form::Facts(facts) if facts.wants_perm() => (rules.at(&path), rules.inside(&path)),
             _ => (Rights::NONE, Vec::new()), // only `perm` asks for rights
         };
-        let (form, follow) = (request.form.clone(), request.follow);
-        Self { root, owners, form, follow, now, path, rights, exceptions, parent: None }
+        let (form, follow, recursive) = (request.form.clone(), request.follow, request.below.is_some());
+        Self { root, owners, form, follow, recursive, now, rules, path, rights, exceptions, parent: None }
+    }
+
+    /// Turns to the entries of another directory, in the forms that know no `perm`.
+    pub(super) fn move_to(&mut self, path: VirtualPath) {
+        self.path = path;
+    }
+
+    /// Whether the account may list the directory at `path`.
+    pub(super) fn may_list(&self, path: &VirtualPath) -> bool {
+        self.rules.at(path).has(Right::List)
+    }
+
+    /// The tree it writes about.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Turns to the entries of the open `directory`, all of them or those that match a pattern.
@@ -88,35 +118,29 @@ impl Author {
 
     /// Whether a line costs a look at the entry.
     pub(super) fn needs_stat(&self) -> bool {
-        !matches!(self.form, Form::Names { .. })
+        self.recursive || !matches!(self.form, Form::Names { .. })
     }
 
     /// Appends the line of `name` in `directory`, if there is one to write.
-    pub(super) fn append(&self, directory: &OwnedFd, name: &CStr, out: &mut Vec<u8>) -> bool {
+    pub(super) fn append(&self, directory: &OwnedFd, name: &CStr, out: &mut Vec<u8>) -> Line {
         let bytes = name.to_bytes();
-        match &self.form {
-            Form::Names { .. } if !sendable(bytes) => false,
-            Form::Names { .. } => {
-                self.append_name(bytes, out);
-                true
-            }
-            Form::Facts(_) if !sendable(bytes) => false,
-            Form::Facts(facts) => match self.stat(directory, name) {
-                Some(stat) => {
-                    self.append_facts(bytes, bytes, &stat, *facts, out);
-                    out.extend_from_slice(b"\r\n");
-                    true
-                }
-                None => false,
-            },
-            Form::Long => match self.stat(directory, name) {
-                Some(stat) => {
-                    self.append_long(bytes, bytes, &stat, out);
-                    true
-                }
-                None => false,
-            },
+        if !matches!(self.form, Form::Long) && !sendable(bytes) {
+            return Line::None;
         }
+        if let Form::Names { .. } = &self.form {
+            self.append_name(bytes, out);
+            let below = self.recursive && self.stat(directory, name).is_some_and(|stat| stat.kind == Kind::Dir);
+            return if below { Line::Directory } else { Line::Written };
+        }
+        let Some(stat) = self.stat(directory, name) else { return Line::None };
+        match &self.form {
+            Form::Facts(facts) => {
+                self.append_facts(bytes, bytes, &stat, *facts, out);
+                out.extend_from_slice(b"\r\n");
+            }
+            Form::Names { .. } | Form::Long => self.append_long(bytes, bytes, &stat, out),
+        }
+        if stat.kind == Kind::Dir { Line::Directory } else { Line::Written }
     }
 
     /// Appends the line of what was asked for itself, which is in the author's directory.
@@ -152,7 +176,10 @@ impl Author {
         let referent = if self.follow { self.referent(name, own) } else { None };
         let target = if referent.is_none() { self.target(name, own) } else { None };
         let stat = referent.as_ref().unwrap_or(own);
-        self.entry(shown, stat, target.as_deref(), Perm::NONE).append_list(self.now, out);
+        // Moving both by the zone's difference keeps the age, and a calendar in UTC then shows local time.
+        let zone = self.root.policy().zone.offset(stat.mtime);
+        let entry = self.entry(shown, stat, target.as_deref(), Perm::NONE);
+        Entry { mtime: entry.mtime.saturating_add(zone), ..entry }.append_list(self.now.saturating_add(zone), out);
     }
 
     fn append_facts(&self, name: &[u8], shown: &[u8], own: &Stat, facts: FactSet, out: &mut Vec<u8>) {
@@ -181,37 +208,57 @@ impl Author {
         }
     }
 
-    /// What a link leads to, if it is one and leads to something inside.
+    /// What a link leads to, if it is one and leads to something inside that this session may know about.
     fn referent(&self, name: &[u8], own: &Stat) -> Option<Stat> {
         if own.kind != Kind::Link {
             return None;
         }
-        self.root.stat(&self.path.join(name)).ok()
+        let real = self.real(name).ok()?;
+        let rights = self.rules.at(&real);
+        let told = rights.has(Right::List) || rights.has(Right::Read);
+        self.root.stat(&real).ok().filter(|_| told)
     }
 
-    /// The text of a link, unless it leads out: then not even the text is told.
+    /// Where an entry really is.
+    fn real(&self, name: &[u8]) -> Result<VirtualPath, Fault> {
+        self.root.settle(self.path.join(name), Last::Follow)
+    }
+
+    /// The text of a link, unless it leads out or to a name that is denied: then not even the text is told.
     fn target(&self, name: &[u8], own: &Stat) -> Option<Vec<u8>> {
         if own.kind != Kind::Link {
             return None;
         }
-        let path = self.path.join(name);
-        if self.root.stat(&path) == Err(Fault::Os(Errno::XDEV)) {
+        let policy = self.root.policy();
+        let (leads, denied) = match self.real(name) {
+            Ok(real) => (self.root.stat(&real).map(drop), policy.denies(real.relative())),
+            Err(fault) => (Err(fault), false),
+        };
+        if denied || leads == Err(Fault::Os(Errno::XDEV)) {
             return None;
         }
-        self.root.read_link(&path).ok().filter(|target| self.path.keeps(target))
+        // Re-rooted, a text that leads out of the host's directory leads somewhere here; if not, it is a path of the
+        // host that is nobody's business.
+        let rooted = policy.links == Links::Rooted && leads.is_ok();
+        self.root.read_link(&self.path.join(name)).ok().filter(|target| rooted || self.path.keeps(target))
     }
 
     /// What this session may do with an entry: its rights, and the mode bits for this process. `own` is the
     /// entry in its directory, `stat` what it leads to.
     fn perm(&self, name: &[u8], own: &Stat, stat: &Stat) -> Perm {
         let exception = self.exceptions.iter().find(|(own, _)| **own == *name);
-        let rights = exception.map_or(self.rights, |(_, rights)| *rights);
+        let here = exception.map_or(self.rights, |(_, rights)| *rights);
+        // A link is removed where it is, and read where it leads.
+        let rights = match own.kind {
+            Kind::Link => self.real(name).map_or(Rights::NONE, |real| self.rules.at(&real)),
+            _ => here,
+        };
         let access = self.root.access(stat);
         let identity = self.root.identity();
         let loose = self.parent.is_some_and(|parent| identity.may_unlink(&parent, own));
         let both = Perm::NONE
-            .with(Perm::DELETE, loose && rights.has(Right::Delete))
-            .with(Perm::RENAME, loose && rights.has(Right::Rename));
+            .with(Perm::DELETE, loose && here.has(Right::Delete))
+            .with(Perm::RENAME, loose && here.has(Right::Rename));
         let open = access.write && access.search;
         match stat.kind {
             Kind::File => both

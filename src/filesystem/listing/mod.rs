@@ -1,7 +1,7 @@
 //! A directory as lines, a slice at a time and in bounded memory.
 //!
 //! ```text
-//!                       ┌────────── more than SORT_LIMIT names ─────────┐
+//!                       ┌──────── more names than are sorted ────────────┐
 //!                       │                                               ▼
 //!   open ──► Gathering ─┴─ by name ──────────── sort ──────────────► Emitting ──► Done
 //!     │          └──────── by time, size ──► Weighing ── sort ─────►  ▲  └ next batch of names,
@@ -9,11 +9,14 @@
 //!     └──► Line (one file) ─────────────────────────────────────────────────────► Done
 //! ```
 //!
+//! With `-R`, where a directory is done and another was found, it goes on with Gathering or Emitting of that one.
+//!
 //! [`Listing::fill`] never does more than a fixed amount of work, so the loop stays free however large the
 //! directory is. Only names are kept between calls, never facts: an entry that vanishes meanwhile is left
 //! out, and what is told about one is what was true when its line was written.
 
 mod author;
+mod below;
 mod names;
 mod request;
 #[cfg(test)]
@@ -26,7 +29,8 @@ use super::owners::Owners;
 use super::pattern::Pattern;
 use super::rights::Rules;
 use super::root::{Fault, Root, Stat};
-use author::Author;
+use author::{Author, Line};
+use below::Below;
 use names::{Budget, Names, Read, Sieve};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -34,15 +38,23 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Most names that are sorted. Ten thousand take about a millisecond to sort and under half a megabyte to
-/// hold; above, nobody reads the listing by eye, and programs sort for themselves.
+/// Most names that are sorted, unless the configuration says otherwise. Ten thousand take about a millisecond to
+/// sort, in one piece, and under half a megabyte to hold; above, nobody reads the listing by eye, and programs sort
+/// for themselves.
 pub const SORT_LIMIT: usize = 10_000;
 
-/// Most bytes of names that are held for sorting, so that long names do not make the half megabyte many.
-pub const SORT_BYTES: usize = 256 * 1024;
+/// Most bytes of names that are held for sorting, however many are allowed: what a client may make the server hold
+/// for one listing, so that long names do not make it many times the half megabyte.
+pub const SORT_BYTES: usize = 1 << 20;
+
+/// Most names looked at before 150 for one that matches a pattern: about three milliseconds.
+const FIND_NAMES: usize = 10_000;
+
+/// What opening a directory costs beside reading a name.
+const OPEN_COST: usize = 16;
 
 /// What one call may do, in names read: some 0.3 µs each, so that a call stays within about a millisecond.
-const WORK_PER_CALL: usize = 2048;
+const WORK_PER_CALL: usize = 1024;
 
 /// What a line with facts costs beside a bare name: a stat, some three times reading the name.
 const STAT_COST: usize = 3;
@@ -58,6 +70,7 @@ pub struct Listing {
     order: Order,
     reverse: bool,
     stage: Stage,
+    below: Option<Box<Below>>,
     listed: u64,
 }
 
@@ -97,7 +110,7 @@ impl Listing {
     /// Opens what `request` asks for.
     ///
     /// `now`, in seconds since 1970 UTC, is the moment LIST dates are relative to. The faults are those that
-    /// are answered before 150: nothing there, a pattern without a match (as far as [`SORT_LIMIT`] names tell),
+    /// are answered before 150: nothing there, a pattern without a match (as far as ten thousand names tell),
     /// a path that leads out, and for facts [`Fault::NotDirectory`].
     pub fn open(
         root: Rc<Root>,
@@ -107,11 +120,11 @@ impl Listing {
         now: i64,
     ) -> Result<Self, Fault> {
         if request.itself {
-            return Self::single(root, request, &rules, owners, now);
+            return Self::single(root, request, rules, owners, now);
         }
         match root.dir(&request.path) {
-            Ok(directory) => Self::directory(root, request, &rules, owners, now, directory),
-            Err(Fault::NotDirectory) if request.lists_files() => Self::single(root, request, &rules, owners, now),
+            Ok(directory) => Self::directory(root, request, rules, owners, now, directory),
+            Err(Fault::NotDirectory) if request.lists_files() => Self::single(root, request, rules, owners, now),
             Err(fault) => Err(fault),
         }
     }
@@ -125,7 +138,8 @@ impl Listing {
         let mut budget = Budget::new(WORK_PER_CALL);
         loop {
             self.stage = match mem::replace(&mut self.stage, Stage::Done) {
-                Stage::Done => return Ok(Fill::End),
+                Stage::Done if !self.goes_on() => return Ok(Fill::End),
+                Stage::Done => self.descend(out, &mut budget),
                 Stage::Line(line) => {
                     out.extend_from_slice(&line);
                     self.listed += 1;
@@ -137,7 +151,8 @@ impl Listing {
                     self.emit(directory, names, more, out, end, &mut budget)?
                 }
             };
-            if !matches!(self.stage, Stage::Done) && (budget.is_spent() || out.len() >= end) {
+            let over = matches!(self.stage, Stage::Done) && !self.goes_on();
+            if !over && (budget.is_spent() || out.len() >= end) {
                 return Ok(Fill::More);
             }
         }
@@ -149,7 +164,7 @@ impl Listing {
     }
 
     /// The line of one file, or of a directory itself.
-    fn single(root: Rc<Root>, request: Request, rules: &Rules, owners: Rc<Owners>, now: i64) -> Result<Self, Fault> {
+    fn single(root: Rc<Root>, request: Request, rules: Rc<Rules>, owners: Rc<Owners>, now: i64) -> Result<Self, Fault> {
         let path = &request.path;
         let stat = if request.follow { root.stat(path)? } else { root.lstat(path)? };
         let mut line = Vec::new();
@@ -161,7 +176,7 @@ impl Listing {
     fn directory(
         root: Rc<Root>,
         request: Request,
-        rules: &Rules,
+        rules: Rc<Rules>,
         owners: Rc<Owners>,
         now: i64,
         directory: OwnedFd,
@@ -173,34 +188,70 @@ impl Listing {
         if listing.sieve.pattern.is_some() {
             listing.find_one(&directory, &mut names)?;
         }
-        listing.stage = match listing.order {
+        listing.stage = listing.begin(directory, names);
+        Ok(listing)
+    }
+
+    /// The first stage of a directory, of which some names may have been read.
+    fn begin(&self, directory: OwnedFd, names: Names) -> Stage {
+        match self.order {
             Order::None => Stage::Emitting { directory, names, more: true },
             _ => Stage::Gathering { directory, names },
-        };
-        Ok(listing)
+        }
     }
 
     fn new(author: Author, request: Request, stage: Stage) -> Self {
         let Request { order, reverse, .. } = request;
-        Self { author, sieve: Sieve::new(request), order, reverse, stage, listed: 0 }
+        let called = if matches!(stage, Stage::Done) { request.below.clone() } else { None };
+        let below = called.map(|called| Box::new(Below::new(called, request.path.clone())));
+        let sieve = Sieve::new(request, author.root().policy());
+        Self { author, sieve, order, reverse, stage, below, listed: 0 }
+    }
+
+    /// Whether there are directories below that are still to be listed.
+    fn goes_on(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| !below.is_empty())
+    }
+
+    /// Turns to the next directory below that can be listed. Done: there was none, or none yet.
+    fn descend(&mut self, out: &mut Vec<u8>, budget: &mut Budget) -> Stage {
+        let Some(mut below) = self.below.take() else { return Stage::Done };
+        let mut stage = Stage::Done;
+        while let (Stage::Done, false) = (&stage, budget.is_spent()) {
+            let Some(path) = below.next() else { break };
+            budget.spend(OPEN_COST);
+            if let (true, Ok(directory)) = (self.author.may_list(&path), self.author.root().dir_itself(&path)) {
+                below.append_header(out);
+                self.author.move_to(path);
+                stage = self.begin(directory, Names::default());
+            }
+        }
+        self.below = Some(below);
+        stage
     }
 
     /// Reads until something matches the pattern, so that a pattern without a match is answered by 550 and
     /// not by an empty success. In a directory so large that this would take long, it may be the latter.
     fn find_one(&self, directory: &OwnedFd, names: &mut Names) -> Result<(), Fault> {
-        let mut budget = Budget::new(SORT_LIMIT);
+        let mut budget = Budget::new(FIND_NAMES);
         while names.is_empty() && !budget.is_spent() {
-            if self.sieve.read(directory, names, &mut budget)? == Read::End {
+            if self.read(directory, names, &mut budget)? == Read::End {
                 return Err(Fault::Os(Errno::NOENT));
             }
         }
         Ok(())
     }
 
+    fn read(&self, directory: &OwnedFd, names: &mut Names, budget: &mut Budget) -> Result<Read, Errno> {
+        self.sieve.read(directory, names, self.author.root().policy(), budget)
+    }
+
     fn gather(&self, directory: OwnedFd, mut names: Names, budget: &mut Budget) -> Result<Stage, Fault> {
-        match self.sieve.read(&directory, &mut names, budget)? {
+        match self.read(&directory, &mut names, budget)? {
             // What was gathered goes out as it came, and the rest after it.
-            Read::More if names.is_too_large() => Ok(Stage::Emitting { directory, names, more: true }),
+            Read::More if names.is_too_large(self.author.root().policy()) => {
+                Ok(Stage::Emitting { directory, names, more: true })
+            }
             Read::More => Ok(Stage::Gathering { directory, names }),
             Read::End if matches!(self.order, Order::Time | Order::Size) => Ok(Stage::Weighing { directory, names }),
             Read::End => Ok(self.sorted(directory, names, budget)),
@@ -246,13 +297,23 @@ impl Listing {
         let cost = if self.author.needs_stat() { STAT_COST } else { 1 };
         while let Some(name) = names.next() {
             budget.spend(cost);
-            self.listed += u64::from(self.author.append(&directory, name, out));
+            let line = self.author.append(&directory, name, out);
+            self.listed += u64::from(line != Line::None);
+            if let Some(below) = &mut self.below {
+                if line == Line::Directory {
+                    below.add(name.to_bytes());
+                }
+                if self.listed >= below::MOST_LINES {
+                    below.give_up();
+                    return Ok(Stage::Done);
+                }
+            }
             if budget.is_spent() || out.len() >= end {
                 return Ok(Stage::Emitting { directory, names, more });
             }
         }
         names.clear();
-        if more && self.sieve.read(&directory, &mut names, budget)? == Read::More {
+        if more && self.read(&directory, &mut names, budget)? == Read::More {
             return Ok(Stage::Emitting { directory, names, more });
         }
         Ok(Stage::Done)

@@ -1,7 +1,8 @@
 //! Names read from a directory, packed: no allocation for each, and sorted by a number where that is enough.
 
 use super::request::{Form, Request};
-use super::{CStr, Errno, OwnedFd, Pattern, SORT_BYTES, SORT_LIMIT};
+use super::{CStr, Errno, OwnedFd, Pattern};
+use crate::filesystem::policy::Policy;
 use rustix::fs::RawDir;
 use std::mem::MaybeUninit;
 
@@ -105,8 +106,8 @@ impl Names {
     }
 
     /// Whether there are too many to be sorted.
-    pub(super) fn is_too_large(&self) -> bool {
-        self.places.len() > SORT_LIMIT || self.bytes.len() > SORT_BYTES
+    pub(super) fn is_too_large(&self, policy: &Policy) -> bool {
+        self.places.len() > policy.sort_names || self.bytes.len() > policy.sort_bytes
     }
 }
 
@@ -135,29 +136,39 @@ pub(super) struct Sieve {
     hidden: bool,
     dots: bool,
     pub(super) pattern: Option<Pattern>,
+    /// Not even a pattern that begins with a dot shows hidden files.
+    shy: bool,
 }
 
 impl Sieve {
-    pub(super) fn new(request: Request) -> Self {
+    pub(super) fn new(request: Request, policy: &Policy) -> Self {
         let facts = matches!(request.form, Form::Facts(_));
         Self {
-            hidden: request.hidden || facts,
+            hidden: (request.hidden || facts) && !policy.hide_dotfiles,
             // Names and facts feed programs that go down into what they are told.
             dots: request.dots && matches!(request.form, Form::Long),
             pattern: request.pattern,
+            shy: policy.hide_dotfiles,
         }
     }
 
     /// One getdents: appends the names that count. [`Read::End`] when there was nothing to read, also when
     /// the directory was removed meanwhile.
-    pub(super) fn read(&self, directory: &OwnedFd, names: &mut Names, budget: &mut Budget) -> Result<Read, Errno> {
+    pub(super) fn read(
+        &self,
+        directory: &OwnedFd,
+        names: &mut Names,
+        policy: &Policy,
+        budget: &mut Budget,
+    ) -> Result<Read, Errno> {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
-        let length = if self.pattern.is_some() { MATCHED_READ_BYTES } else { READ_BYTES };
+        let matched = self.pattern.is_some() || !policy.deny.is_empty();
+        let length = if matched { MATCHED_READ_BYTES } else { READ_BYTES };
         let mut entries = RawDir::new(directory, buffer.split_at_mut(length).0);
         let mut steps = 0;
         while let Some(entry) = entries.next() {
             match entry {
-                Ok(entry) if self.passes(entry.file_name().to_bytes(), &mut steps) => {
+                Ok(entry) if self.passes(entry.file_name().to_bytes(), policy, &mut steps) => {
                     names.push(entry.file_name());
                 }
                 Ok(_) => {}
@@ -173,12 +184,15 @@ impl Sieve {
         Ok(Read::End)
     }
 
-    fn passes(&self, name: &[u8], steps: &mut usize) -> bool {
+    fn passes(&self, name: &[u8], policy: &Policy, steps: &mut usize) -> bool {
+        let dot = name.starts_with(b".");
         match (&self.pattern, name) {
             (pattern, b"." | b"..") => self.dots && pattern.is_none(),
-            (None, name) => self.hidden || !name.starts_with(b"."),
+            _ if policy.denies_name(name, steps) => false,
+            (None, _) => self.hidden || !dot,
             (Some(pattern), name) => {
-                (self.hidden || pattern.wants_hidden() || !name.starts_with(b".")) && pattern.matches(name, steps)
+                (self.hidden || !dot || (pattern.wants_hidden() && !self.shy))
+                    && pattern.matches(name, policy.pattern_steps, steps)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::filesystem::path::{PathFault, VirtualPath};
 use crate::filesystem::pattern::Pattern;
-use crate::filesystem::root::Root;
+use crate::filesystem::root::{Last, Root};
 use crate::wire::listing::FactSet;
 
 /// Most words read as options. Each costs a look whether a file has that name, so a line full of them must
@@ -60,6 +60,8 @@ pub struct Request {
     pub reverse: bool,
     /// What names must match.
     pub pattern: Option<Pattern>,
+    /// `-R`, where the tree's policy knows it: what is below, too. What the client called the directory.
+    pub below: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -94,6 +96,7 @@ impl Request {
             order: Order::Name,
             reverse: false,
             pattern: None,
+            below: None,
         }
     }
 
@@ -106,11 +109,12 @@ impl Request {
         let mut resolved = cwd.resolve(path)?;
         let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let mut pattern = None;
-        if Pattern::is_special(last) && root.lstat(&resolved).is_err() {
+        if Pattern::is_special(last) && !exists(root, resolved.clone()) {
             pattern = Some(Pattern::parse(last));
             resolved = resolved.parent();
         }
-        let Options { hidden, dots, follow, itself, order, reverse, .. } = options;
+        let Options { hidden, dots, follow, itself, order, reverse, recursive, .. } = options;
+        let below = recursive && root.policy().recursive && pattern.is_none() && !itself;
         Ok(Self {
             form,
             path: resolved,
@@ -122,6 +126,7 @@ impl Request {
             order,
             reverse,
             pattern,
+            below: below.then(|| called(path)),
         })
     }
 }
@@ -135,11 +140,12 @@ struct Options {
     order: Order,
     reverse: bool,
     long: bool,
+    recursive: bool,
 }
 
 impl Options {
-    /// Takes the letters of one word. Unknown ones mean nothing, as `-F` or `-R` do: clients send what their
-    /// own ls knows.
+    /// Takes the letters of one word. Unknown ones mean nothing, as `-F` does: clients send what their own ls
+    /// knows.
     fn take(&mut self, letters: &[u8]) {
         for letter in letters {
             match letter {
@@ -153,6 +159,7 @@ impl Options {
                 b'f' => (self.order, self.hidden, self.dots) = (Order::None, true, true),
                 b'r' => self.reverse = true,
                 b'l' => self.long = true,
+                b'R' => self.recursive = true,
                 _ => {}
             }
         }
@@ -169,8 +176,9 @@ fn split<'a>(argument: &'a [u8], cwd: &VirtualPath, root: &Root) -> (Options, &'
         order: Order::Name,
         reverse: false,
         long: false,
+        recursive: false,
     };
-    let exists = |text| cwd.resolve(text).is_ok_and(|path| root.lstat(&path).is_ok());
+    let exists = |text| cwd.resolve(text).is_ok_and(|path| exists(root, path));
     let mut rest = argument;
     for _ in 0..OPTION_WORDS {
         let is_option = rest.starts_with(b"-") && rest != b"-" && !exists(rest);
@@ -189,4 +197,16 @@ fn split<'a>(argument: &'a [u8], cwd: &VirtualPath, root: &Root) -> (Options, &'
         options.take(word);
     }
     (options, rest)
+}
+
+fn exists(root: &Root, path: VirtualPath) -> bool {
+    root.settle(path, Last::Keep).is_ok_and(|path| root.lstat(&path).is_ok())
+}
+
+/// A directory as the client typed it, so that names can be put after it and a slash.
+fn called(path: &[u8]) -> Vec<u8> {
+    match path {
+        b"" => b".".to_vec(),
+        path => path.strip_suffix(b"/").unwrap_or(path).to_vec(),
+    }
 }

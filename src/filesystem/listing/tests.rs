@@ -1,5 +1,7 @@
 //! Listings of real directories.
 
+mod policy;
+
 use super::*;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::rights::Rights;
@@ -320,7 +322,7 @@ fn facts_of_one_path() {
         let path = VirtualPath::root().resolve(path.as_bytes()).expect("path");
         let (owners, facts) = (Rc::new(Owners::empty()), FactSet::parse(facts.as_bytes()).expect("set"));
         let mut out = Vec::new();
-        append_facts_of(&tree.root, &path, &full(), &owners, facts, &mut out)?;
+        append_facts_of(&tree.root, &path, &Rc::new(full()), &owners, facts, &mut out)?;
         Ok::<_, Fault>(String::from_utf8(out).expect("utf-8"))
     };
     assert_eq!(facts("/", "type;perm").as_deref(), Ok("type=dir;perm=celmp; /"));

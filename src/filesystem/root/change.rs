@@ -2,21 +2,26 @@
 
 use super::{Fault, Kind, Parent, Root, Stat, WARY};
 use crate::filesystem::path::VirtualPath;
+use crate::filesystem::policy::Links;
+use crate::filesystem::watch::watched;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Most directories made on the way to one name. Cameras make one for a device, a year, a month, a day, an hour.
+const MOST_PARENTS: usize = 16;
 
 impl Root {
     /// Removes a file or a link, never what a link points to (DELE).
     pub fn unlink(&self, path: &VirtualPath) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        Ok(rustix::fs::unlinkat(parent, name, AtFlags::empty())?)
+        Ok(watched("unlink", || rustix::fs::unlinkat(parent, name, AtFlags::empty()))?)
     }
 
     /// Removes an empty directory (RMD).
     pub fn rmdir(&self, path: &VirtualPath) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|errno| match errno {
+        watched("rmdir", || rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)).map_err(|errno| match errno {
             Errno::NOTDIR => Fault::NotDirectory,
             // Some file systems say so of a directory that still has entries.
             Errno::EXIST => Fault::Os(Errno::NOTEMPTY),
@@ -24,10 +29,33 @@ impl Root {
         })
     }
 
+    /// Makes the directories above `path` that are missing, as long as `may` grants each of them.
+    ///
+    /// What was there already is not asked about. [`Fault::Os`] with NOENT when one is not granted, or when more
+    /// than [`MOST_PARENTS`] are missing: nothing is made then.
+    pub fn make_parents(&self, path: &VirtualPath, mode: u32, may: impl Fn(&VirtualPath) -> bool) -> Result<(), Fault> {
+        if self.policy.denies(path.relative()) {
+            return Err(Fault::Denied);
+        }
+        let mut missing = Vec::new();
+        let mut at = path.parent();
+        while let Err(fault) = self.stat(&at) {
+            if fault != Fault::Os(Errno::NOENT) || missing.len() == MOST_PARENTS || !may(&at) {
+                return Err(fault);
+            }
+            let above = at.parent();
+            missing.push(std::mem::replace(&mut at, above));
+        }
+        missing.iter().rev().try_for_each(|directory| match self.mkdir(directory, mode) {
+            Err(Fault::Exists) => Ok(()), // another session is faster with the same tree
+            other => other,
+        })
+    }
+
     /// Makes one directory (MKD); parents are not made.
     pub fn mkdir(&self, path: &VirtualPath, mode: u32) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        Ok(rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777))?)
+        Ok(watched("mkdir", || rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777)))?)
     }
 
     /// Gives `from` the name `to` (RNFR, RNTO). Links are moved themselves.
@@ -50,7 +78,7 @@ impl Root {
         }
         // Should either have changed meanwhile, the kernel still refuses a file over a directory and the
         // reverse; and whatever it replaces lies in the same two directories beneath the root.
-        Ok(rustix::fs::renameat(source, old, target, new)?)
+        Ok(watched("rename", || rustix::fs::renameat(source, old, target, new))?)
     }
 
     /// Sets permission bits (SITE CHMOD, MFF). Set-user-id and set-group-id cannot be given by FTP; a
@@ -84,9 +112,11 @@ impl Root {
     }
 
     /// Makes a link whose target, read as text, stays inside the root; absolute targets do not (SITE
-    /// SYMLINK). What the kernel makes of it later is judged anew whenever it is followed.
+    /// SYMLINK), not even where they would be re-rooted: other programs on this host do not re-root them.
+    /// What the kernel makes of it later is judged anew whenever it is followed. Where none is followed, none is
+    /// made.
     pub fn symlink(&self, target: &[u8], link: &VirtualPath) -> Result<(), Fault> {
-        if !link.parent().keeps(target) {
+        if self.policy.links == Links::Never || !link.parent().keeps(target) {
             return Err(Fault::Forbidden);
         }
         let (parent, name) = self.parent(link)?;
@@ -128,13 +158,13 @@ enum Hold {
 
 /// The name under which the kernel lets a process reach what its own descriptor holds. It is no string that
 /// could lead elsewhere: the descriptor was resolved beneath the root, and is no link.
-pub(super) fn proc_name(descriptor: &OwnedFd) -> String {
+pub(crate) fn proc_name(descriptor: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
 /// Renames onto a free name only.
-fn rename_new(source: &Parent<'_>, old: &[u8], target: &Parent<'_>, new: &[u8]) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(source, old, target, new, RenameFlags::NOREPLACE) {
+pub(super) fn rename_new(source: &Parent<'_>, old: &[u8], target: &Parent<'_>, new: &[u8]) -> Result<(), Errno> {
+    match watched("rename", || rustix::fs::renameat_with(source, old, target, new, RenameFlags::NOREPLACE)) {
         // NFS and old FUSE have no such rename. Between these two calls another client's new file could be
         // replaced; the file systems that matter for shared writing do not come here.
         Err(Errno::INVAL | Errno::NOSYS) => match target.lstat(new) {

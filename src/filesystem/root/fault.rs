@@ -23,6 +23,8 @@ pub enum Fault {
     },
     /// What [`Allow`](super::Allow) does not grant, a link that leads out, or the root itself.
     Forbidden,
+    /// The configuration says that there is no such name, and that none can be made.
+    Denied,
 }
 
 impl Fault {
@@ -36,6 +38,7 @@ impl Fault {
             Self::Exists => "File exists",
             Self::BeyondEnd { .. } => "Restart position is beyond the file size",
             Self::Forbidden => "Permission denied",
+            Self::Denied => errno_text(Errno::NOENT),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Real directories. Everything that must not be touched lies beside the root, in the same temporary folder.
 
 mod confinement;
+mod links;
+mod uploads;
 
 use super::*;
 use rustix::fs::{FileType, RenameFlags};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

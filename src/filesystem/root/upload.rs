@@ -1,11 +1,15 @@
 //! Opening files to be written: STOR, APPE, STOU.
 
-use super::{Fault, Kind, Parent, Root, Stat, WARY};
+use super::incoming::Goal;
+use super::links::{self, Last};
+use super::{Fault, Incoming, Kind, Parent, Root, Stat, WARY};
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
+use crate::filesystem::policy::Uploads;
+use crate::filesystem::watch::watched;
 use rustix::fs::{Access as Test, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How often "absent, but create says it exists" is looked at again. Another session that makes and removes
 /// the name meanwhile costs one round; a dangling link costs all of them and is then refused.
@@ -56,27 +60,31 @@ impl Root {
     /// Faults leave the disk as it was: rights and position are judged on the open descriptor, and only then
     /// is the file cut. `mode` is exact as long as the process umask is 0. The descriptor is not opened with
     /// APPEND, since `splice` refuses such descriptors; whoever writes uses `offset`.
+    ///
+    /// Under [`Uploads::Atomic`] a file that is new or replaced is a hidden one until [`Incoming::commit`], and
+    /// replacing it keeps the old one's permission bits; REST and APPE touch the file itself. A file that
+    /// somebody else is writing in place is `Os(BUSY)`.
     pub fn write(
         &self,
         path: &VirtualPath,
         start: Start,
         allow: Allow,
         mode: u32,
-    ) -> Result<(OwnedFd, Written), Fault> {
+    ) -> Result<(Incoming, Written), Fault> {
         for _ in 0..CREATE_TRIES {
             match self.beneath(path.relative(), OFlags::WRONLY | WARY) {
-                Ok(file) => return overwrite(file, start, allow),
+                Ok(file) => return self.write_existing(file, path, start, allow),
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }
             allow.absent(start)?;
             let (parent, name) = self.parent(path)?;
-            match create(&parent, name, mode) {
+            match self.make(&parent, name, mode, allow.overwrite) {
                 Ok(file) => {
                     return Ok((file, Written { created: true, offset: 0, size: 0 }));
                 }
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(Fault::Exists) => {}
+                Err(fault) => return Err(fault),
             }
         }
         Err(Fault::Forbidden)
@@ -88,7 +96,8 @@ impl Root {
             Ok(file) => {
                 let stat = Stat::of(&file)?;
                 stat.require_file()?;
-                return allow.existing(*start, stat.size);
+                allow.existing(*start, stat.size)?;
+                return if self.policy.writers.has(&stat) { Err(Fault::Os(Errno::BUSY)) } else { Ok(()) };
             }
             Err(Errno::NOENT) => allow.absent(*start)?,
             Err(errno) => return Err(errno.into()),
@@ -113,21 +122,90 @@ impl Root {
         directory: &VirtualPath,
         prefix: &[u8],
         mode: u32,
-    ) -> Result<(OwnedFd, Vec<u8>), Fault> {
+    ) -> Result<(Incoming, Vec<u8>), Fault> {
         let stem = prefix.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let room = NAME_LIMIT - UNIQUE_LETTERS - 1;
         let stem = stem.get(..room).unwrap_or(stem);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let parent = Parent::Opened(self.beneath(directory.relative(), flags)?);
         for _ in 0..UNIQUE_TRIES {
-            let name = [stem, b".", &random_letters()?].concat();
-            match create(&parent, &name, mode) {
+            let name = [stem, b".", &random_letters::<UNIQUE_LETTERS>()?].concat();
+            if self.policy.denies(&name) {
+                return Err(Fault::Denied);
+            }
+            match self.make(&parent, &name, mode, false) {
                 Ok(file) => return Ok((file, name)),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(Fault::Exists) => {}
+                Err(fault) => return Err(fault),
             }
         }
         Err(Fault::Exists)
+    }
+
+    /// Makes a file that is not there: at once, or when it is complete.
+    fn make(&self, parent: &Parent<'_>, name: &[u8], mode: u32, replace: bool) -> Result<Incoming, Fault> {
+        match self.policy.uploads {
+            Uploads::Direct => self.claimed(create(parent, name, mode)?),
+            Uploads::Atomic => match parent.lstat(name) {
+                Err(Errno::NOENT) => Incoming::hidden(parent, Goal { name: name.into(), mode, replace }),
+                Err(errno) => Err(errno.into()),
+                Ok(_) => Err(Fault::Exists),
+            },
+        }
+    }
+
+    /// Judges an open file and prepares it, or another in its place, for writing.
+    fn write_existing(
+        &self,
+        file: OwnedFd,
+        path: &VirtualPath,
+        start: Start,
+        allow: Allow,
+    ) -> Result<(Incoming, Written), Fault> {
+        let stat = Stat::of(&file)?;
+        stat.require_file()?;
+        allow.existing(start, stat.size)?;
+        let size = stat.size;
+        let offset = match start {
+            Start::Truncate => 0,
+            Start::At(offset) => offset,
+            Start::Append => size,
+        };
+        let written = Written { created: false, offset, size };
+        if start == Start::Truncate && self.policy.uploads == Uploads::Atomic {
+            return Ok((self.replacement(path, &stat)?, written));
+        }
+        let claim = self.policy.writers.claim(&stat).ok_or(Fault::Os(Errno::BUSY))?;
+        if start == Start::Truncate && size > 0 {
+            watched("truncate", || rustix::fs::ftruncate(&file, 0))?;
+        }
+        Ok((Incoming::in_place(file, claim), written))
+    }
+
+    /// A hidden file that will take the place of `old`, which is open at `path`. One that is being appended to is not
+    /// replaced: what its writer is told to be stored would be gone.
+    fn replacement(&self, path: &VirtualPath, old: &Stat) -> Result<Incoming, Fault> {
+        if self.policy.writers.has(old) {
+            return Err(Fault::Os(Errno::BUSY));
+        }
+        let goal = |name: &[u8]| Goal { name: name.into(), mode: old.mode, replace: true };
+        let is_old = |stat: Stat| (stat.dev, stat.ino) == (old.dev, old.ino);
+        let (parent, name) = self.parent(path)?;
+        if is_old(parent.lstat(name)?) {
+            return Incoming::hidden(&parent, goal(name));
+        }
+        // A link: what it leads to is replaced, not the link.
+        let real = links::settle(self.directory.as_fd(), path.clone(), self.policy.links, Last::Follow)?;
+        let (parent, name) = self.parent(&real)?;
+        match parent.lstat(name) {
+            Ok(stat) if is_old(stat) => Incoming::hidden(&parent, goal(name)),
+            _ => Err(Fault::Os(Errno::AGAIN)), // renamed under our feet
+        }
+    }
+
+    fn claimed(&self, file: OwnedFd) -> Result<Incoming, Fault> {
+        let claim = self.policy.writers.claim(&Stat::of(&file)?).ok_or(Fault::Os(Errno::BUSY))?;
+        Ok(Incoming::in_place(file, claim))
     }
 }
 
@@ -152,32 +230,16 @@ impl Allow {
     }
 }
 
-/// Judges an open file and prepares it for writing.
-fn overwrite(file: OwnedFd, start: Start, allow: Allow) -> Result<(OwnedFd, Written), Fault> {
-    let stat = Stat::of(&file)?;
-    stat.require_file()?;
-    allow.existing(start, stat.size)?;
-    let size = stat.size;
-    let offset = match start {
-        Start::Truncate => 0,
-        Start::At(offset) => offset,
-        Start::Append => size,
-    };
-    if start == Start::Truncate && size > 0 {
-        rustix::fs::ftruncate(&file, 0)?;
-    }
-    Ok((file, Written { created: false, offset, size }))
-}
-
 /// Makes the file, or EEXIST for anything of that name, links included.
-fn create(parent: &Parent<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn create(parent: &Parent<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | WARY;
-    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777))
+    watched("create", || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777)))
 }
 
-fn random_letters() -> Result<[u8; UNIQUE_LETTERS], Errno> {
+/// Letters that nobody can foretell, five bits each.
+pub(super) fn random_letters<const COUNT: usize>() -> Result<[u8; COUNT], Errno> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut letters = [0; UNIQUE_LETTERS];
+    let mut letters = [0; COUNT];
     getrandom(&mut letters, GetRandomFlags::empty())?;
     Ok(letters.map(|byte| ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'a')))
 }

@@ -1,8 +1,8 @@
 //! Confinement by hand, where `openat2` is missing or refused.
 //!
 //! Every component is opened by itself with NOFOLLOW, and the next one relative to what came out. No link is
-//! followed, not even one that stays inside: telling those apart would need the very resolution that is
-//! missing. A rename of a directory under our feet moves the walk with it, never out of the tree, since `..`
+//! followed here; where links are to be followed, [`links`](super::links) finds the way around them, and this
+//! goes it. A rename of a directory under our feet moves the walk with it, never out of the tree, since `..`
 //! is not among the components.
 
 use super::{Parent, Stat};

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use hash::Hash;
 pub use permissions::{Permissions, Rule};
 
-use super::settings::{Fault, Network, Source, Table};
-use super::stamp;
+use super::settings::{Fault, Network, RATES, Source, Table, ranged};
+use crate::wire::date::Civil;
 
 /// The longest account name, bytes: what fits a verifier's packet, and twice what vsftpd takes.
 pub const LONGEST_NAME: usize = 256;
@@ -41,9 +41,29 @@ pub struct Account {
     pub sessions: Option<NonZeroU32>,
     /// Where its sessions may come from; empty is anywhere.
     pub allow_from: Vec<Network>,
+    /// Bytes a second that its sessions may send together; 0 is no limit.
+    #[serde(default)]
+    pub upload: u64,
+    /// Bytes a second that its sessions may fetch together; 0 is no limit.
+    #[serde(default)]
+    pub download: u64,
+    /// What its home may hold.
+    #[serde(default)]
+    pub quota: QuotaLimits,
     /// The second since 1970 (UTC) from which on it may not log in. To be asked at each login: the verifier
     /// judges passwords only.
     pub expires: Option<i64>,
+}
+
+/// An account's `quota`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaLimits {
+    /// Bytes in files; 0 is no limit.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Files and links; 0 is no limit.
+    #[serde(default)]
+    pub files: u64,
 }
 
 impl Account {
@@ -56,6 +76,9 @@ impl Account {
             rules: Vec::new(),
             sessions: None,
             allow_from: Vec::new(),
+            upload: 0,
+            download: 0,
+            quota: QuotaLimits::default(),
             expires: None,
         }
     }
@@ -126,9 +149,10 @@ fn read_account(table: &mut Table<'_>, line: usize, folder: &Path, home: &Path) 
     let Some(AccountName(name)) = table.value("name")? else {
         return Err(table.fault(line, "name", "is missing"));
     };
-    for (key, harmless) in [("quota", [""]), ("upload", ["0"]), ("download", ["0"])] {
-        table.not_built(key, &harmless)?;
-    }
+    let (mut upload, mut download) = (0, 0);
+    ranged(table, "upload", &mut upload, RATES)?;
+    ranged(table, "download", &mut download, RATES)?;
+    let quota = read_quota(table)?;
     let rules = read_rules(table)?;
     let expires: Option<Expiry> = table.value("expires")?;
     let account = Account {
@@ -138,9 +162,21 @@ fn read_account(table: &mut Table<'_>, line: usize, folder: &Path, home: &Path) 
         rules,
         sessions: table.value("sessions")?.and_then(NonZeroU32::new),
         allow_from: table.list("allow_from")?.unwrap_or_default(),
+        upload,
+        download,
+        quota,
         expires: expires.map(|Expiry(second)| second),
     };
     Ok((account, table.value("password")?.unwrap_or_default()))
+}
+
+fn read_quota(table: &mut Table<'_>) -> Result<QuotaLimits, Fault> {
+    let mut entry = table.table("quota")?;
+    let mut quota = QuotaLimits::default();
+    ranged(&mut entry, "bytes", &mut quota.bytes, 0..=i64::MAX as u64)?;
+    ranged(&mut entry, "files", &mut quota.files, 0..=i64::MAX as u64)?;
+    entry.finish()?;
+    Ok(quota)
 }
 
 fn read_rules(table: &mut Table<'_>) -> Result<Vec<Rule>, Fault> {
@@ -208,7 +244,8 @@ impl FromStr for Expiry {
         let wrong = || format!("\"{word}\" is no date (2027-01-31, 2027-01-31T12:00:00Z)");
         let parsed: toml::value::Datetime = word.parse().map_err(|_| wrong())?;
         let date = parsed.date.ok_or_else(wrong)?;
-        let day = stamp::days(i64::from(date.year), date.month, date.day) * 86_400;
+        let (year, month, day) = (date.year, date.month, date.day);
+        let day = Civil { year, month, day, hour: 0, minute: 0, second: 0 }.to_epoch();
         let Some(time) = parsed.time else {
             return Ok(Expiry(day + 86_400));
         };

@@ -5,37 +5,28 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Every letter, in the order they are kept and printed.
-const LETTERS: &str = "elrwoadfmMT";
+use crate::filesystem::Rights;
 
-/// The presets, looked up before letters: `read` is also a word of letters.
-const PRESETS: [(&str, &str); 5] =
-    [("none", ""), ("read", "elr"), ("drop", "ew"), ("write", "elrwoam"), ("full", LETTERS)];
-
-/// A set of permission letters, checked and in canonical order. The default is the preset `read`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Rights in the files' words. The default is the preset `read`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Permissions {
-    letters: String,
-}
+pub struct Permissions(Rights);
 
 impl Permissions {
     /// The preset `full`.
-    pub fn full() -> Self {
-        let letters = LETTERS.to_owned();
-        Permissions { letters }
+    pub const fn full() -> Self {
+        Self(Rights::FULL)
     }
 
-    /// The letters, some of `elrwoadfmMT`, each once.
-    pub fn letters(&self) -> &str {
-        &self.letters
+    /// What they grant.
+    pub const fn rights(self) -> Rights {
+        self.0
     }
 }
 
 impl Default for Permissions {
     fn default() -> Self {
-        let letters = "elr".to_owned();
-        Permissions { letters }
+        Self(Rights::READ)
     }
 }
 
@@ -43,24 +34,13 @@ impl FromStr for Permissions {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let preset = PRESETS.iter().find(|(name, _)| *name == word);
-        let given = preset.map_or(word, |(_, letters)| letters);
-        if let Some(odd) = given.chars().find(|&letter| !LETTERS.contains(letter)) {
-            return Err(format!(
-                "\"{}\" in \"{}\" is none of {LETTERS}, nor is that a preset (none, read, drop, write, full)",
-                odd.escape_debug(),
-                word.escape_debug()
-            ));
-        }
-        let kept = LETTERS.chars().filter(|&letter| given.contains(letter));
-        let letters = kept.collect();
-        Ok(Permissions { letters })
+        Rights::parse(word).map(Self)
     }
 }
 
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.letters)
+        self.0.fmt(f)
     }
 }
 
@@ -74,7 +54,7 @@ impl TryFrom<String> for Permissions {
 
 impl From<Permissions> for String {
     fn from(permissions: Permissions) -> String {
-        permissions.letters
+        permissions.to_string()
     }
 }
 

@@ -4,10 +4,10 @@
 //!  PASV, EPSV                 RETR … (150)
 //!  ──────────▶ Promised ───────────────────────▶ Expecting ──── 30 s ───▶ 425
 //!                 │ connected                        │ connected
-//!                 ▼           RETR … (150)           ▼       FIN sent
-//!              Arrived ─────────────────────────▶ Running ─────────────▶ Lingering ──▶ closed
-//!                 │ 60 s unused                      ▲  │ lost, stalled, ABOR: reset
-//!                 ▼                                  │  ▼
+//!                 ▼           RETR … (150)           ▼       FIN sent, 226
+//!              Arrived ─────────────────────────▶ Running ─────────────────▶ Lingering ──▶ closed
+//!                 │ 60 s unused                      ▲  │ └──▶ Settling ────────▲ 226 (for aria2)
+//!                 ▼                                  │  │ lost, stalled, ABOR: reset
 //!               closed            PORT, RETR … ──▶ Dialling ── 30 s, refused ───▶ 425
 //! ```
 //!
@@ -24,13 +24,17 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
-use crate::transfer::{Fault, Flow, Job, Report, Scratch, Step};
+use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
 
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
 
 /// Input that a peer may send on a download before it counts as noise: some clients send a byte or two.
 const NOISE_LIMIT: usize = 64 * 1024;
+
+/// How long the good news waits for the peer's close at the most, where it waits at all: enough for two replies not to
+/// be read as one.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// What a DTP may wait for, from the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +60,8 @@ pub struct Data {
     since: Moment,
     /// When the job began to run.
     began: Moment,
+    /// Until when the job is parked: for its disk, or for its rate.
+    wake: Option<Moment>,
     noise: usize,
 }
 
@@ -71,6 +77,8 @@ enum Dtp {
     Dialling(Link, Box<Job>),
     /// Bytes flow.
     Running(Link, Box<Job>),
+    /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`Farewell::AfterPeer`]).
+    Settling(Link, u64),
     /// Our FIN is out, the session knows the result.
     Lingering(Link),
     /// Nothing is left but the record.
@@ -110,7 +118,7 @@ impl Outcome {
 impl Data {
     /// A record for a peer that is about to be promised a port.
     pub const fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, noise: 0 }
+        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// The peer is told to connect to this address.
@@ -120,7 +128,8 @@ impl Data {
 
     /// A record that connects to the peer, with a job to do once it is there.
     pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, job: Job, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Dialling(Link::new(stream), Box::new(job)), since: now, began: now, noise: 0 }
+        let dtp = Dtp::Dialling(Link::new(stream), Box::new(job));
+        Self { owner, peer, dtp, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// Whose connection is awaited where; the pool is told when the record goes.
@@ -175,6 +184,7 @@ impl Data {
                 Some(report)
             }
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::Aborted))),
+            Dtp::Settling(_, moved) => Some(self.done(moved, now, Ok(()))),
             Dtp::Arrived(link) => {
                 link.reset();
                 None
@@ -189,21 +199,27 @@ impl Data {
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
             Dtp::Running(..) => waits.stall,
+            Dtp::Settling(..) => SETTLE,
             Dtp::Lingering(_) => waits.linger,
             Dtp::Over => return None,
         };
-        Some(self.since.after(span))
+        let last = self.since.after(span);
+        Some(self.wake.map_or(last, |wake| wake.min(last)))
     }
 
     /// One bounded turn.
     pub fn advance(&mut self, turn: &mut Turn<'_>) -> Outcome {
-        if turn.ready.take(Ready::EXPIRED) && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
+        // Woken or not: who runs is no longer parked, and parks again if need be.
+        let parked = self.wake.take().is_some();
+        let expired = turn.ready.take(Ready::EXPIRED) && !parked;
+        if expired && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
             return self.expired(turn.now);
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, job) => self.run(link, job, turn),
             Dtp::Dialling(link, job) => self.dial(link, job, turn),
             Dtp::Lingering(link) => self.linger(link, turn),
+            Dtp::Settling(link, moved) => self.settle(link, moved, turn),
             Dtp::Over => Outcome::of(Next::Close),
             waiting => {
                 self.dtp = waiting;
@@ -220,6 +236,11 @@ impl Data {
                 let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
                 link.reset();
                 Some(report)
+            }
+            Dtp::Settling(link, moved) => {
+                self.since = now;
+                self.dtp = Dtp::Lingering(link);
+                return Outcome { next: Next::Sleep, report: Some(self.done(moved, now, Ok(()))) };
             }
             Dtp::Lingering(_) | Dtp::Over => None,
         };
@@ -265,27 +286,51 @@ impl Data {
 
     fn run(&mut self, mut link: Link, mut job: Box<Job>, turn: &mut Turn<'_>) -> Outcome {
         let before = moved(&link, &job);
-        let step = match &mut job.flow {
-            Flow::Send(sender) => match self.hush(&mut link, turn) {
-                Ok(()) => sender.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
-                Err(fault) => Err(fault),
-            },
-            Flow::Receive(receiver) => receiver.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
-        };
+        let step = self.pump(&mut link, &mut job, turn);
         let now_moved = moved(&link, &job);
         if now_moved > before {
             self.since = turn.now;
+            job.pace.spend(turn.now, now_moved - before);
         }
         match step {
             Ok(Step::Done) => self.complete(link, &job, turn),
             Ok(step) => {
                 self.dtp = Dtp::Running(link, job);
-                Outcome::of(if step == Step::More { Next::Yield } else { Next::Sleep })
+                Outcome::of(self.after(step, turn.now))
             }
             Err(fault) => {
                 link.reset();
                 Outcome { next: Next::Close, report: Some(self.done(now_moved, turn.now, Err(fault))) }
             }
+        }
+    }
+
+    fn after(&mut self, step: Step, now: Moment) -> Next {
+        match step {
+            Step::More => Next::Yield,
+            Step::Blocked | Step::Done => Next::Sleep,
+            Step::Wait(until) => {
+                // The peer does not stall while it is we who make it wait.
+                self.since = now;
+                self.wake = Some(until);
+                Next::Sleep
+            }
+        }
+    }
+
+    /// As much of the job as its rate and its share of the pass allow.
+    fn pump(&mut self, link: &mut Link, job: &mut Job, turn: &mut Turn<'_>) -> Result<Step, Fault> {
+        if matches!(job.flow, Flow::Send(_)) {
+            self.hush(link, turn)?;
+        }
+        let bytes = match job.pace.allowance(turn.now) {
+            Ok(bytes) => bytes,
+            Err(until) => return Ok(Step::Wait(until)),
+        };
+        let share = Share { now: turn.now, bytes };
+        match &mut job.flow {
+            Flow::Send(sender) => sender.turn(link, turn.ready, turn.sockets, turn.scratch, share),
+            Flow::Receive(receiver) => receiver.turn(link, turn.ready, turn.sockets, turn.scratch, share),
         }
     }
 
@@ -310,7 +355,8 @@ impl Data {
 
     /// All bytes are where they belong: FIN, the good news, and for a download the wait for the peer's close.
     fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
-        let report = Some(self.done(moved(&link, job), turn.now, Ok(())));
+        let moved = moved(&link, job);
+        let report = Some(self.done(moved, turn.now, Ok(())));
         if matches!(job.flow, Flow::Receive(_)) {
             return Outcome { next: Next::Close, report };
         }
@@ -325,8 +371,26 @@ impl Data {
         // Its own edge will tell when the peer has closed; asking now would mostly be asking too early.
         turn.ready.clear(Ready::READ);
         self.since = turn.now;
-        self.dtp = Dtp::Lingering(link);
-        Outcome { next: Next::Sleep, report }
+        match job.farewell {
+            Farewell::AtOnce => {
+                self.dtp = Dtp::Lingering(link);
+                Outcome { next: Next::Sleep, report }
+            }
+            Farewell::AfterPeer => {
+                self.dtp = Dtp::Settling(link, moved);
+                Outcome::of(Next::Sleep)
+            }
+        }
+    }
+
+    fn settle(&mut self, link: Link, moved: u64, turn: &mut Turn<'_>) -> Outcome {
+        let mut outcome = self.linger(link, turn);
+        if outcome.next == Next::Close {
+            outcome.report = Some(self.done(moved, turn.now, Ok(())));
+        } else if let Dtp::Lingering(link) = std::mem::replace(&mut self.dtp, Dtp::Over) {
+            self.dtp = Dtp::Settling(link, moved);
+        }
+        outcome
     }
 
     fn linger(&mut self, mut link: Link, turn: &mut Turn<'_>) -> Outcome {

@@ -8,9 +8,6 @@ use crate::server::world::World;
 use crate::wire::command::{RULES, Rule, Status, Verb, find};
 use crate::wire::reply::Reply;
 
-/// Entries that STAT lists on the control connection, which is no place for more.
-const STAT_LINES: usize = 1000;
-
 /// Verbs on a line of HELP.
 const HELP_COLUMNS: usize = 8;
 
@@ -44,18 +41,19 @@ impl Session {
 
     pub(super) fn stat(&self, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
         let reply = match argument {
-            None => self.session_status(),
+            None => self.session_status(stage.world),
             Some(argument) => self.path_status(argument, stage.world).unwrap_or_else(|refusal| refusal),
         };
         stage.reply(reply);
     }
 
-    fn session_status(&self) -> Reply {
+    fn session_status(&self, world: &World) -> Reply {
         let user = match &self.state {
             State::Member(member) => format!("Logged in as {}", member.realm().name),
             _ => String::from("Not logged in"),
         };
         let type_ = match self.type_ {
+            Type::Unset if self.ascii(world) => "A (until TYPE says otherwise)",
             Type::Unset => "I (until TYPE says otherwise)",
             Type::Ascii => "A",
             Type::Image => "I",
@@ -71,8 +69,8 @@ impl Session {
             format!("TYPE: {type_}; STRU: F; MODE: S"),
             String::from(data),
         ];
-        if self.restart > 0 {
-            body.push(format!("Restart position: {}", self.restart));
+        if let Some(offset) = self.restart {
+            body.push(format!("Restart position: {offset}"));
         }
         let body = body.into_iter().map(String::into_bytes).collect();
         Reply::lines(211, concat!("miniftpd ", env!("CARGO_PKG_VERSION"), " status:"), body, "End of status")
@@ -80,10 +78,13 @@ impl Session {
 
     fn path_status(&self, argument: &[u8], world: &World) -> Result<Reply, Reply> {
         let member = self.logged_in()?;
-        let request = member.list_request(Verb::List, Some(argument))?;
+        let mut request = member.list_request(Verb::List, Some(argument))?;
+        request.below = None; // a reply has no room for a tree
         let mut listing = member.open_listing(request, argument, world)?;
+        // The control connection is no place for more.
+        let most = world.settings.limits.stat_lines as usize;
         let mut text = Vec::new();
-        while listing.listed() < STAT_LINES as u64 {
+        while listing.listed() < most as u64 {
             match listing.fill(&mut text, usize::MAX) {
                 Ok(Fill::More) => {}
                 Ok(Fill::End) => break,
@@ -91,7 +92,7 @@ impl Session {
             }
         }
         let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let body = lines.filter(|line| !line.is_empty()).take(STAT_LINES).map(<[u8]>::to_vec).collect();
+        let body = lines.filter(|line| !line.is_empty()).take(most).map(<[u8]>::to_vec).collect();
         let mut first = b"Status of ".to_vec();
         first.extend_from_slice(argument);
         first.push(b':');

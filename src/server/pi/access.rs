@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::faults::ReplyTo;
 use super::state::{Member, State, Work};
 use super::{Abort, Endpoint, Output, Session, Stage, Type};
-use crate::filesystem::{Right, VirtualPath};
-use crate::server::realm::{Realm, Refusal, Seat};
+use crate::filesystem::{Last, Right, VirtualPath};
+use crate::server::realm::{Rates, Realm, Refusal, Seat};
 use crate::server::world::World;
 use crate::transfer::Order;
 use crate::wire::command::PathText;
@@ -47,18 +47,19 @@ impl Session {
     pub(super) fn pass(&mut self, password: PathText, stage: &mut Stage<'_>) {
         let user = match &mut self.state {
             State::Named { user } => std::mem::take(user),
-            State::Member(_) => return stage.say(202, "Already logged in."),
+            State::Member(_) => return stage.say(503, "Already logged in."),
             _ => return stage.say(503, "Send USER first."),
         };
         if let Some(realm) = stage.world.anonymous.as_ref().filter(|_| is_guest(&user)) {
-            log::debug!("{}: guest, says to be {}", self.peer, String::from_utf8_lossy(&password));
+            log::info!("{}: a guest who says to be {:?}", self.peer, String::from_utf8_lossy(&password));
             return self.admit(&Rc::clone(realm), stage);
         }
         self.enter(State::Checking { user: user.clone() });
-        if stage.world.has_verifier {
-            stage.out.push(Output::Check { user, password });
-        } else {
+        // Where nobody has an account nobody has to be asked; a verifier that is away is another matter.
+        if stage.world.accounts.is_empty() {
             self.verdict(Verdict::Wrong, stage);
+        } else {
+            stage.out.push(Output::Check { user, password });
         }
     }
 
@@ -87,9 +88,10 @@ impl Session {
                 log::info!("{}@{}: too many sessions of this account", realm.name, self.peer);
                 return self.leave(421, "Too many sessions of this account.", stage);
             }
-            Err(refusal) => return self.turn_away(&realm.name, &format!("{refusal:?} does not allow it"), stage),
+            Err(refusal) => return self.turn_away(&realm.name, refusal.text(), stage),
         }
-        match Seat::take(realm) {
+        let limits = &stage.world.settings.limits;
+        match Seat::take(realm, Rates::new(limits.upload, limits.download)) {
             Ok(seat) => {
                 self.enter(State::Member(Member { seat, cwd: VirtualPath::root(), work: Work::Idle }));
                 log::info!("{}@{}: logged in", realm.name, self.peer);
@@ -106,12 +108,10 @@ impl Session {
     /// A failed login is answered later, by timer: see [`Session::penalty_over`].
     fn turn_away(&mut self, name: &str, why: &str, stage: &Stage<'_>) {
         self.failures = self.failures.saturating_add(1);
-        log::warn!(
-            "{}: login of {name:?} failed ({why}), {} of {}",
-            self.peer,
-            self.failures,
-            stage.world.settings.limits.login_attempts
-        );
+        // People type their password where the name belongs: only names that exist are written down.
+        let who = if stage.world.accounts.contains_key(name) { name } else { "an unknown name" };
+        let most = stage.world.settings.limits.login_attempts;
+        log::warn!("{}: login of {who} failed ({why}), {} of {most}", self.peer, self.failures);
         self.enter(State::Penalised);
     }
 
@@ -150,7 +150,7 @@ impl Session {
             self.endpoint = Endpoint::None;
             stage.order(Order::Forget);
         }
-        self.restart = 0;
+        self.restart = None;
         self.abort = Abort::Idle;
         self.enter(State::Stranger);
     }
@@ -172,16 +172,19 @@ impl Session {
         let Some(member) = self.member() else { return };
         let parent = member.cwd.parent();
         // A directory that was left behind by a removal must not be a trap: up is allowed without looking.
-        if !member.realm().rules.at(&parent).has(Right::Enter) {
+        let real = member.settle(parent.clone(), Last::Follow, b"..").unwrap_or_else(|_| parent.clone());
+        if !member.may(Right::Enter, &real) {
             return stage.say(550, "Permission denied.");
         }
         self.moved_to(parent, stage);
     }
 
     fn enter_directory(member: &Member, given: &[u8]) -> Result<VirtualPath, Reply> {
-        let path = member.resolve(given)?;
-        member.require(Right::Enter, &path, given)?;
-        member.seat.root().enter(&path).map_err(|fault| fault.reply(given))?;
+        let path = member.textual(given)?;
+        let real = member.settle(path.clone(), Last::Follow, given)?;
+        member.require(Right::Enter, &real, given)?;
+        member.seat.root().enter(&real).map_err(|fault| fault.reply(given))?;
+        // The session stays where it said: CDUP leads back to where the link is.
         Ok(path)
     }
 

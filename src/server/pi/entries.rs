@@ -3,20 +3,19 @@
 
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
+
 use super::faults::{ReplyTo, named};
 use super::service::DIRECTORY_MODE;
 use super::state::{Counting, Member, Work};
 use super::{Session, Stage};
 use crate::filesystem::listing::append_facts_of;
-use crate::filesystem::{Kind, Right, VirtualPath};
+use crate::filesystem::{Fault, Kind, Last, Right, VirtualPath};
 use crate::server::world::World;
 use crate::wire::command::PathText;
 use crate::wire::date;
 use crate::wire::reply::{Reply, quoted};
 use crate::wire::text::Count;
-
-/// The largest file whose size in TYPE A is counted: the whole file must be read for it.
-const COUNTED_SIZE: u64 = 8 * 1024 * 1024;
 
 /// What is counted a turn: about 50 µs.
 const COUNTED_SLICE: usize = 128 * 1024;
@@ -43,9 +42,10 @@ impl Session {
 
     fn rename_source(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::Rename, &path, given)?;
-        if path.is_root() {
+        // A directory that leads to one with a rule of its own keeps its name: elsewhere the rule would not hold.
+        if path.is_root() || member.realm().rules.bind(&path) {
             return Err(Reply::new(550, "Permission denied."));
         }
         member.seat.root().lstat(&path).map_err(|fault| fault.reply(given))?;
@@ -62,22 +62,23 @@ impl Session {
     /// The target's own rule decides: renaming within it, and over a file only where overwriting is allowed.
     fn rename(&self, from: &VirtualPath, given: &[u8]) -> Answer {
         let member = self.logged_in()?;
-        let to = member.resolve(given)?;
+        let to = member.resolve_name(given)?;
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
-        member.seat.root().rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        member.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
 
     pub(super) fn dele(&self, given: &[u8], stage: &mut Stage<'_>) {
-        stage.reply(either(self.remove(given, "File deleted.", |member, path| {
-            member.seat.root().unlink(path).map_err(|fault| fault.reply(given))
-        })));
+        stage.reply(either(
+            self.remove(given, "File deleted.", |member, path| member.unlink(path).map_err(|fault| fault.reply(given))),
+        ));
     }
 
     pub(super) fn rmd(&self, given: &[u8], stage: &mut Stage<'_>) {
         stage.reply(either(self.remove(given, "Directory removed.", |member, path| {
-            if *path == member.cwd {
+            if *path == member.whereabouts()? {
                 return Err(named(550, given, "Is the current directory."));
             }
             member.seat.root().rmdir(path).map_err(|fault| fault.reply(given))
@@ -91,11 +92,16 @@ impl Session {
         effect: impl FnOnce(&Member, &VirtualPath) -> Result<(), Reply>,
     ) -> Answer {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::Delete, &path, given)?;
         effect(member, &path)?;
-        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
+        self.note(member, done, &path);
         Ok(Reply::new(250, done))
+    }
+
+    /// What was changed, and by whom.
+    pub(super) fn note(&self, member: &Member, done: &str, path: &VirtualPath) {
+        log::info!("{}@{}: {done} {path:?}", member.realm().name, self.peer);
     }
 
     pub(super) fn mkd(&self, given: &[u8], stage: &mut Stage<'_>) {
@@ -104,23 +110,46 @@ impl Session {
 
     fn make_directory(&self, given: &[u8], world: &World) -> Answer {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        let path = member.resolve_name(given)?;
         member.require(Right::MakeDir, &path, given)?;
         let mode = DIRECTORY_MODE & !self.umask_in_force(world);
-        member.seat.root().mkdir(&path, mode).map_err(|fault| fault.reply_new(given))?;
+        let make = || member.seat.root().mkdir(&path, mode);
+        self.with_parents(&path, world, make).map_err(|fault| fault.reply_new(given))?;
+        self.note(member, "Directory made.", &path);
         Ok(directory_reply(&path, b" created"))
+    }
+
+    /// Makes a name; where only the directories above it are missing and the configuration wants them made, once more
+    /// with them.
+    pub(super) fn with_parents<T>(
+        &self,
+        path: &VirtualPath,
+        world: &World,
+        make: impl Fn() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let first = make();
+        let absent = matches!(first, Err(Fault::Os(Errno::NOENT)));
+        let (true, Some(member)) = (absent && world.settings.files.make_parents, self.member()) else {
+            return first;
+        };
+        let mode = DIRECTORY_MODE & !self.umask_in_force(world);
+        member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))?;
+        make()
     }
 
     pub(super) fn pwd(&self, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
-        stage.reply(match member.seat.root().enter(&member.cwd) {
+        let given = member.cwd.as_bytes();
+        let there =
+            member.whereabouts().and_then(|cwd| member.seat.root().enter(&cwd).map_err(|fault| fault.reply(given)));
+        stage.reply(match there {
             Ok(()) => directory_reply(&member.cwd, b" is the current directory"),
-            Err(fault) => fault.reply(member.cwd.as_bytes()),
+            Err(refusal) => refusal,
         });
     }
 
     pub(super) fn size(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        match self.sized(given) {
+        match self.sized(given, stage.world) {
             Ok(Sized::Known(reply)) => stage.reply(reply),
             Ok(Sized::ToCount(counting)) => {
                 self.work(Work::Counting(counting));
@@ -129,7 +158,7 @@ impl Session {
         }
     }
 
-    fn sized(&self, given: &[u8]) -> Result<Sized, Reply> {
+    fn sized(&self, given: &[u8], world: &World) -> Result<Sized, Reply> {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
@@ -138,10 +167,10 @@ impl Session {
         if stat.kind != Kind::File {
             return Err(named(550, given, "Not a plain file."));
         }
-        if !self.ascii() {
+        if !self.ascii(world) {
             return Ok(Sized::Known(Reply::new(213, stat.size.to_string())));
         }
-        if stat.size > COUNTED_SIZE {
+        if stat.size > world.settings.limits.ascii_size {
             return Err(Reply::new(550, "SIZE not available in ASCII mode."));
         }
         let (file, _) = root.read(&path).map_err(|fault| fault.reply(given))?;
@@ -162,7 +191,9 @@ impl Session {
         match rustix::io::pread(counting.file.as_fd(), &mut slice, counting.at) {
             Ok(0) => stage.reply(Reply::new(213, counting.count.total().to_string())),
             // A file that grows while it is counted has no size to tell.
-            Ok(_) if counting.at > COUNTED_SIZE => stage.say(550, "SIZE not available in ASCII mode."),
+            Ok(_) if counting.at > stage.world.settings.limits.ascii_size => {
+                stage.say(550, "SIZE not available in ASCII mode.")
+            }
             Ok(read) => {
                 counting.count.feed(&slice[..read]);
                 counting.at += read as u64;
@@ -255,7 +286,8 @@ impl Session {
             let path = member.resolve(given)?;
             member.require(Right::List, &path, given)?;
             let free = member.seat.root().available(&path).map_err(|fault| fault.reply(given))?;
-            Ok(Reply::new(213, free.to_string()))
+            let left = member.quota_left()?;
+            Ok(Reply::new(213, left.map_or(free, |left| left.min(free)).to_string()))
         });
         stage.reply(either(answer));
     }
@@ -272,12 +304,16 @@ impl Session {
         let root = member.seat.root();
         append_facts_of(root, &path, &member.realm().rules, &world.owners, self.facts, &mut line)
             .map_err(|fault| fault.reply(given))?;
-        while line.last().is_some_and(u8::is_ascii_whitespace) {
-            line.pop();
-        }
         let mut first = b"Listing ".to_vec();
         first.extend_from_slice(path.as_bytes());
         Ok(Reply::path_lines(250, first, vec![line], "End"))
+    }
+}
+
+impl Member {
+    /// Where the working directory really is.
+    pub(super) fn whereabouts(&self) -> Result<VirtualPath, Reply> {
+        self.settle(self.cwd.clone(), Last::Follow, self.cwd.as_bytes())
     }
 }
 

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::state::Member;
-use crate::filesystem::{Fault, PathFault, Right, VirtualPath};
+use crate::filesystem::{Fault, Last, PathFault, Right, VirtualPath};
 use crate::transfer;
 use crate::wire::reply::Reply;
 
@@ -11,12 +11,29 @@ use crate::wire::reply::Reply;
 const ABSENT: &str = "No such file or directory.";
 
 impl Member {
-    /// A client's path against the working directory.
+    /// What a client's path really means, for verbs that open what is there: the path that rights are judged on and
+    /// that is used.
     pub(super) fn resolve(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
-        self.cwd.resolve(given).map_err(|fault| match fault {
+        self.settle(self.textual(given)?, Last::Follow, given)
+    }
+
+    /// The same for verbs that make, move or remove a name: a link of that name is meant itself.
+    pub(super) fn resolve_name(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
+        self.settle(self.textual(given)?, Last::Keep, given)
+    }
+
+    /// A client's path against the working directory, as text.
+    pub(super) fn textual(&self, given: &[u8]) -> Result<VirtualPath, Reply> {
+        let too_long = || Reply::new(553, "File name too long.");
+        let path = self.cwd.resolve(given).map_err(|fault| match fault {
             PathFault::Unsendable => Reply::new(553, "File name not allowed."),
-            PathFault::TooLong => named(553, given, "File name too long."),
-        })
+            PathFault::TooLong => too_long(),
+        })?;
+        if path.as_bytes().len() > self.realm().path_limit { Err(too_long()) } else { Ok(path) }
+    }
+
+    pub(super) fn settle(&self, path: VirtualPath, last: Last, given: &[u8]) -> Result<VirtualPath, Reply> {
+        self.seat.root().settle(path, last).map_err(|fault| fault.reply(given))
     }
 
     /// Whether the right is granted at the path, in words that hide whether it exists.
@@ -62,12 +79,14 @@ impl ReplyTo for Fault {
             Self::Exists => named(550, given, "File exists."),
             Self::BeyondEnd { size } => Reply::new(554, format!("Restart position is beyond the file size {size}.")),
             Self::Forbidden => Reply::new(550, "Permission denied."),
+            Self::Denied => named(550, given, ABSENT),
         }
     }
 
     fn reply_new(self, given: &[u8]) -> Reply {
         match self {
             Self::Os(Errno::NOENT | Errno::NOTDIR) => named(553, given, "No such directory to put it in."),
+            Self::Denied => named(553, given, "File name not allowed."),
             other => other.reply(given),
         }
     }

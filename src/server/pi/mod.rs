@@ -9,9 +9,12 @@ mod entries;
 mod faults;
 mod gate;
 mod parameter;
+mod quota;
 mod service;
 mod site;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +23,7 @@ use std::time::Duration;
 use crate::filesystem::VirtualPath;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
-use crate::wire::command::{self, Command, PathText, Rule, Unknown, Verb};
+use crate::wire::command::{self, Command, Malformed, PathText, Rule, Unknown, Verb};
 use crate::wire::listing::FactSet;
 use crate::wire::reply::Reply;
 
@@ -35,6 +38,8 @@ pub enum Input {
     Hello,
     /// A complete line, without its end.
     Line(Vec<u8>),
+    /// The first octets are another protocol's.
+    NotFtp,
     /// A line over the limit, skipped.
     TooLong,
     /// Lines over the limit once too often: a peer that speaks something else.
@@ -147,8 +152,8 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     endpoint: Endpoint,
-    /// REST's offset, until the next transfer command (protocol order differs between clients, so it survives the rest).
-    restart: u64,
+    /// REST's offset, until the next transfer command; clients put different things in between, so it survives those.
+    restart: Option<u64>,
     type_: Type,
     abort: Abort,
     failures: u8,
@@ -189,7 +194,7 @@ impl Session {
             peer,
             local,
             endpoint: Endpoint::None,
-            restart: 0,
+            restart: None,
             type_: Type::Unset,
             abort: Abort::Idle,
             failures: 0,
@@ -209,7 +214,11 @@ impl Session {
         match input {
             Input::Hello => self.greet(stage),
             Input::Line(line) => self.line(&line, stage),
-            Input::TooLong => stage.say(500, "Line too long."),
+            Input::NotFtp => self.foreign(stage),
+            Input::TooLong => {
+                self.forget_rename(Verb::Site);
+                stage.say(500, "Line too long.");
+            }
             Input::Endless => {
                 stage.say(500, "Line too long.");
                 self.leave(421, "Too many long lines, closing.", stage);
@@ -273,21 +282,31 @@ impl Session {
         self.state = next;
     }
 
-    /// The one place that changes what a member is doing; returns what it was doing before.
+    /// Changes what a member is doing, whatever it was doing before; returns that.
     fn work(&mut self, next: Work) -> Option<Work> {
-        let peer = self.peer;
-        let State::Member(member) = &mut self.state else { return None };
-        let before = std::mem::replace(&mut member.work, next);
-        if log::log_enabled!(log::Level::Trace) {
-            log::trace!("{peer}: {before:?} -> {:?}", member.work);
+        let mut before = None;
+        self.step(|work| {
+            before = Some(work);
+            next
+        });
+        before
+    }
+
+    /// The one place that changes what a member is doing. The arrow may depend on where it begins, and may be none.
+    fn step(&mut self, arrow: impl FnOnce(Work) -> Work) {
+        let State::Member(member) = &mut self.state else { return };
+        let before = member.work.name();
+        member.work = arrow(std::mem::replace(&mut member.work, Work::Idle));
+        let after = member.work.name();
+        if before != after {
+            log::trace!("{}: {before} -> {after}", self.peer);
         }
-        Some(before)
     }
 
     fn line(&mut self, line: &[u8], stage: &mut Stage<'_>) {
         match command::split(line) {
             Err(Unknown::Word) => self.unknown(stage),
-            Err(Unknown::NotFtp) => self.leave(421, "This is an FTP server.", stage),
+            Err(Unknown::NotFtp) => self.foreign(stage),
             Ok((rule, argument)) => self.ruled(rule, argument, stage),
         }
     }
@@ -301,13 +320,28 @@ impl Session {
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {
             Ok(command) => self.run(command, argument, stage),
-            Err(malformed) => {
-                if self.uses_marker(rule.verb) {
-                    self.restart = 0;
-                }
-                stage.say(malformed.code, malformed.text);
-            }
+            Err(malformed) => self.malformed(rule, malformed, stage),
         }
+    }
+
+    /// What a command uses up it uses up even when it is not understood.
+    fn malformed(&mut self, rule: &Rule, malformed: Malformed, stage: &mut Stage<'_>) {
+        if self.uses_marker(rule.verb) {
+            self.restart = None;
+        }
+        if rule.verb == Verb::Rnto {
+            self.work(Work::Idle);
+        }
+        match (rule.verb, malformed.code) {
+            (Verb::Epsv, 522) => stage.reply(self.wrong_family()),
+            _ => stage.say(malformed.code, malformed.text),
+        }
+    }
+
+    /// A browser was talked into speaking to this port: not one more line of it is looked at.
+    fn foreign(&mut self, stage: &mut Stage<'_>) {
+        log::warn!("{}: does not speak FTP, closed", self.peer);
+        self.leave(421, "This is an FTP server.", stage);
     }
 
     fn unknown(&mut self, stage: &mut Stage<'_>) {
@@ -338,7 +372,8 @@ impl Session {
             Command::Type(code) => self.type_code(code, stage),
             Command::Stru => stage.say(200, "Structure set to F."),
             Command::Mode(code) => Self::mode(code, stage),
-            Command::Port(address) | Command::Eprt(address) => self.active(address, stage),
+            Command::Port(address) => self.active(Verb::Port, address, stage),
+            Command::Eprt(address) => self.active(Verb::Eprt, address, stage),
             Command::Pasv => self.pasv(stage),
             Command::Epsv(word) => self.epsv(word, stage),
             Command::Pret => stage.say(200, "OK."),

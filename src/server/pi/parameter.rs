@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::state::{Passive, State, Work};
 use super::{Endpoint, Session, Stage, Type};
+use crate::server::settings::DefaultType;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
 use crate::wire::address;
-use crate::wire::command::{EpsvWord, ModeCode, OptsCommand, TypeCode};
+use crate::wire::command::{EpsvWord, ModeCode, OptsCommand, TypeCode, Verb};
 use crate::wire::reply::Reply;
 
 /// Ports below this belong to other services: no data connection is dialled there (RFC 2577 3).
@@ -32,37 +33,42 @@ impl Session {
         }
     }
 
-    /// Whether text is translated: only when the client asked for it in so many words.
-    pub(super) fn ascii(&self) -> bool {
-        self.type_ == Type::Ascii
+    /// Whether text is translated: as TYPE said, and until it says anything as configured.
+    pub(super) fn ascii(&self, world: &World) -> bool {
+        match self.type_ {
+            Type::Ascii => true,
+            Type::Image => false,
+            Type::Unset => world.settings.files.default_type == DefaultType::Ascii,
+        }
     }
 
-    pub(super) fn active(&mut self, address: SocketAddr, stage: &mut Stage<'_>) {
-        if let Err(refusal) = self.may_dial(address, stage.world) {
+    pub(super) fn active(&mut self, verb: Verb, address: SocketAddr, stage: &mut Stage<'_>) {
+        if let Err(refusal) = self.may_dial(verb, address, stage.world) {
             return stage.reply(refusal);
         }
         self.forget_endpoint(stage);
         self.endpoint = Endpoint::Active(address);
-        stage.say(200, if address.is_ipv4() { "PORT command successful." } else { "EPRT command successful." });
+        stage.say(200, if verb == Verb::Port { "PORT command successful." } else { "EPRT command successful." });
     }
 
     /// The bounce rules: only back to the peer itself, and to no service port (RFC 2577 3).
-    fn may_dial(&self, address: SocketAddr, world: &World) -> Result<(), Reply> {
+    fn may_dial(&self, verb: Verb, address: SocketAddr, world: &World) -> Result<(), Reply> {
         if !world.settings.active.enabled {
             return Err(Reply::new(502, "Active mode is off, use PASV or EPSV."));
         }
         if self.epsv_only {
             return Err(Reply::new(501, "EPSV ALL is in force."));
         }
+        if verb == Verb::Port && self.peer.is_ipv6() {
+            return Err(Reply::new(501, "PORT needs an IPv4 control connection, use EPRT or EPSV."));
+        }
         let ip = address.ip().to_canonical();
         if ip.is_ipv4() != self.peer.ip().is_ipv4() {
-            let family = if self.peer.is_ipv4() { 1 } else { 2 };
-            return Err(match (address.is_ipv4(), self.peer.is_ipv4()) {
-                (true, false) => Reply::new(501, "PORT needs an IPv4 control connection, use EPRT or EPSV."),
-                _ => Reply::new(522, format!("Network protocol not supported, use ({family})")),
-            });
+            return Err(self.wrong_family());
         }
-        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED {
+        // A peer on this very machine could have the server talk to itself.
+        let own_door = ip == self.local && world.doors.contains(&address.port());
+        if ip != self.peer.ip() || address.port() < FIRST_UNPRIVILEGED || own_door {
             log::warn!("{}: refused to dial {address}", self.peer);
             return Err(Reply::new(504, "Only your own address and ports from 1024 on. Use PASV."));
         }
@@ -86,11 +92,15 @@ impl Session {
                 self.epsv_only = true;
                 stage.say(200, "EPSV ALL ok.");
             }
-            EpsvWord::Family(family) if family != own => {
-                stage.reply(Reply::new(522, format!("Network protocol not supported, use ({own})")));
-            }
+            EpsvWord::Family(family) if family != own => stage.reply(self.wrong_family()),
             EpsvWord::Family(_) | EpsvWord::Default => self.promise(Passive::Extended, stage),
         }
+    }
+
+    /// RFC 2428's refusal, naming the one family this connection can have.
+    pub(super) fn wrong_family(&self) -> Reply {
+        let own = if self.peer.is_ipv4() { 1 } else { 2 };
+        Reply::new(522, format!("Network protocol not supported, use ({own})"))
     }
 
     fn promise(&mut self, words: Passive, stage: &mut Stage<'_>) {
@@ -133,13 +143,18 @@ impl Session {
     }
 
     pub(super) fn rest(&mut self, offset: u64, stage: &mut Stage<'_>) {
-        self.restart = offset;
+        self.restart = Some(offset);
         stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
     }
 
-    /// Answers from the free space, and only "no" when that is certain.
+    /// Answers from the quota and the free space. A quota that is not counted yet says nothing.
     pub(super) fn allo(&self, bytes: u64, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
+        if let Ok(Some(left)) = member.quota_left()
+            && bytes > left
+        {
+            return stage.say(552, "Not enough left of your quota.");
+        }
         match member.seat.root().available(&member.cwd) {
             Ok(free) if bytes > free => stage.say(452, "Not enough space."),
             _ => stage.say(200, "ALLO ok."),
@@ -159,7 +174,7 @@ impl Session {
         match crate::wire::listing::FactSet::parse(given) {
             Some(facts) => {
                 self.facts = facts;
-                stage.reply(Reply::new(200, format!("{}", facts.options_text())));
+                stage.reply(Reply::new(200, facts.options_text().to_string()));
             }
             None => stage.say(501, "No blanks among the facts."),
         }

@@ -1,14 +1,15 @@
 //! RFC 959 4.1.3, the services that use a data connection: RETR STOR STOU APPE LIST NLST, and MLSD (RFC 3659 7).
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::faults::{ReplyTo, named};
 use super::state::{Member, State};
 use super::{Session, Stage};
-use crate::filesystem::{Allow, Fault, Kind, Listing, Request, Right, Start, VirtualPath, Written};
+use crate::filesystem::{Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, VirtualPath, Written};
 use crate::server::world::World;
-use crate::transfer::{Flow, Job, Receiver, Sender, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Sender, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -18,32 +19,36 @@ pub(super) const DIRECTORY_MODE: u32 = 0o777;
 
 impl Session {
     pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
-        match self.outgoing(given, mark) {
+        let restart = self.restart.take();
+        match self.outgoing(given, restart, stage.world) {
             Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
     /// Everything RETR checks, in order; the file is open when all is well.
-    fn outgoing(&self, given: &[u8], mark: u64) -> Result<(VirtualPath, Job, Reply), Reply> {
+    fn outgoing(&self, given: &[u8], restart: Option<u64>, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
+        let mark = restart.unwrap_or(0);
+        let ascii = self.ascii(world);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Read, &path, given)?;
         let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
-        if mark > stat.size && !self.ascii() {
+        if mark > stat.size && !ascii {
             return Err(beyond(mark, stat.size));
         }
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
-        let (source, total) = if self.ascii() {
+        let (source, total) = if ascii {
             (Source::text(file, stat.size, mark), None)
         } else {
             (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
         };
         let opening = opening(given, total);
-        let job = Job { flow: Flow::Send(Box::new(Sender::new(source))), total };
+        let farewell = if restart.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
+        let (flow, pace) = (Flow::Send(Box::new(Sender::new(source))), member.seat.download_pace());
+        let job = Job { flow, total, pace, farewell };
         Ok((path, job, opening))
     }
 
@@ -57,7 +62,7 @@ impl Session {
 
     /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
     fn upload_start(&mut self, verb: Verb) -> Start {
-        match (verb, std::mem::take(&mut self.restart)) {
+        match (verb, self.restart.take().unwrap_or(0)) {
             (Verb::Appe, 0) => Start::Append,
             (_, 0) => Start::Truncate,
             (_, mark) => Start::At(mark),
@@ -68,28 +73,35 @@ impl Session {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let allow = member.upload_rights(&path)?;
-        if self.ascii() && matches!(start, Start::At(_)) {
+        if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
+        member.admit_upload(&path, start)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
             // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
-            root.probe_write(&path, &start, &allow).map_err(|fault| upload_fault(fault, given, &start))?;
+            match root.probe_write(&path, &start, &allow) {
+                Err(Fault::Os(Errno::NOENT)) if world.settings.files.make_parents => {}
+                probed => probed.map_err(|fault| upload_fault(fault, given, &start))?,
+            }
             return Err(refusal);
         }
         let mode = FILE_MODE & !self.umask_in_force(world);
+        let open = || root.write(&path, start, allow, mode);
         let (file, written) =
-            root.write(&path, start, allow, mode).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(file, &written)))
+            self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
+        Ok((path, self.upload(member, file, &written, world)?))
     }
 
-    fn upload(&self, file: OwnedFd, written: &Written) -> Job {
-        let sink = if self.ascii() { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Job { flow: Flow::Receive(Box::new(Receiver::new(sink))), total: None }
+    fn upload(&self, member: &Member, file: Incoming, written: &Written, world: &World) -> Result<Job, Reply> {
+        let charge = member.charge(&file, written)?;
+        let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
+        let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
+        Ok(Job { flow, total: None, pace: member.seat.upload_pace(), farewell: Farewell::AtOnce })
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
-        let mark = std::mem::take(&mut self.restart);
+        let mark = self.restart.take().unwrap_or(0);
         match self.unique(prefix.unwrap_or_default(), mark, stage.world) {
             Ok((path, job)) => {
                 let mut text = b"FILE: ".to_vec();
@@ -103,25 +115,26 @@ impl Session {
     fn unique(&self, prefix: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job), Reply> {
         let member = self.logged_in()?;
         // The prefix is checked as a name before the directory's right is asked for.
-        let wanted = member.resolve(if prefix.is_empty() { b"x" } else { prefix })?;
+        let wanted = member.resolve_name(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
         if mark > 0 {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
+        member.admit_new_file()?;
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
         let (file, name) =
-            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply(prefix))?;
+            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(file, &written)))
+        Ok((directory.join(&name), self.upload(member, file, &written, world)?))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.restart = None;
         match self.listed(verb, argument, stage.world) {
             Ok((path, listing)) => self.begin_listing(verb, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -137,7 +150,7 @@ impl Session {
     }
 
     pub(super) fn mlsd(&mut self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = 0;
+        self.restart = None;
         match self.machine_listed(given.unwrap_or_default(), stage.world) {
             Ok((path, listing)) => self.begin_listing(Verb::Mlsd, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -166,7 +179,8 @@ impl Session {
             _ => "Opening data connection for LIST.",
         };
         let sender = Sender::new(Source::Listing(Box::new(listing)));
-        let job = Job { flow: Flow::Send(Box::new(sender)), total: None };
+        let (flow, pace) = (Flow::Send(Box::new(sender)), Pace::default());
+        let job = Job { flow, total: None, pace, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
     }
 
@@ -198,8 +212,17 @@ impl Member {
     pub(super) fn list_request(&self, verb: Verb, argument: Option<&[u8]>) -> Result<Request, Reply> {
         let root = self.seat.root();
         let parse = if verb == Verb::Nlst { Request::parse_nlst } else { Request::parse_list };
-        let request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
-        self.require(Right::List, &request.path, argument.unwrap_or(b"."))?;
+        let mut request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
+        let given = argument.unwrap_or(b".");
+        request.path = self.settle(request.path, Last::Keep, given)?;
+        let real = self.settle(request.path.clone(), Last::Follow, given)?;
+        self.require(Right::List, &request.path, given)?;
+        self.require(Right::List, &real, given)?;
+        // A link to a directory is listed as that, unless it is asked for itself; one to a file is shown as a link.
+        let directory = || !request.itself && root.stat(&real).is_ok_and(|stat| stat.kind == Kind::Dir);
+        if real != request.path && (request.follow || directory()) {
+            request.path = real;
+        }
         Ok(request)
     }
 

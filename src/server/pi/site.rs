@@ -45,6 +45,7 @@ impl Session {
         let path = member.resolve(given)?;
         member.require(Right::Mode, &path, given)?;
         member.seat.root().chmod(&path, mode & CHANGEABLE_BITS).map_err(|fault| fault.reply(given))?;
+        self.note(member, &format!("Mode set to {:04o}.", mode & CHANGEABLE_BITS), &path);
         Ok(Reply::new(200, "SITE CHMOD command ok."))
     }
 
@@ -60,12 +61,15 @@ impl Session {
 
     fn symlink(&self, target: &[u8], given: &[u8]) -> Result<Reply, Reply> {
         let member = self.logged_in()?;
-        let link = member.resolve(given)?;
+        let link = member.resolve_name(given)?;
         member.require(Right::Create, &link, given)?;
         if target.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Err(named(553, given, "File name not allowed."));
         }
+        member.admit_link()?;
         member.seat.root().symlink(target, &link).map_err(|fault| fault.reply_new(given))?;
+        member.count_link();
+        self.note(member, "Link made.", &link);
         Ok(Reply::new(200, "SITE SYMLINK command ok."))
     }
 

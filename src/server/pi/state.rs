@@ -186,14 +186,21 @@ impl fmt::Display for State {
             Self::Checking { .. } => "Checking",
             Self::Penalised => "Penalised",
             Self::Leaving => "Leaving",
-            Self::Member(member) => match member.work {
-                Work::Idle => "Member/Idle",
-                Work::Renaming { .. } => "Member/Renaming",
-                Work::Promising { .. } => "Member/Promising",
-                Work::Transferring(_) => "Member/Transferring",
-                Work::Aborting(_) => "Member/Aborting",
-                Work::Counting(_) => "Member/Counting",
-            },
+            Self::Member(member) => member.work.name(),
         })
+    }
+}
+
+impl Work {
+    /// As the printed table has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "Member/Idle",
+            Self::Renaming { .. } => "Member/Renaming",
+            Self::Promising { .. } => "Member/Promising",
+            Self::Transferring(_) => "Member/Transferring",
+            Self::Aborting(_) => "Member/Aborting",
+            Self::Counting(_) => "Member/Counting",
+        }
     }
 }

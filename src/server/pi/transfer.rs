@@ -17,7 +17,7 @@ impl Session {
         };
         stage.reply(opening);
         stage.order(Order::Begin(job, address));
-        let errand = Errand { verb, path, ascii: self.ascii() };
+        let errand = Errand { verb, path, ascii: self.ascii(stage.world) };
         self.work(Work::Transferring(Box::new(errand)));
     }
 
@@ -40,14 +40,15 @@ impl Session {
     }
 
     fn done(&mut self, moved: u64, elapsed: std::time::Duration, result: Result<(), Fault>, stage: &mut Stage<'_>) {
-        let errand = match self.work(Work::Idle) {
-            Some(Work::Transferring(errand) | Work::Aborting(errand)) => errand,
-            Some(other) => {
-                self.work(other);
-                return;
+        let mut ended = None;
+        self.step(|work| match work {
+            Work::Transferring(errand) | Work::Aborting(errand) => {
+                ended = Some(errand);
+                Work::Idle
             }
-            None => return,
-        };
+            other => other,
+        });
+        let Some(errand) = ended else { return };
         match result {
             Ok(()) if errand.verb == Verb::Stou => {
                 let name = String::from_utf8_lossy(errand.path.name()).into_owned();
@@ -67,16 +68,13 @@ impl Session {
 
     /// ABOR was seen among the waiting lines: stop now, answer it when its turn comes.
     pub(super) fn interrupt(&mut self, stage: &mut Stage<'_>) {
-        match self.work(Work::Idle) {
-            Some(Work::Transferring(errand)) => {
-                self.abort = Abort::Owed;
-                self.work(Work::Aborting(errand));
-                stage.order(Order::Abort);
-            }
-            Some(other) => {
-                self.work(other);
-            }
-            None => {}
+        if self.interruptible() {
+            self.abort = Abort::Owed;
+            self.step(|work| match work {
+                Work::Transferring(errand) => Work::Aborting(errand),
+                other => other,
+            });
+            stage.order(Order::Abort);
         }
     }
 

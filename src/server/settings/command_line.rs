@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use getopts::{Matches, Options, ParsingStyle};
 
+use super::toml_file::quoting;
 use super::{Fault, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, keys};
 
 /// What `--help` prints: 80 columns, 24 lines. getopts' own listing would need 40.
@@ -229,5 +230,5 @@ fn value<T: std::str::FromStr<Err: std::fmt::Display>>(given: &Matches, name: &s
 }
 
 fn read<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, word: &str) -> Result<T, Fault> {
-    word.parse().map_err(|why: T::Err| Fault::option(&format!("--{name}"), why.to_string()))
+    word.parse().map_err(|why: T::Err| Fault::option(&format!("--{name}"), quoting(word, &why)))
 }

@@ -8,10 +8,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
 
 /// The accounts file looked for beside a configuration file that names none.
 const ACCOUNTS: &str = "accounts.toml";
+
+/// Rates that mean something: above a tebibyte a second there is nothing to limit.
+pub(crate) const RATES: RangeInclusive<u64> = 0..=1 << 40;
+
+/// Socket buffers that a kernel may grant.
+const SOCKET_BUFFERS: RangeInclusive<u64> = 0..=1 << 30;
 
 /// The keys of parts that are not built in: table, key, and the values that ask for nothing.
 const LATER: &[(&str, &str, &[&str])] = &[
@@ -28,19 +35,9 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "ccc", &["false"]),
     ("tls", "strict_close", &["false"]),
     ("limits", "bans", &[]),
-    ("limits", "upload", &["0"]),
-    ("limits", "download", &["0"]),
     ("limits", "compressed", &["0"]),
-    ("limits", "socket_buffer", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
-    ("files", "uploads", &["direct"]),
     ("files", "fsync", &["false"]),
-    ("files", "symlinks", &["inside"]),
-    ("files", "hide_dotfiles", &["false"]),
-    ("files", "deny", &[]),
-    ("files", "listing_time", &["utc"]),
-    ("files", "make_parents", &["false"]),
-    ("files", "list_recursive", &["false"]),
     ("files", "digest", &[""]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
     ("sandbox", "mode", &["off"]),
@@ -177,7 +174,10 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     read_counts(table, limits)?;
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
-    ranged(table, "ascii_size", &mut limits.ascii_size, largest)
+    ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
+    ranged(table, "upload", &mut limits.upload, RATES)?;
+    ranged(table, "download", &mut limits.download, RATES)?;
+    ranged(table, "socket_buffer", &mut limits.socket_buffer, SOCKET_BUFFERS)
 }
 
 fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
@@ -208,7 +208,7 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     // Lower ends: what a well-meaning client needs. Upper ends: what one session may cost.
     for (key, place, range) in [
         ("login_attempts", &mut limits.login_attempts, 1..=100),
-        ("line", &mut limits.line, 512..=64 << 10),
+        ("line", &mut limits.line, 512..=8 << 10),
         ("path", &mut limits.path, 255..=4095),
         ("held_lines", &mut limits.held_lines, 1..=1024),
         ("held_bytes", &mut limits.held_bytes, 512..=1 << 20),
@@ -225,7 +225,12 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     Ok(())
 }
 
-fn ranged(table: &mut Table<'_>, key: &str, place: &mut u64, range: RangeInclusive<u64>) -> Result<(), Fault> {
+pub(crate) fn ranged(
+    table: &mut Table<'_>,
+    key: &str,
+    place: &mut u64,
+    range: RangeInclusive<u64>,
+) -> Result<(), Fault> {
     let line = table.line_of(key);
     if let Some(Size(number)) = table.value(key)? {
         if !range.contains(&number) {
@@ -242,7 +247,32 @@ fn read_files(table: &mut Table<'_>, files: &mut Files) -> Result<(), Fault> {
     if let Some(Umask(bits)) = table.value("umask")? {
         files.umask = bits;
     }
+    table.set("uploads", &mut files.uploads)?;
+    table.set("symlinks", &mut files.symlinks)?;
+    table.set("hide_dotfiles", &mut files.hide_dotfiles)?;
+    table.set("listing_time", &mut files.listing_time)?;
+    table.set("make_parents", &mut files.make_parents)?;
+    table.set("list_recursive", &mut files.list_recursive)?;
+    if let Some(globs) = table.list("deny")? {
+        files.deny = globs.into_iter().map(|Glob(glob)| glob).collect();
+    }
     Ok(())
+}
+
+/// A pattern that names are held against, one component each.
+struct Glob(String);
+
+impl FromStr for Glob {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "" => Err("wants patterns, not an empty word".to_owned()),
+            word if word.contains('/') => Err(format!("\"{word}\" holds a slash, and is held against single names")),
+            word if word.len() > NAME_LIMIT => Err(format!("a pattern of more than {NAME_LIMIT} bytes")),
+            word => Ok(Glob(word.to_owned())),
+        }
+    }
 }
 
 /// A umask in octal, at most 777.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, AccountsFile, Draft};
-use super::{Anonymous, Fault, Invocation, Settings, Source};
+use super::{Anonymous, Fault, Invocation, ListenAddr, Settings, Source};
 use crate::server::accounts::{Account, Accounts, Credential, Permissions};
 
 /// Settings and accounts, read together since each shapes the other.
@@ -27,6 +27,12 @@ pub enum PasswordSource {
     Unasked,
 }
 
+/// The same address twice would be this server in its own way. Port 0 is another port each time.
+fn distinct(listen: &[ListenAddr]) -> Result<(), Fault> {
+    let twice = listen.iter().enumerate().find(|(at, label)| label.port() != 0 && listen[..*at].contains(label));
+    twice.map_or(Ok(()), |(_, label)| Err(Fault::option("listen", format!("{label} is there twice"))))
+}
+
 impl Invocation {
     /// Reads the files and resolves everything. Called at start and at each reload.
     pub fn load(&self, password: &PasswordSource) -> Result<Loaded, Fault> {
@@ -34,6 +40,7 @@ impl Invocation {
         let (mut draft, folder) = self.draft()?;
         self.apply(&mut draft);
         draft.settings.root = absolute(&draft.settings.root)?;
+        distinct(&draft.settings.listen)?;
         let accounts = self.accounts(&draft, &folder, password, &mut warnings)?;
         let any = accounts.as_ref().is_some_and(|all| !all.accounts.is_empty());
         let mut settings = draft.settings;

@@ -24,12 +24,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use keys::{RATES, ranged};
+
 pub use command_line::{Command, HELP, Invocation, VERSION, parse};
 pub use load::{Loaded, PasswordSource};
 pub use toml_file::{Fault, NOT_BUILT, Source, Table};
 pub use units::{ListenAddr, Network, PortRange, Size, Span};
 
 use super::accounts::Permissions;
+use crate::filesystem::{Links, Uploads};
 
 /// The resolved settings of one server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,14 +126,23 @@ pub struct Limits {
     pub held_bytes: u32,
     /// `output`: unread reply bytes past which a session's commands are not read.
     pub output: u32,
-    /// `listing_sort`: entries up to which a listing is sorted.
+    /// `listing_sort`: entries up to which a listing is sorted, as long as their names fit in
+    /// [`SORT_BYTES`](crate::filesystem::listing::SORT_BYTES). The sort is one piece of work, during which no other
+    /// session is served: about a millisecond for the default's ten thousand.
     pub listing_sort: u32,
-    /// `pattern_steps`: steps of one pattern match.
+    /// `pattern_steps`: steps of one pattern match, after which the name does not match.
     pub pattern_steps: u32,
     /// `ascii_size`: the largest file that SIZE counts line ends in, bytes.
     pub ascii_size: u64,
     /// `stat_lines`: lines of a STAT that lists.
     pub stat_lines: u32,
+    /// `upload`: bytes a second that one session may send; 0 is no limit.
+    pub upload: u64,
+    /// `download`: bytes a second that one session may fetch; 0 is no limit.
+    pub download: u64,
+    /// `socket_buffer`: what the kernel may hold of one data connection in each direction, bytes; 0 leaves it to
+    /// the kernel's own tuning.
+    pub socket_buffer: u64,
 }
 
 /// `[files]`.
@@ -140,6 +152,59 @@ pub struct Files {
     pub umask: u32,
     /// The TYPE a session begins with.
     pub default_type: DefaultType,
+    /// `uploads`: whether a file is there while it comes in, or when it is complete.
+    pub uploads: Uploads,
+    /// `symlinks`: which links are followed.
+    pub symlinks: Links,
+    /// `hide_dotfiles`: names with a dot in front are in no listing, whatever its options.
+    pub hide_dotfiles: bool,
+    /// `deny`: shell patterns; a name that matches one is absent for every verb, and cannot be made.
+    pub deny: Vec<String>,
+    /// `listing_time`: the zone of the dates that LIST shows. Facts and MDTM are UTC always.
+    pub listing_time: ListingTime,
+    /// `make_parents`: MKD and uploads make the directories on the way, where the account may.
+    pub make_parents: bool,
+    /// `list_recursive`: `LIST -R` is understood.
+    pub list_recursive: bool,
+}
+
+/// The zone of the dates that LIST shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListingTime {
+    /// As MLSD and MDTM tell times.
+    #[default]
+    Utc,
+    /// The host's, from TZ or `/etc/localtime`.
+    Local,
+}
+
+impl FromStr for ListingTime {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "utc" => Ok(ListingTime::Utc),
+            "local" => Ok(ListingTime::Local),
+            _ => Err(one_of(word, "utc, local")),
+        }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Files {
+            umask: 0o022,
+            default_type: DefaultType::Image,
+            uploads: Uploads::default(),
+            symlinks: Links::default(),
+            hide_dotfiles: false,
+            deny: Vec::new(),
+            listing_time: ListingTime::default(),
+            make_parents: false,
+            list_recursive: false,
+        }
+    }
 }
 
 /// The TYPE a session begins with (RFC 959 section 3.1.1 says ASCII; files come out whole with image).
@@ -257,7 +322,7 @@ impl Default for Settings {
             passive: Passive::default(),
             active: Active { enabled: true, from_port_20: false },
             limits: Limits::default(),
-            files: Files { umask: 0o022, default_type: DefaultType::Image },
+            files: Files::default(),
             log: LogSettings { level: Level::Info, format: LogFormat::Text, transfers: None },
         }
     }
@@ -284,10 +349,13 @@ impl Default for Limits {
             held_lines: 32,
             held_bytes: 16 << 10,
             output: 256 << 10,
-            listing_sort: 100_000,
+            listing_sort: 10_000,
             pattern_steps: 100_000,
             ascii_size: 8 << 20,
             stat_lines: 1_000,
+            upload: 0,
+            download: 0,
+            socket_buffer: 0,
         }
     }
 }

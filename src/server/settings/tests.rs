@@ -40,7 +40,7 @@ fn nothing_said_is_anonymous_reading_here() {
     assert_eq!(settings.root, std::env::current_dir().unwrap());
     assert_eq!(settings.listen, [ListenAddr::any(21)]);
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elr");
+    assert_eq!(anonymous.permissions.to_string(), "elr");
     assert_eq!(anonymous.root, settings.root);
 }
 
@@ -86,9 +86,19 @@ fn every_key_is_read() {
         pattern_steps = 1000
         ascii_size = "1MiB"
         stat_lines = 10
+        upload = "1MiB"
+        download = "2MiB"
+        socket_buffer = "64KiB"
         [files]
         umask = "077"
         default_type = "A"
+        uploads = "atomic"
+        symlinks = "rooted"
+        hide_dotfiles = true
+        deny = ["*.lnk", "private"]
+        listing_time = "local"
+        make_parents = true
+        list_recursive = true
         [log]
         level = "debug"
         format = "json"
@@ -96,7 +106,7 @@ fn every_key_is_read() {
     "#;
     let settings = load_in(folder.path(), config, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
-    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.letters(), "ew");
+    assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
@@ -107,11 +117,14 @@ fn every_key_is_read() {
     assert_eq!(settings.files.umask, 0o077);
     assert_eq!(settings.files.default_type, DefaultType::Ascii);
     assert_eq!(settings.log.transfers, Some(folder.path().join("xferlog")));
-    let untouched = Limits::default();
-    let limits = toml::Table::try_from(&settings.limits).unwrap();
-    let defaults = toml::Table::try_from(&untouched).unwrap();
-    for (key, default) in defaults {
-        assert_ne!(limits.get(&key), Some(&default), "{key} has no key of its own");
+    let table = |settings: &Settings| {
+        let limits = toml::Table::try_from(&settings.limits).unwrap();
+        let files = toml::Table::try_from(&settings.files).unwrap();
+        limits.into_iter().chain(files).collect::<toml::Table>()
+    };
+    let read = table(&settings);
+    for (key, default) in table(&Settings::default()) {
+        assert_ne!(read.get(&key), Some(&default), "{key} has no key of its own");
     }
     assert_eq!(same(&settings), settings);
 }
@@ -130,8 +143,8 @@ fn faults_name_file_line_and_key() {
         ("[limits]\nidle = \"5x\"", "m.toml:2: limits.idle: \"5x\" is no span of time"),
         ("[limits]\nidle = 0", "m.toml:2: limits.idle: must be more than nothing"),
         ("[limits]\nidle = [1]", "m.toml:2: limits.idle: wants one value, not array"),
-        ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 65536"),
-        ("[limits]\nclients = -1", "m.toml:2: limits.clients: invalid digit"),
+        ("[limits]\nline = 1", "m.toml:2: limits.line: must be 512 to 8192"),
+        ("[limits]\nclients = -1", "m.toml:2: limits.clients: \"-1\": invalid digit"),
         ("[limits]\nlogin_attempts = 0", "limits.login_attempts: must be 1 to 100"),
         ("listen = []", "m.toml:1: listen: wants one address at least"),
         ("listen = \":21\"", "m.toml:1: listen: wants a list, not string"),
@@ -139,10 +152,16 @@ fn faults_name_file_line_and_key() {
         ("root = 5", "m.toml:1: root: wants a path, not integer"),
         ("log = 5", "m.toml:1: log: wants a table, not integer"),
         ("banner = \"a\\nb\"", "m.toml:1: banner: wants one line"),
-        ("[passive]\naddress = \"example.org\"", "m.toml:2: passive.address: invalid IPv4"),
+        ("[passive]\naddress = \"example.org\"", "m.toml:2: passive.address: \"example.org\": invalid IPv4"),
         ("[passive]\nlocal = [\"10/8\"]", "passive.local: \"10/8\" is no network"),
         ("[anonymous]\npermissions = \"xyz\"", "anonymous.permissions: \"x\" in \"xyz\""),
         ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
+        ("[files]\nuploads = \"hidden\"", "m.toml:2: files.uploads: \"hidden\" is none of direct, atomic"),
+        ("[files]\nsymlinks = \"all\"", "files.symlinks: \"all\" is none of inside, rooted, never"),
+        ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
+        ("[files]\nmake_parents = 1", "files.make_parents: provided string"),
+        ("[files]\ndeny = [\"a/b\"]", "m.toml:2: files.deny: \"a/b\" holds a slash"),
+        ("[files]\ndeny = [\"\"]", "m.toml:2: files.deny: wants patterns"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
         ("accounts = \"gone.toml\"", "gone.toml: No such file"),
         ("a = 1\na = 2", "m.toml:2: duplicate key"),
@@ -161,18 +180,9 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\ncertificate = \"c.pem\"",
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
-        "[limits]\nupload = \"1MiB\"",
         "[limits]\nbans = { failures = 10 }",
         "[limits]\ncompressed = 4",
-        "[limits]\nsocket_buffer = \"64KiB\"",
-        "[files]\nuploads = \"atomic\"",
         "[files]\nfsync = true",
-        "[files]\nsymlinks = \"rooted\"",
-        "[files]\nhide_dotfiles = true",
-        "[files]\ndeny = [\"*.lnk\"]",
-        "[files]\nlisting_time = \"local\"",
-        "[files]\nmake_parents = true",
-        "[files]\nlist_recursive = true",
         "[files]\ndigest = \"sha256\"",
         "[sandbox]\nmode = \"best-effort\"",
         "[sandbox]\nmode = \"required\"",
@@ -253,7 +263,7 @@ fn options_win_over_the_file() {
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.transfers.as_deref(), Some(Path::new("/tmp/x")));
     let anonymous = settings.anonymous.unwrap();
-    assert_eq!(anonymous.permissions.letters(), "elrwoadfmMT");
+    assert_eq!(anonymous.permissions.to_string(), "elrwoadfmMT");
     assert_eq!(anonymous.root, Path::new("/srv"));
 }
 

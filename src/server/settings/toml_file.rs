@@ -241,7 +241,13 @@ pub const NOT_BUILT: &str = "not in this build";
 
 fn parse<T: FromStr<Err: fmt::Display>>(value: &DeValue<'_>) -> Result<T, String> {
     let word = word(value).ok_or_else(|| format!("wants one value, not {}", kind(value)))?;
-    word.parse().map_err(|e: T::Err| e.to_string())
+    word.parse().map_err(|e: T::Err| quoting(&word, &e))
+}
+
+/// What is wrong with a word, which the messages of numbers and addresses do not repeat.
+pub(super) fn quoting(word: &str, why: &impl fmt::Display) -> String {
+    let why = why.to_string();
+    if why.contains(word) { why } else { format!("\"{}\": {why}", word.escape_debug()) }
 }
 
 fn word(value: &DeValue<'_>) -> Option<String> {

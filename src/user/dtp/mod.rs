@@ -26,7 +26,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
-use crate::transfer::{Fault, Scratch, Step, TURN_BYTES};
+use crate::transfer::{Fault, Scratch, Share, Step, TURN_BYTES};
 use crate::user::mail::{News, Ticket};
 
 pub use intake::Intake;
@@ -111,7 +111,7 @@ pub struct Data {
     dtp: Dtp,
     since: Moment,
     began: Moment,
-    /// Paused by the rate limit until then.
+    /// Paused until then, by the rate limit or for the local disk.
     parked: Option<Moment>,
     dust: usize,
 }
@@ -346,15 +346,15 @@ impl Data {
 
     fn run(&mut self, mut link: Link, mut pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
         let budget = match turn.throttle.as_mut().map(|throttle| throttle.allowance(turn.now)) {
-            None => TURN_BYTES,
-            Some(Ok(bytes)) => bytes.min(TURN_BYTES),
+            None => usize::MAX,
+            Some(Ok(bytes)) => bytes,
             Some(Err(later)) => return self.park(link, pump, later, turn.now, news),
         };
         self.parked = None;
         let before = moved(&link, &pump);
         let step = match &mut pump {
-            Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget),
-            Pump::Out(outlet) => outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch),
+            Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
+            Pump::Out(outlet) => outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget }),
         };
         let after = moved(&link, &pump);
         if after > before {
@@ -365,6 +365,7 @@ impl Data {
         }
         match step {
             Ok(Step::Done) => self.complete(link, pump, turn, news),
+            Ok(Step::Wait(until)) => self.park(link, pump, until, turn.now, news),
             Ok(step) => {
                 self.dtp = Dtp::Running(link, pump);
                 Outcome { next: if step == Step::More { Next::Yield } else { Next::Sleep }, news }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::Snag;
 use crate::reactor::{Link, Ready, Sockets};
-use crate::transfer::{CHUNK, Fault, Scratch, Sender, Source, Step, TURN_BYTES};
+use crate::transfer::{CHUNK, Fault, Scratch, Sender, Share, Source, Step, TURN_BYTES};
 use crate::wire::text::ToWire;
 
 /// What is sent, and how.
@@ -67,18 +67,24 @@ impl Outlet {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         scratch: &mut Scratch,
+        share: Share,
     ) -> Result<Step, Snag> {
         match &mut self.0 {
-            Kind::File(sender) => Ok(sender.turn(link, ready, sockets, scratch)?),
-            Kind::Stream(stream) => stream.turn(link, ready, sockets),
+            Kind::File(sender) => Ok(sender.turn(link, ready, sockets, scratch, share)?),
+            Kind::Stream(stream) => stream.turn(link, ready, sockets, share.bytes.min(TURN_BYTES)),
         }
     }
 }
 
 impl Stream {
-    fn turn(&mut self, link: &mut Link, ready: &mut Ready, sockets: Sockets<'_>) -> Result<Step, Snag> {
+    fn turn(
+        &mut self,
+        link: &mut Link,
+        ready: &mut Ready,
+        sockets: Sockets<'_>,
+        mut budget: usize,
+    ) -> Result<Step, Snag> {
         self.watch(sockets);
-        let mut budget = TURN_BYTES;
         while budget > 0 {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(Step::Blocked);

@@ -647,7 +647,7 @@ fn matching(ui: &mut Ui, argument: &str) -> Result<(Remote, Vec<Found>), Trouble
 
 fn fits(pattern: &Pattern, name: &[u8]) -> bool {
     let mut steps = 0;
-    pattern.matches(name, &mut steps) && steps <= STEP_LIMIT
+    pattern.matches(name, STEP_LIMIT, &mut steps)
 }
 
 fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {

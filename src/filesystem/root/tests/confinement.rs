@@ -54,7 +54,7 @@ fn nothing_leads_out() {
 }
 
 #[test]
-fn links_that_stay_inside_are_followed_by_the_kernel_and_refused_by_hand() {
+fn links_that_stay_inside_are_followed_by_the_kernel_and_by_hand() {
     let tree = Tree::new();
     symlink("dir/inner", tree.inside("link")).expect("link");
     symlink("../file", tree.inside("dir/back")).expect("link");
@@ -62,7 +62,8 @@ fn links_that_stay_inside_are_followed_by_the_kernel_and_refused_by_hand() {
     let [kernel, walk] = RESOLVERS.map(|open| open(&tree.inside("")).expect("root"));
     for (name, text) in [("link", "inner"), ("dir/back", "hello"), ("way/inner", "inner")] {
         assert_eq!(contents(kernel.read(&path(name)).expect(name).0), text);
-        assert!(walk.read(&path(name)).is_err() && walk.stat(&path(name)).is_err(), "{name}");
+        assert_eq!(contents(walk.read(&path(name)).expect(name).0), text);
+        assert_eq!(walk.stat(&path(name)), kernel.stat(&path(name)));
     }
     let (file, written) = kernel.write(&path("link"), Start::Append, ALL, 0o600).expect("write");
     assert_eq!(written, Written { created: false, offset: 5, size: 5 });
@@ -126,7 +127,7 @@ fn touch_everything(root: &Root, round: usize) {
     }
     let new = path("dir").join(format!("new{round}").as_bytes());
     if let Ok((file, _)) = root.write(&new, Start::Truncate, ALL, 0o600) {
-        fs::File::from(file).write_all(b"x").expect("write");
+        rustix::io::write(&file, b"x").expect("write");
     }
     let _ = root.rename(&new, &path("dir/newer"), true);
     let _ = root.rename(&path("file"), &path("dir/file"), true);

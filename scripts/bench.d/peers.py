@@ -1,0 +1,220 @@
+"""The servers that are compared, each with an equal configuration: anonymous login, reading and writing below one folder, no logs,
+no name look-ups, no limits on clients, loopback only. What a peer does beyond that by default, it may do.
+
+The peers come out of their Debian packages below target/ without being installed (they exclude each other and would start as services).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WORK = REPOSITORY / "target" / "bench"
+PEER_ROOT = WORK / "peers"
+PYFTPDLIB_VERSION = "2.2.0"
+# Sessions of a long measurement must not be idled out.
+IDLE_SECONDS = 3600
+# Above the idle test's sessions, for peers that want a number.
+CLIENTS = 20000
+
+
+class Peer:
+    """A server under measurement. `sessions` is how many idle ones its memory is measured with: forking peers get fewer."""
+
+    name = ""
+    package = None
+    binary = None
+    sessions = "many"
+    needs_root = False
+
+    def __init__(self, folder, served):
+        self.folder = folder
+        self.served = served
+
+    def ready(self):
+        """Why this peer cannot be measured here, or None."""
+        if self.needs_root and os.geteuid() != 0:
+            return "needs root for its chroot"
+        if self.binary is not None and not self.binary.exists():
+            return f"{self.binary.name} is not there"
+        return None
+
+    def command(self, port):
+        """The words that start it in the foreground on 127.0.0.1:port."""
+        raise NotImplementedError
+
+    def size(self):
+        """Bytes of the program file, None for a script."""
+        return self.binary.stat().st_size if self.binary else None
+
+    def write(self, name, text):
+        """A configuration file of this peer."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+class Miniftpd(Peer):
+    name = "miniftpd"
+    binary = REPOSITORY / "target/release/miniftpd"
+
+    def command(self, port):
+        return [self.binary, "-l", f"127.0.0.1:{port}", "-w", "--max-clients", "0", "--max-per-ip", "0",
+                "--idle-timeout", IDLE_SECONDS, "--log-level", "error", self.served]
+
+
+class Vsftpd(Peer):
+    name = "vsftpd"
+    package = "vsftpd"
+    binary = PEER_ROOT / "usr/sbin/vsftpd"
+    sessions = "few"
+    needs_root = True
+
+    def command(self, port):
+        empty = self.folder / "empty"
+        empty.mkdir(exist_ok=True)
+        return [self.binary, self.write("vsftpd.conf", f"""\
+listen=YES
+listen_address=127.0.0.1
+listen_port={port}
+background=NO
+anonymous_enable=YES
+local_enable=NO
+ftp_username=ftp
+anon_root={self.served}
+write_enable=YES
+anon_upload_enable=YES
+anon_other_write_enable=YES
+anon_umask=022
+xferlog_enable=NO
+max_clients=0
+max_per_ip=0
+secure_chroot_dir={empty}
+nopriv_user=nobody
+idle_session_timeout={IDLE_SECONDS}
+""")]
+
+
+class PureFtpd(Peer):
+    name = "pure-ftpd"
+    package = "pure-ftpd"
+    binary = PEER_ROOT / "usr/sbin/pure-ftpd"
+    sessions = "few"
+    needs_root = True
+
+    def command(self, port):
+        # -e anonymous only, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
+        return [self.binary, "-S", f"127.0.0.1,{port}", "-e", "-H", "-c", CLIENTS, "-C", CLIENTS, "-I", IDLE_SECONDS // 60,
+                "-L", "200000:10", "-f", "none", "-g", self.folder / "pure-ftpd.pid"]
+
+
+class Proftpd(Peer):
+    name = "proftpd"
+    package = "proftpd-core"
+    binary = PEER_ROOT / "usr/sbin/proftpd"
+    sessions = "few"
+    needs_root = True
+
+    def command(self, port):
+        return [self.binary, "-n", "-q", "-c", self.write("proftpd.conf", f"""\
+ServerType standalone
+ServerName bench
+DefaultServer on
+DefaultAddress 127.0.0.1
+SocketBindTight on
+Port {port}
+User nobody
+Group nogroup
+MaxInstances none
+UseReverseDNS off
+UseIPv6 off
+RequireValidShell off
+AuthOrder mod_auth_unix.c
+WtmpLog off
+TransferLog none
+SystemLog none
+DebugLevel 0
+ScoreboardFile {self.folder}/proftpd.scoreboard
+PidFile {self.folder}/proftpd.pid
+DelayTable none
+TimeoutIdle {IDLE_SECONDS}
+TimeoutNoTransfer {IDLE_SECONDS}
+AllowOverwrite on
+<Anonymous {self.served}>
+  User ftp
+  Group nogroup
+  UserAlias anonymous ftp
+  MaxClients none
+  <Limit ALL>
+    AllowAll
+  </Limit>
+</Anonymous>
+""")]
+
+
+PYFTPDLIB_SCRIPT = """\
+import logging, sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+
+logging.disable(logging.CRITICAL)
+authorizer = DummyAuthorizer()
+import warnings
+warnings.simplefilter("ignore")
+authorizer.add_anonymous(sys.argv[2], perm="elradfmwMT")
+FTPHandler.authorizer = authorizer
+FTPHandler.timeout = int(sys.argv[3])
+server = FTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler)
+server.max_cons = int(sys.argv[4])
+server.max_cons_per_ip = 0
+server.serve_forever()
+"""
+
+
+class Pyftpdlib(Peer):
+    name = "pyftpdlib"
+    python = WORK / "venv/bin/python"
+
+    def ready(self):
+        found = self.python.exists() and subprocess.run([self.python, "-c", "import pyftpdlib"], capture_output=True, check=False).returncode == 0
+        return None if found else "pyftpdlib is not there"
+
+    def command(self, port):
+        return [self.python, self.write("serve.py", PYFTPDLIB_SCRIPT), port, self.served, IDLE_SECONDS, CLIENTS]
+
+
+PEERS = [Miniftpd, Vsftpd, PureFtpd, Proftpd, Pyftpdlib]
+
+
+def fetch():
+    """Brings what is missing of the peers below target/; a peer that cannot be had is left out later, with its reason."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        wanted = [peer for peer in PEERS if peer.package and not peer.binary.exists()]
+        if wanted:
+            quiet(["apt-get", "-qq", "update"])
+        for peer in wanted:
+            unpack(peer.package)
+    if Pyftpdlib(None, None).ready():
+        quiet([sys.executable, "-m", "venv", WORK / "venv"])
+        quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}"])
+
+
+def unpack(package):
+    """Takes one Debian package apart and installs the libraries it needs, not the package itself."""
+    folder = WORK / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    quiet(["apt-get", "-qq", "download", package], cwd=folder)
+    for archive in folder.glob(f"{package}_*.deb"):
+        quiet(["dpkg-deb", "-x", archive, PEER_ROOT])
+        depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], capture_output=True, text=True, check=False).stdout
+        libraries = [entry.split()[0] for entry in depends.split(",") if entry.strip().startswith("lib")]
+        quiet(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *libraries])
+
+
+def quiet(words, cwd=None):
+    """Runs a command whose failure shows later as a peer that is not there."""
+    subprocess.run([str(word) for word in words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)

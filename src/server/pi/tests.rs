@@ -1,0 +1,237 @@
+//! The session without sockets: lines and reports in, replies and orders out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::state::TRANSITIONS;
+use super::{Input, Output, Patience, Session, Stage, Verdict};
+use crate::filesystem::{Owners, Rights, Rules};
+use crate::server::realm::{GUEST, Realm};
+use crate::server::settings::Settings;
+use crate::server::world::World;
+use crate::transfer::{Fault, Order, Report};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A session, what surrounds it, and what it said last.
+struct Dialogue {
+    session: Session,
+    world: World,
+    out: Vec<Output>,
+    _home: tempfile::TempDir,
+}
+
+impl Dialogue {
+    fn begin() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::write(home.path().join("a.bin"), b"hello").expect("a file");
+        let rules = || Rules::uniform(Rights::parse("full").expect("a preset"));
+        let realm = |name: &str| Rc::new(Realm::new(name, home.path().to_owned(), rules()));
+        let world = World {
+            settings: Rc::new(Settings::default()),
+            owners: Rc::new(Owners::empty()),
+            anonymous: Some(realm(GUEST)),
+            accounts: HashMap::from([("ann".into(), realm("ann"))]),
+            draining: false,
+            doors: Vec::new(),
+        };
+        let peer = SocketAddr::new(HERE, 40_000);
+        Self { session: Session::new(peer, HERE), world, out: Vec::new(), _home: home }
+    }
+
+    /// A guest who is in.
+    fn guest() -> Self {
+        let mut dialogue = Self::begin();
+        assert_eq!(dialogue.say("USER anonymous"), [331]);
+        assert_eq!(dialogue.say("PASS me@"), [230]);
+        dialogue
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<u16> {
+        self.out.clear();
+        self.session.handle(input, &mut Stage { world: &self.world, out: &mut self.out });
+        let code = |wish: &Output| match wish {
+            Output::Reply(reply) => Some(reply.code),
+            _ => None,
+        };
+        self.out.iter().filter_map(code).collect()
+    }
+
+    fn say(&mut self, line: &str) -> Vec<u16> {
+        self.feed(Input::Line(line.as_bytes().to_vec()))
+    }
+
+    fn ordered(&self, wanted: impl Fn(&Order) -> bool) -> bool {
+        self.out.iter().any(|wish| matches!(wish, Output::Order(order) if wanted(order)))
+    }
+
+    fn hung_up(&self) -> bool {
+        self.out.iter().any(|wish| matches!(wish, Output::HangUp))
+    }
+
+    fn state(&self) -> String {
+        self.session.state().to_string()
+    }
+
+    /// PASV, answered by the DTP.
+    fn passive(&mut self) {
+        assert_eq!(self.say("PASV"), [0_u16; 0]);
+        assert_eq!(self.state(), "Member/Promising");
+        assert_eq!(self.feed(Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000)))), [227]);
+    }
+
+    fn done(&mut self, result: Result<(), Fault>) -> Vec<u16> {
+        self.feed(Input::Report(Report::Done { moved: 5, elapsed: Duration::ZERO, result }))
+    }
+}
+
+#[test]
+fn a_password_goes_to_the_verifier_and_its_verdict_decides() {
+    let mut ftp = Dialogue::begin();
+    assert_eq!(ftp.feed(Input::Hello), [220]);
+    assert_eq!(ftp.say("USER ann"), [331]);
+    assert_eq!(ftp.say("PASS secret"), [0_u16; 0]);
+    assert!(matches!(&ftp.out[..], [Output::Check { user, .. }] if &**user == b"ann"));
+    assert_eq!(ftp.state(), "Checking");
+    assert_eq!(ftp.session.patience(&ftp.world), Patience::Endless);
+    assert_eq!(ftp.feed(Input::Verdict(Verdict::Right)), [230]);
+    assert_eq!(ftp.session.user(), Some("ann"));
+}
+
+#[test]
+fn wrong_passwords_wait_longer_each_time_and_the_third_closes() {
+    let mut ftp = Dialogue::begin();
+    for (seconds, reply) in [(2, 530), (3, 530), (4, 421)] {
+        assert_eq!(ftp.say("USER nobody"), [331]);
+        ftp.say("PASS x");
+        assert_eq!(ftp.feed(Input::Verdict(Verdict::Wrong)), [0_u16; 0]);
+        assert_eq!(ftp.session.patience(&ftp.world), Patience::Penalty(Duration::from_secs(seconds)));
+        assert_eq!(ftp.feed(Input::Expired), [reply]);
+    }
+    assert!(ftp.hung_up());
+}
+
+#[test]
+fn a_lost_verifier_is_no_wrong_password() {
+    let mut ftp = Dialogue::begin();
+    ftp.say("USER ann");
+    ftp.say("PASS secret");
+    assert_eq!(ftp.feed(Input::Verdict(Verdict::Lost)), [451]);
+    assert_eq!(ftp.state(), "Stranger");
+}
+
+#[test]
+fn the_transfer_is_opened_before_it_runs_and_closed_by_the_report() {
+    let mut ftp = Dialogue::guest();
+    ftp.passive();
+    assert_eq!(ftp.say("RETR a.bin"), [150]);
+    assert!(ftp.ordered(|order| matches!(order, Order::Begin(_, None))));
+    assert!(!ftp.session.state().takes_lines());
+    assert_eq!(ftp.done(Ok(())), [226]);
+    assert_eq!(ftp.say("RETR a.bin"), [425], "a data connection serves once");
+}
+
+#[test]
+fn every_fault_of_the_data_side_has_its_code() {
+    use crate::transfer::Fault as F;
+    let faults = [
+        (F::NeverConnected, 425),
+        (F::Lost(std::io::ErrorKind::ConnectionReset), 426),
+        (F::Stalled, 426),
+        (F::Noise, 426),
+        (F::Truncated, 451),
+        (F::Local(rustix::io::Errno::IO), 451),
+        (F::DiskFull, 452),
+        (F::OverQuota, 552),
+    ];
+    let mut ftp = Dialogue::guest();
+    for (fault, code) in faults {
+        ftp.passive();
+        ftp.say("STOR up");
+        assert_eq!(ftp.done(Err(fault)), [code], "{fault}");
+        assert_eq!(ftp.state(), "Member/Idle");
+    }
+}
+
+#[test]
+fn abor_is_answered_twice_and_in_its_turn() {
+    let mut ftp = Dialogue::guest();
+    ftp.passive();
+    ftp.say("RETR a.bin");
+    assert_eq!(ftp.feed(Input::Interrupt), [0_u16; 0]);
+    assert!(ftp.ordered(|order| matches!(order, Order::Abort)));
+    assert_eq!(ftp.state(), "Member/Aborting");
+    assert_eq!(ftp.done(Err(Fault::Aborted)), [426]);
+    assert_eq!(ftp.say("NOOP"), [200], "what stood before ABOR comes first");
+    assert_eq!(ftp.say("ABOR"), [226]);
+    assert_eq!(ftp.say("ABOR"), [225]);
+}
+
+#[test]
+fn the_marker_outlives_what_clients_put_in_between_and_serves_once() {
+    let mut ftp = Dialogue::guest();
+    assert_eq!(ftp.say("REST 99"), [350]);
+    for line in ["TYPE I", "SIZE a.bin", "MDTM a.bin", "NOOP", "PRET RETR a.bin"] {
+        ftp.say(line);
+    }
+    ftp.passive();
+    assert_eq!(ftp.say("RETR a.bin"), [554]);
+    assert_eq!(ftp.say("RETR a.bin"), [150], "the data connection was not used up, the marker was");
+}
+
+#[test]
+fn draining_waits_for_the_transfer_and_no_longer() {
+    let mut idle = Dialogue::guest();
+    assert_eq!(idle.feed(Input::Drain), [421]);
+    assert!(idle.hung_up());
+
+    let mut busy = Dialogue::guest();
+    busy.passive();
+    busy.say("RETR a.bin");
+    busy.world.draining = true;
+    assert_eq!(busy.feed(Input::Drain), [0_u16; 0]);
+    assert_eq!(busy.done(Ok(())), [226, 421]);
+    assert!(busy.hung_up());
+}
+
+#[test]
+fn a_seat_is_given_back_however_the_session_ends() {
+    let mut ftp = Dialogue::guest();
+    let realm = Rc::clone(ftp.world.anonymous.as_ref().expect("guests"));
+    assert_eq!(realm.sessions(), 1);
+    ftp.say("USER ann");
+    assert_eq!(realm.sessions(), 0);
+    ftp.say("USER ftp");
+    ftp.say("PASS x");
+    assert_eq!(realm.sessions(), 1);
+    drop(ftp);
+    assert_eq!(realm.sessions(), 0);
+}
+
+#[test]
+fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
+    let all = [
+        "Stranger",
+        "Named",
+        "Checking",
+        "Penalised",
+        "Leaving",
+        "Member/Idle",
+        "Member/Renaming",
+        "Member/Promising",
+        "Member/Transferring",
+        "Member/Aborting",
+        "Member/Counting",
+    ];
+    for (from, _, to) in TRANSITIONS {
+        for name in from.split(", ").filter(|name| !name.ends_with('*')) {
+            assert!(all.contains(&name), "{name}");
+        }
+        assert!(all.contains(to), "{to}");
+    }
+    for name in all {
+        assert!(name == "Stranger" || TRANSITIONS.iter().any(|(_, _, to)| *to == name), "no way into {name}");
+    }
+}
