@@ -38,11 +38,11 @@ use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::reactor::{Key, Moment, Next, Reactor, Ready, Weight};
-use crate::transfer::Scratch;
+use crate::transfer::{Bucket, Scratch};
 use crate::wire::reply::Reply;
 
 use control::Control;
-use dtp::{Data, Pump, Throttle, Waits};
+use dtp::{Data, Pump, Waits};
 use helper::{Bell, Helper};
 use mail::{Answer, Death, News, Order, Ticket, Wish};
 use pi::{Input, Login, Manners, Output};
@@ -114,7 +114,8 @@ impl fmt::Debug for Conn {
 pub struct Client {
     reactor: Reactor<Conn>,
     terms: Terms,
-    throttle: Option<Throttle>,
+    /// The rate limit of all transfers together.
+    bucket: Option<Rc<Bucket>>,
     scratch: Scratch,
     piece: Vec<u8>,
     bell: Key,
@@ -142,11 +143,11 @@ impl Client {
         let (bell, sender) = Bell::new();
         let bell = reactor.insert(Conn::Bell(bell), Weight::Light);
         let helper = Helper::new(reactor.waker(bell)?, sender);
-        let throttle = terms.rate.map(|rate| Throttle::new(rate, reactor.now()));
+        let bucket = terms.rate.and_then(Bucket::new);
         Ok(Self {
             reactor,
             terms,
-            throttle,
+            bucket,
             scratch: Scratch::default(),
             piece: Vec::new(),
             bell,
@@ -447,7 +448,8 @@ impl Client {
         }
     }
 
-    fn employ(&mut self, by: Key, data: Data) -> Key {
+    fn employ(&mut self, by: Key, mut data: Data) -> Key {
+        data.set_pace(self.bucket.clone());
         let key = self.reactor.insert(Conn::Data(Box::new(data)), Weight::Heavy);
         self.adjust(by, |control| control.data.push(key));
         self.advance_data(key);
@@ -465,7 +467,6 @@ impl Client {
             piece: &mut self.piece,
             scratch: &mut self.scratch,
             waits,
-            throttle: &mut self.throttle,
         });
         slot.deadline = data.deadline(&waits);
         let (owner, ticket, employed) = (data.owner, data.ticket, data.employed());

@@ -6,12 +6,15 @@
 use std::time::Duration;
 
 use super::ask::Ask;
+use super::digest::Digest;
 use super::fetch::Fetch;
 use super::list::List;
 use super::piece::Piece;
 use super::send::Send;
 use super::stat::Stat;
 use super::trouble::Trouble;
+use super::verify::Verify;
+use crate::codec::Algorithm;
 use crate::user::mail::{Answer, Wish};
 use crate::user::profile::Profile;
 use crate::wire::directory::{Found, Parsed};
@@ -28,6 +31,10 @@ pub enum Errand {
     List(Box<List>),
     /// What is known about one path.
     Stat(Box<Stat>),
+    /// The server's digest of a file.
+    Digest(Digest),
+    /// Whether two files are the same.
+    Verify(Box<Verify>),
     /// A stretch of a file.
     Piece(Box<Piece>),
     /// Plain commands, one after the other.
@@ -61,6 +68,8 @@ pub enum Yield {
     Listing(Parsed),
     /// One entry.
     Entry(Found),
+    /// A digest, in hexadecimal digits of lower case.
+    Digest(Algorithm, String),
     /// The replies to commands, all of them positive.
     Replies(Vec<Reply>),
 }
@@ -88,6 +97,8 @@ impl Errand {
             Self::Send(send) => send.begin(scene),
             Self::List(list) => list.begin(scene),
             Self::Stat(stat) => stat.begin(scene),
+            Self::Digest(digest) => digest.begin(scene),
+            Self::Verify(verify) => verify.begin(scene),
             Self::Piece(piece) => piece.begin(),
             Self::Ask(ask) => ask.begin(),
         }
@@ -100,6 +111,8 @@ impl Errand {
             Self::Send(send) => send.heard(answer, scene),
             Self::List(list) => list.heard(answer, scene),
             Self::Stat(stat) => stat.heard(answer, scene),
+            Self::Digest(digest) => digest.heard(answer),
+            Self::Verify(verify) => verify.heard(answer),
             Self::Piece(piece) => piece.heard(answer, scene),
             Self::Ask(ask) => ask.heard(answer),
         }
@@ -117,7 +130,7 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.repeatable(),
             Self::Send(send) => send.repeatable(),
-            Self::List(_) | Self::Stat(_) | Self::Piece(_) | Self::Ask(_) => true,
+            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => true,
         }
     }
 
@@ -128,7 +141,7 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.size_known().is_some_and(|size| size <= LIGHT),
             Self::Send(send) => send.size_known().is_some_and(|size| size <= LIGHT),
-            Self::List(_) | Self::Stat(_) | Self::Piece(_) | Self::Ask(_) => false,
+            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => false,
         }
     }
 
@@ -137,7 +150,7 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.size_known(),
             Self::Send(send) => send.size_known(),
-            Self::List(_) | Self::Stat(_) | Self::Piece(_) | Self::Ask(_) => None,
+            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => None,
         }
     }
 
@@ -147,7 +160,7 @@ impl Errand {
             Self::Fetch(fetch) => fetch.offset(),
             Self::Send(send) => send.offset(),
             Self::Piece(piece) => piece.offset(),
-            Self::List(_) | Self::Stat(_) | Self::Ask(_) => 0,
+            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Ask(_) => 0,
         }
     }
 }

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use super::errand::{Move, Moved, Scene, Yield, ask};
 use super::stat::{questions, size_in, time_in};
 use super::trouble::{Again, Cause, Trouble};
+use super::verify::Verify;
 use crate::user::dtp::{Intake, Pump, Snag};
 use crate::user::local::{Folder, PART, set_time};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
@@ -48,6 +49,8 @@ pub struct Fetch {
     pub text: bool,
     /// Give the file the server's time.
     pub keep_time: bool,
+    /// Compare digests, or the file itself once more, before it gets its name.
+    pub verify: bool,
     state: State,
     /// Answers owed to the questions asked before the transfer.
     asked: Asked,
@@ -55,6 +58,7 @@ pub struct Fetch {
     /// Something of this run is in the unfinished file, so a second try can go on with it.
     begun: bool,
     outcome: Option<Box<Outcome>>,
+    verifying: Option<Box<Verify>>,
 }
 
 /// Where a file goes.
@@ -107,11 +111,13 @@ impl Fetch {
             resume: false,
             text: false,
             keep_time: true,
+            verify: false,
             state: State::Looking,
             asked: Asked { size: false, time: false },
             offset: 0,
             begun: false,
             outcome: None,
+            verifying: None,
         }
     }
 
@@ -133,6 +139,7 @@ impl Fetch {
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
         self.offset = 0;
         self.outcome = None;
+        self.verifying = None;
         let going_on = match self.left_over() {
             Ok(size) => size > 0 && !self.text && scene.profile.rest != Standing::Fails,
             Err(trouble) => return Move::Done(Err(trouble)),
@@ -176,6 +183,10 @@ impl Fetch {
     }
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
+        if let Some(verifying) = &mut self.verifying {
+            let next = verifying.heard(answer);
+            return self.verified(next);
+        }
         match answer {
             Answer::Reply(reply) if self.state == State::Rechecking => {
                 let size = size_in(&reply, scene.profile);
@@ -293,7 +304,7 @@ impl Fetch {
                 if self.offset > 0 {
                     scene.profile.rest = Standing::Works;
                 }
-                self.complete()
+                self.whole(scene)
             }
             Err(failure) => self.failed(failure, outcome.moved, scene),
         }
@@ -307,7 +318,7 @@ impl Fetch {
         let expected = size.or(self.size).unwrap_or(there);
         if there == expected {
             self.size = Some(there);
-            return self.complete();
+            return self.whole(scene);
         }
         let text = format!("{there} bytes came, the server says there are {expected}");
         let trouble = Trouble::new(Cause::Transfer, text);
@@ -365,6 +376,29 @@ impl Fetch {
             if let Err(errno) = folder.remove(part) {
                 log::debug!("cannot remove an empty unfinished file: {errno}");
             }
+        }
+    }
+
+    /// All of it is here, by length. Whether it is the same is found out where that is wished.
+    fn whole(&mut self, scene: &mut Scene<'_>) -> Move {
+        let Goal::File { folder, part, .. } = &self.goal else { return self.complete() };
+        if !self.verify || self.text {
+            return self.complete();
+        }
+        let mut verifying = Verify::new(self.remote.clone(), Rc::clone(folder), part.clone());
+        let next = verifying.begin(scene);
+        self.verifying = Some(Box::new(verifying));
+        self.verified(next)
+    }
+
+    fn verified(&mut self, next: Move) -> Move {
+        match next {
+            Move::Done(Ok(_)) => self.complete(),
+            Move::Done(Err(trouble)) if trouble.cause == Cause::Verify => {
+                self.forget();
+                Move::Done(Err(trouble))
+            }
+            other => other,
         }
     }
 

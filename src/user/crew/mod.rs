@@ -11,6 +11,7 @@
 //! site's limit to what is in use.
 
 mod ask;
+mod digest;
 mod errand;
 mod fetch;
 mod list;
@@ -19,6 +20,7 @@ mod send;
 mod site;
 mod stat;
 mod trouble;
+mod verify;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -35,6 +37,7 @@ use crate::wire::reply::Reply;
 use site::{Lane, Site};
 
 pub use ask::Ask;
+pub use digest::Digest;
 pub use errand::{Errand, Move, Moved, Yield};
 pub use fetch::{Fetch, Goal, local_name, part_name};
 pub use list::List;
@@ -43,6 +46,7 @@ pub use send::{Origin, Send};
 pub use site::Target;
 pub use stat::Stat;
 pub use trouble::{Again, Cause, Trouble};
+pub use verify::Verify;
 
 /// The first pause before another try; it doubles with each.
 const BACK_OFF: Duration = Duration::from_secs(1);
@@ -217,6 +221,12 @@ impl Crew {
     /// What is known about a site's host.
     pub fn with_profile<R>(&self, site: SiteId, look: impl FnOnce(&Profile) -> R) -> Option<R> {
         self.sites.get(site.0).map(|site| look(&site.profile.borrow()))
+    }
+
+    /// The server's address, while a session with it is open.
+    pub fn peer(&mut self, site: SiteId) -> Option<std::net::SocketAddr> {
+        let session = self.sites.get(site.0)?.keys().next()?;
+        self.client.peer(session)
     }
 
     /// Running errands: bytes their transfers have moved, bytes there will be, and where the transfer began.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use super::errand::{Move, Moved, Scene, Yield, ask};
 use super::stat::size_in;
 use super::trouble::{Again, Cause, Trouble};
+use super::verify::Verify;
 use crate::user::dtp::{Outlet, Pump};
 use crate::user::local::Folder;
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
@@ -41,11 +42,14 @@ pub struct Send {
     pub keep_time: bool,
     /// Ask for the size afterwards.
     pub check_size: bool,
+    /// Compare digests afterwards, or read the file back.
+    pub verify: bool,
     state: State,
     offset: u64,
     begun: bool,
     modify: Option<i64>,
     moved: Moved,
+    verifying: Option<Box<Verify>>,
 }
 
 /// Where a file comes from.
@@ -77,6 +81,8 @@ impl Send {
             text: false,
             keep_time: true,
             check_size: true,
+            verify: false,
+            verifying: None,
             state: State::Looking,
             offset: 0,
             begun: false,
@@ -103,6 +109,7 @@ impl Send {
 
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
         self.offset = 0;
+        self.verifying = None;
         let goes_on = (self.resume || self.begun) && !self.text && !self.append;
         if goes_on && scene.profile.size != Standing::Fails && matches!(self.origin, Origin::File(..)) {
             self.state = State::Looking;
@@ -112,6 +119,10 @@ impl Send {
     }
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
+        if let Some(verifying) = &mut self.verifying {
+            let next = verifying.heard(answer);
+            return self.verified(next);
+        }
         match (self.state, answer) {
             (State::Looking, Answer::Reply(reply)) => {
                 // What a try of this run left may be anything if the server writes elsewhere first: only what the
@@ -128,7 +139,7 @@ impl Send {
             }
             (State::Checking, Answer::Reply(reply)) => {
                 let size = if reply.kind() == Kind::Completion { size_in(&reply, scene.profile) } else { None };
-                self.checked(size)
+                self.checked(size, scene)
             }
             _ => Move::Wishes(Vec::new()),
         }
@@ -212,20 +223,42 @@ impl Send {
         let known = matches!(self.origin, Origin::File(..)) && !self.text && !self.append;
         let ask_size = self.check_size && known && scene.profile.has("SIZE") && scene.profile.size != Standing::Fails;
         if !ask_size {
-            return Move::Done(Ok(Yield::Moved(self.moved.clone())));
+            return self.compare(scene);
         }
         self.state = State::Checking;
         Move::Wishes(vec![ask("SIZE", &self.remote)])
     }
 
-    fn checked(&self, size: Option<u64>) -> Move {
+    fn checked(&mut self, size: Option<u64>, scene: &mut Scene<'_>) -> Move {
         let sent = self.offset + self.moved.bytes;
         match size {
             Some(there) if there != sent => {
                 let text = format!("{sent} bytes were sent, the server has {there}");
                 Move::Done(Err(Trouble::new(Cause::Transfer, text).again(Again::Later)))
             }
-            _ => Move::Done(Ok(Yield::Moved(self.moved.clone()))),
+            _ => self.compare(scene),
         }
+    }
+
+    fn compare(&mut self, scene: &mut Scene<'_>) -> Move {
+        let Origin::File(folder, name) = &self.origin else { return self.done() };
+        if !self.verify || self.text || self.append {
+            return self.done();
+        }
+        let mut verifying = Verify::new(self.remote.clone(), Rc::clone(folder), name.clone());
+        let next = verifying.begin(scene);
+        self.verifying = Some(Box::new(verifying));
+        self.verified(next)
+    }
+
+    fn verified(&self, next: Move) -> Move {
+        match next {
+            Move::Done(Ok(_)) => self.done(),
+            other => other,
+        }
+    }
+
+    fn done(&self) -> Move {
+        Move::Done(Ok(Yield::Moved(self.moved.clone())))
     }
 }

@@ -34,6 +34,8 @@ enum Place {
     File(OwnedFd, u64),
     /// Memory, up to so many bytes: listings.
     Memory(Vec<u8>, usize),
+    /// A file that should hold the same already: read beside the stream, compared, not written.
+    Same(OwnedFd, u64),
     /// Standard output or a pipe.
     Stream(OwnedFd),
 }
@@ -52,6 +54,11 @@ impl Intake {
     /// Into a file, from byte `at` of the remote file and of the local one on.
     pub const fn file(file: OwnedFd, at: u64) -> Self {
         Self::new(Place::File(file, at), at)
+    }
+
+    /// Nowhere: compared with a file that should be the same.
+    pub const fn comparing(file: OwnedFd) -> Self {
+        Self::new(Place::Same(file, 0), 0)
     }
 
     /// Into memory, at most `limit` bytes.
@@ -107,7 +114,7 @@ impl Intake {
     pub fn into_file(self) -> Option<OwnedFd> {
         match self.place {
             Place::File(file, _) => Some(file),
-            Place::Memory(..) | Place::Stream(_) => None,
+            Place::Memory(..) | Place::Same(..) | Place::Stream(_) => None,
         }
     }
 
@@ -115,7 +122,7 @@ impl Intake {
     pub fn into_bytes(self) -> Vec<u8> {
         match self.place {
             Place::Memory(bytes, _) => bytes,
-            Place::File(..) | Place::Stream(_) => Vec::new(),
+            Place::File(..) | Place::Same(..) | Place::Stream(_) => Vec::new(),
         }
     }
 
@@ -215,6 +222,7 @@ impl Intake {
                 }
                 Ok(())
             }
+            Place::Same(file, offset) => compare(file, offset, bytes),
             Place::Stream(stream) => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
@@ -225,6 +233,24 @@ impl Intake {
             }
         }
     }
+}
+
+/// Whether a file goes on with these bytes.
+fn compare(file: &OwnedFd, offset: &mut u64, bytes: &[u8]) -> Result<(), Snag> {
+    let mut rest = bytes;
+    let mut here = vec![0; bytes.len().min(PIECE)];
+    while !rest.is_empty() {
+        let wanted = here.get_mut(..rest.len().min(PIECE)).unwrap_or_default();
+        let count = rustix::io::retry_on_intr(|| rustix::io::pread(file.as_fd(), &mut *wanted, *offset));
+        let count = count.map_err(Fault::of_file)?;
+        let (head, tail) = rest.split_at(count.min(rest.len()));
+        if count == 0 || here.get(..count) != Some(head) {
+            return Err(Snag::Differs);
+        }
+        *offset += count as u64;
+        rest = tail;
+    }
+    Ok(())
 }
 
 /// A write that takes nothing, and says no more, found no room.

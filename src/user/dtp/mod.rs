@@ -16,22 +16,21 @@
 
 mod intake;
 mod outlet;
-mod throttle;
 
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
-use crate::transfer::{Fault, Scratch, Share, Step, TURN_BYTES};
+use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step, TURN_BYTES};
 use crate::user::mail::{News, Ticket};
 
 pub use intake::Intake;
 pub use outlet::Outlet;
-pub use throttle::Throttle;
 
 /// Bytes thrown away while an upload's end waits for the server's close.
 const DUST_LIMIT: usize = 64 * 1024;
@@ -113,6 +112,7 @@ pub struct Data {
     began: Moment,
     /// Paused until then, by the rate limit or for the local disk.
     parked: Option<Moment>,
+    pace: Pace,
     dust: usize,
 }
 
@@ -147,8 +147,6 @@ pub struct Turn<'a> {
     pub scratch: &'a mut Scratch,
     /// How long to wait for what.
     pub waits: Waits,
-    /// The rate limit, if there is one.
-    pub throttle: &'a mut Option<Throttle>,
 }
 
 /// What a turn came to.
@@ -196,7 +194,12 @@ impl Data {
     }
 
     const fn new(owner: Key, ticket: Ticket, peer: IpAddr, dtp: Dtp, now: Moment) -> Self {
-        Self { owner, ticket, peer, dtp, since: now, began: now, parked: None, dust: 0 }
+        Self { owner, ticket, peer, dtp, since: now, began: now, parked: None, pace: Pace::new(None, None), dust: 0 }
+    }
+
+    /// From now on no faster than this and all who share it.
+    pub fn set_pace(&mut self, bucket: Option<Rc<Bucket>>) {
+        self.pace = Pace::new(bucket, None);
     }
 
     /// Whether it still works for its session; a lingering one does not.
@@ -345,23 +348,22 @@ impl Data {
     }
 
     fn run(&mut self, mut link: Link, mut pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
-        let budget = match turn.throttle.as_mut().map(|throttle| throttle.allowance(turn.now)) {
-            None => usize::MAX,
-            Some(Ok(bytes)) => bytes,
-            Some(Err(later)) => return self.park(link, pump, later, turn.now, news),
+        let budget = match self.pace.allowance(turn.now) {
+            Ok(bytes) => bytes,
+            Err(later) => return self.park(link, pump, later, turn.now, news),
         };
         self.parked = None;
         let before = moved(&link, &pump);
         let step = match &mut pump {
             Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
-            Pump::Out(outlet) => outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget }),
+            Pump::Out(outlet) => {
+                outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget })
+            }
         };
         let after = moved(&link, &pump);
         if after > before {
             self.since = turn.now;
-            if let Some(throttle) = turn.throttle {
-                throttle.spend(after - before);
-            }
+            self.pace.spend(turn.now, after - before);
         }
         match step {
             Ok(Step::Done) => self.complete(link, pump, turn, news),

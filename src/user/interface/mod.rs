@@ -11,6 +11,7 @@ pub mod json;
 mod line;
 mod mirror;
 pub mod options;
+mod probe;
 pub mod screen;
 mod segments;
 pub mod shell;

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::job::{Batch, Item, Job};
+use super::json::Object;
 use super::mirror::Mirror;
 use super::options::usage;
 use super::screen::Columns;
 use super::segments::Segments;
 use super::ui::{Remote, Ui};
 use super::url::Place;
-use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Yield, local_name};
+use crate::user::crew::{
+    Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
+};
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::Shown;
 use crate::wire::directory::{Found, FoundKind};
@@ -37,8 +40,13 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         if ui.options.segments > 1 {
             let shown = (remote.show(), destination);
             let wanted = ui.options.segments;
+            let (site, path) = (remote.site, remote.path.clone());
+            let there = (Rc::clone(&folder), name.clone());
             ui.crew.rules().parallel = ui.options.parallel.unwrap_or(wanted);
             ui.launch(Job::Segments(Box::new(Segments::new(remote, folder, name, wanted, shown))))?;
+            if ui.options.verify {
+                ui.run(site, Errand::Verify(Box::new(Verify::new(path, there.0, there.1))))?;
+            }
             continue;
         }
         let errand = fetch(ui, &remote, Goal::file(folder, name));
@@ -52,7 +60,7 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 
 fn fetch(ui: &Ui, remote: &Remote, goal: Goal) -> Errand {
     let mut fetch = Fetch::new(remote.path.clone(), goal);
-    fetch.resume = ui.options.resume;
+    (fetch.resume, fetch.verify) = (ui.options.resume, ui.options.verify);
     fetch.text = remote.text.unwrap_or(ui.options.text);
     Errand::Fetch(Box::new(fetch))
 }
@@ -149,7 +157,7 @@ fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str, append: bo
     let path = if directory { join(&remote.path, name.as_bytes()) } else { remote.path.clone() };
     let there = remote.at(path);
     let mut send = Send::new(origin, there.path.clone());
-    (send.resume, send.append) = (ui.options.resume, append);
+    (send.resume, send.append, send.verify) = (ui.options.resume, append, ui.options.verify);
     send.text = remote.text.unwrap_or(ui.options.text);
     Ok(Item { site: remote.site, errand: Errand::Send(Box::new(send)), source, destination: there.show() })
 }
@@ -251,6 +259,51 @@ pub fn mv(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     }
     let lines = vec![[b"RNFR ", &trimmed(&source.path)[..]].concat(), [b"RNTO ", &trimmed(&target.path)[..]].concat()];
     ui.run(source.site, Errand::Ask(Ask::new(lines))).map(drop).map_err(|trouble| about(&source, trouble))
+}
+
+/// `hash URL...`: as `sha256sum` writes it, so that its `-c` can read it.
+pub fn hash(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
+    if arguments.is_empty() {
+        return Err(usage("hash what?"));
+    }
+    for argument in &arguments {
+        let remote = ui.remote(argument)?;
+        let digest = ui.run(remote.site, Errand::Digest(Digest::new(remote.path.clone())));
+        let Yield::Digest(algorithm, digits) = digest.map_err(|trouble| about(&remote, trouble))? else { continue };
+        if ui.screen.json() {
+            let object = Object::new().text("name", &remote.path).text("algorithm", algorithm.name().as_bytes());
+            ui.screen.data(object.text("digest", digits.as_bytes()).finish().as_bytes())?;
+        } else {
+            let name = local_name(&remote.path);
+            ui.screen.line(&[digits.as_bytes(), b"  ", name.as_bytes()].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// `check FILE URL`: by size, then by digest or contents.
+pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
+    let [file, argument] = &arguments[..] else { return Err(usage("check FILE URL")) };
+    let remote = ui.remote(argument)?;
+    let path = PathBuf::from(file);
+    let name = path.file_name().ok_or_else(|| usage(&format!("{file}: no file")))?.to_owned();
+    let folder = Folder::named(path.parent().unwrap_or(Path::new(".")));
+    let (_, here) = folder.open(&name).map_err(|errno| Trouble::local(&path, errno))?;
+    let found = ui.run(remote.site, Errand::Stat(Box::new(Stat::new(remote.path.clone()))));
+    if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(&remote, trouble))? {
+        if there != here.size {
+            let text = format!("{} bytes here, {there} there", here.size);
+            return Err(about(&remote, Trouble::new(Cause::Verify, text)));
+        }
+    }
+    let verify = Verify::new(remote.path.clone(), folder, name);
+    let same = ui.run(remote.site, Errand::Verify(Box::new(verify))).map_err(|trouble| about(&remote, trouble))?;
+    let how = match same {
+        Yield::Digest(algorithm, _) => algorithm.name(),
+        _ => "every byte",
+    };
+    ui.screen.note(&format!("{}: the same, by {how}", remote.show()));
+    Ok(())
 }
 
 /// `mirror SRC DST`: whichever of the two is a URL is the server's.

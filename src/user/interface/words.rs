@@ -1,7 +1,7 @@
 //! The table of verbs. One table serves the one-shot form and the shell, so that nothing has to be learnt twice.
 
 use super::ui::Ui;
-use super::{shell_words as own, verbs};
+use super::{probe, shell_words as own, verbs};
 use crate::user::crew::Trouble;
 
 /// Where a verb can be used.
@@ -58,6 +58,9 @@ pub static WORDS: &[Word] = &[
     word("rmdir", Where::Both, "", "URL...", "remove empty directories", verbs::rmdir),
     word("mv", Where::Both, "", "URL URL|NEWPATH", "rename a file or directory", verbs::mv),
     word("stat", Where::Both, "", "URL...", "what is known about a path", verbs::stat),
+    word("check", Where::Both, "", "FILE URL", "compare a local file with a remote one", verbs::check),
+    word("hash", Where::Once, "", "URL...", "the server's digest of a file", verbs::hash),
+    word("probe", Where::Once, "", "URL", "what a server can do, and what is wrong on the way", probe::probe),
     // The shell's own, by what they are for: sites and directories.
     shell("open", "", "HOST [PORT] | URL | BOOKMARK", "connect and log in", own::open),
     shell("user", "", "NAME [PASSWORD]", "log in as somebody else", own::user),

@@ -78,7 +78,7 @@ impl Down {
         let guess = if guess { child(&directory, &name).ok() } else { None };
         let mut fetch = Fetch::new(path, goal);
         (fetch.size, fetch.modify) = (size, modify);
-        (fetch.resume, fetch.text) = (bench.policy.resume, bench.policy.text);
+        (fetch.resume, fetch.text, fetch.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
         Some((Errand::Fetch(Box::new(fetch)), Task::File { source, destination, guess, link }))
     }
 

@@ -63,6 +63,8 @@ pub struct Policy {
     pub resume: bool,
     /// As text.
     pub text: bool,
+    /// Compare afterwards.
+    pub verify: bool,
     /// Say each file.
     pub chatty: bool,
     /// What is taken along.
@@ -89,6 +91,7 @@ impl Policy {
             dry_run: options.dry_run,
             resume: options.resume,
             text: options.text,
+            verify: options.verify,
             chatty: options.verbose > 0,
             filter: Filter::new(&options.include, &options.exclude),
         }
@@ -154,6 +157,7 @@ mod tests {
             dry_run: false,
             resume: false,
             text: false,
+            verify: false,
             chatty: false,
             filter: filter(&[], &[]),
         };

@@ -97,7 +97,7 @@ impl Up {
         send.size = Some(size);
         // 226 is believed: another question a file is what makes small files slow.
         send.check_size = false;
-        (send.resume, send.text) = (bench.policy.resume, bench.policy.text);
+        (send.resume, send.text, send.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
         let task = Task::File { source, destination, guess: None, link: false };
         Some((Errand::Send(Box::new(send)), task))
     }
