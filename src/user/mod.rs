@@ -384,10 +384,10 @@ impl Client {
                 }
             }
             Order::Cut => {
-                if let Some(key) = self.data_of(by, ticket) {
-                    if let Some(news) = self.cut(by, key) {
-                        self.mail.push_back((by, ticket, news));
-                    }
+                if let Some(key) = self.data_of(by, ticket)
+                    && let Some(news) = self.cut(by, key)
+                {
+                    self.mail.push_back((by, ticket, news));
                 }
             }
         }

@@ -359,10 +359,10 @@ impl Fetch {
 
     /// What is here cannot be right: away with it, and from the first byte next time.
     fn forget(&mut self) {
-        if let Goal::File { folder, part, .. } = &self.goal {
-            if let Err(errno) = folder.remove(part) {
-                log::debug!("cannot remove an unfinished file: {errno}");
-            }
+        if let Goal::File { folder, part, .. } = &self.goal
+            && let Err(errno) = folder.remove(part)
+        {
+            log::debug!("cannot remove an unfinished file: {errno}");
         }
         self.resume = false;
         self.begun = false;
@@ -372,10 +372,10 @@ impl Fetch {
     /// An unfinished file without a byte in it says nothing: away with it.
     pub(super) fn tidy(&self) {
         let Goal::File { folder, part, .. } = &self.goal else { return };
-        if folder.look(part).ok().flatten().is_some_and(|present| present.size == 0) {
-            if let Err(errno) = folder.remove(part) {
-                log::debug!("cannot remove an empty unfinished file: {errno}");
-            }
+        if folder.look(part).ok().flatten().is_some_and(|present| present.size == 0)
+            && let Err(errno) = folder.remove(part)
+        {
+            log::debug!("cannot remove an empty unfinished file: {errno}");
         }
     }
 
@@ -419,10 +419,10 @@ impl Fetch {
     }
 
     fn place(&self, file: OwnedFd, folder: &Folder, name: &OsString, part: &OsString) -> Result<(), Errno> {
-        if let Some(modify) = self.modify.filter(|_| self.keep_time) {
-            if let Err(errno) = set_time(file.as_fd(), modify) {
-                log::debug!("cannot keep the time of a file: {errno}");
-            }
+        if let Some(modify) = self.modify.filter(|_| self.keep_time)
+            && let Err(errno) = set_time(file.as_fd(), modify)
+        {
+            log::debug!("cannot keep the time of a file: {errno}");
         }
         folder.rename(part, name)
     }

@@ -272,7 +272,7 @@ impl Crew {
     ///
     /// # Errors
     /// When the poller itself fails.
-    pub fn next(&mut self) -> io::Result<Told> {
+    pub fn hear(&mut self) -> io::Result<Told> {
         loop {
             if let Some(told) = self.told.pop_front() {
                 return Ok(told);
@@ -549,11 +549,11 @@ impl Crew {
 
     fn woken(&mut self) {
         let now = self.client.now();
-        if let (Some(span), Some(when)) = (self.tick, self.next_tick) {
-            if when <= now {
-                self.next_tick = Some(now.after(span));
-                self.told.push_back(Told::Tick);
-            }
+        if let (Some(span), Some(when)) = (self.tick, self.next_tick)
+            && when <= now
+        {
+            self.next_tick = Some(now.after(span));
+            self.told.push_back(Told::Tick);
         }
         let due: Vec<ErrandId> = self.pauses.iter().filter(|(when, _)| *when <= now).map(|(_, id)| *id).collect();
         self.pauses.retain(|(when, _)| *when > now);

@@ -212,12 +212,11 @@ impl Segments {
     }
 
     fn place(&mut self) -> Result<(), Errno> {
-        if let Some(file) = self.file.take() {
-            if let Some(modify) = self.modify {
-                if let Err(errno) = set_time(&*file, modify) {
-                    log::debug!("cannot keep the time of a file: {errno}");
-                }
-            }
+        if let Some(file) = self.file.take()
+            && let Some(modify) = self.modify
+            && let Err(errno) = set_time(&*file, modify)
+        {
+            log::debug!("cannot keep the time of a file: {errno}");
         }
         self.folder.rename(&self.holed(), &self.name)
     }

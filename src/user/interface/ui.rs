@@ -246,7 +246,7 @@ impl Ui {
     /// # Errors
     /// When the loop itself fails, or at the second Ctrl-C.
     pub fn pump(&mut self) -> Result<Heard, Trouble> {
-        let told = self.crew.next();
+        let told = self.crew.hear();
         match told.map_err(|error| Trouble::new(Cause::Local, format!("the loop failed: {error}")))? {
             Told::Done(id, result) => self.done(id, result),
             Told::Retrying(id, trouble, pause) => {

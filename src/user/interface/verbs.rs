@@ -290,11 +290,11 @@ pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let folder = Folder::named(path.parent().unwrap_or(Path::new(".")));
     let (_, here) = folder.open(&name).map_err(|errno| Trouble::local(&path, errno))?;
     let found = ui.run(remote.site, Errand::Stat(Box::new(Stat::new(remote.path.clone()))));
-    if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(&remote, trouble))? {
-        if there != here.size {
-            let text = format!("{} bytes here, {there} there", here.size);
-            return Err(about(&remote, Trouble::new(Cause::Verify, text)));
-        }
+    if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(&remote, trouble))?
+        && there != here.size
+    {
+        let text = format!("{} bytes here, {there} there", here.size);
+        return Err(about(&remote, Trouble::new(Cause::Verify, text)));
     }
     let verify = Verify::new(remote.path.clone(), folder, name);
     let same = ui.run(remote.site, Errand::Verify(Box::new(verify))).map_err(|trouble| about(&remote, trouble))?;
@@ -371,6 +371,6 @@ fn about(remote: &Remote, trouble: Trouble) -> Trouble {
     Trouble { text: format!("{}: {}", remote.show(), trouble.text), ..trouble }
 }
 
-fn shown(path: &PathBuf) -> String {
+fn shown(path: &Path) -> String {
     Shown(path.as_os_str().as_bytes()).to_string()
 }

@@ -79,7 +79,7 @@ impl Desk {
     fn hear(&mut self, text: &str) {
         let mut reader = ReplyReader::new();
         reader.feed(text.as_bytes(), &mut Vec::new());
-        while let Some(reply) = reader.next() {
+        for reply in reader {
             self.handle(Input::Reply(reply.expect("within limits")));
         }
     }
@@ -237,7 +237,9 @@ fn without_any_way_the_transfer_fails_and_the_session_lives() {
         desk.hear("502 no\r\n");
         desk.never(1);
     }
-    assert!(matches!(&desk.answers[..], [(_, Answer::Moved(outcome))] if matches!(outcome.result, Err(Failure::NoChannel(_)))));
+    assert!(
+        matches!(&desk.answers[..], [(_, Answer::Moved(outcome))] if matches!(outcome.result, Err(Failure::NoChannel(_))))
+    );
     assert!(desk.session.idle());
 }
 
@@ -254,7 +256,9 @@ fn rest_goes_right_before_the_verb_and_its_refusal_stops_it() {
     let mut desk = Desk::member("x");
     desk.transfer(1, Verb::Retr, "a", 7);
     desk.hear("229 (|||4000|)\r\n502 no\r\n");
-    assert!(matches!(&desk.answers[..], [(_, Answer::Moved(outcome))] if matches!(outcome.result, Err(Failure::NoRestart(_)))));
+    assert!(
+        matches!(&desk.answers[..], [(_, Answer::Moved(outcome))] if matches!(outcome.result, Err(Failure::NoRestart(_))))
+    );
 }
 
 #[test]
@@ -290,7 +294,11 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
         desk.up(1);
         desk.says(&["> EPSV", "> STOR a", "dial 1 192.0.2.7:4000"]);
         assert_eq!(desk.session.patience(), Some(PATIENCE_FOR_1YZ));
-        if late { desk.handle(Input::Expired) } else { desk.hear("125 go on\r\n") }
+        if late {
+            desk.handle(Input::Expired)
+        } else {
+            desk.hear("125 go on\r\n")
+        }
         desk.says(&["go 1"]);
     }
 }

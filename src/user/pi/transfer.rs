@@ -73,10 +73,10 @@ impl Session {
         if !way.passive() {
             return self.listen(ticket, way, stage);
         }
-        if let Some(running) = self.transfers.get_mut(at) {
-            if let Channel::Closed(pump) = &mut running.channel {
-                running.channel = Channel::Asked(pump.take());
-            }
+        if let Some(running) = self.transfers.get_mut(at)
+            && let Channel::Closed(pump) = &mut running.channel
+        {
+            running.channel = Channel::Asked(pump.take());
         }
         self.command(way.word().as_bytes().to_vec(), Owed::Way(ticket, way), stage);
         if together && first_try && restart == 0 {

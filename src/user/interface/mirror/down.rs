@@ -61,10 +61,10 @@ impl Down {
 
     /// The next thing to do: a directory while few files wait, then files.
     pub(super) fn next(&mut self, look_first: bool, bench: &mut Bench<'_>) -> Option<(Errand, Task)> {
-        if look_first || self.files.len() < FILES_WAITING {
-            if let Some(node) = self.directories.pop_front() {
-                return Some((Errand::List(Box::new(List::new(node.path.clone()))), Task::Look(node)));
-            }
+        if (look_first || self.files.len() < FILES_WAITING)
+            && let Some(node) = self.directories.pop_front()
+        {
+            return Some((Errand::List(Box::new(List::new(node.path.clone()))), Task::Look(node)));
         }
         let Waiting { directory, name, part, size, modify, guess, link } = self.files.pop_front()?;
         let path = join(&directory.path, &name);

@@ -45,8 +45,8 @@ fn hits(patterns: &[(Pattern, bool)], path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     patterns.iter().any(|(pattern, whole)| {
         let mut steps = 0;
-        let fits = pattern.matches(if *whole { path } else { name }, STEP_LIMIT, &mut steps);
-        fits
+
+        pattern.matches(if *whole { path } else { name }, STEP_LIMIT, &mut steps)
     })
 }
 
