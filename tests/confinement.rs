@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Peer, Server, noise};
+use common::{Peer, SECRET_HASH, Server, noise};
 
 const SECRET: &[u8] = b"the secret of 28 bytes......";
 
@@ -353,15 +353,10 @@ fn a_home_is_no_prefix() {
 #[test]
 fn rules_hold_for_every_spelling_of_a_path() {
     let text = "[anonymous]\nenabled = false\n";
-    let output = std::process::Command::new("sh")
-        .args(["-c", "echo pw | \"$0\" --hash-password", env!("CARGO_BIN_EXE_miniftpd")])
-        .output()
-        .unwrap();
-    let hash = String::from_utf8(output.stdout).unwrap();
     let accounts = format!(
         "[[account]]\nname = \"a\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n\
          [[account.rule]]\npath = \"/x\"\npermissions = \"none\"\n[[account.rule]]\npath = \"/x/open\"\npermissions = \"read\"\n",
-        hash.trim()
+        SECRET_HASH
     );
     let server = Server::with_accounts(text, &accounts);
     server.put("x/secret", SECRET);
@@ -369,7 +364,7 @@ fn rules_hold_for_every_spelling_of_a_path() {
     server.put("xy/f", "2");
     fs::create_dir(server.path("y")).unwrap();
     symlink("x", server.path("alias")).unwrap();
-    let mut ftp = server.login_as("a", "pw");
+    let mut ftp = server.login_as("a", "secret");
     for path in [
         "x/secret",
         "//x//secret",
@@ -402,19 +397,14 @@ fn rules_hold_for_every_spelling_of_a_path() {
 
 #[test]
 fn a_link_is_no_way_around_a_rule() {
-    let output = std::process::Command::new("sh")
-        .args(["-c", "echo pw | \"$0\" --hash-password", env!("CARGO_BIN_EXE_miniftpd")])
-        .output()
-        .unwrap();
-    let hash = String::from_utf8(output.stdout).unwrap();
     let accounts = format!(
         "[[account]]\nname = \"a\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n\
          [[account.rule]]\npath = \"/x\"\npermissions = \"none\"\n",
-        hash.trim()
+        SECRET_HASH
     );
     let server = Server::with_accounts("", &accounts);
     server.put("x/secret", SECRET);
-    let mut ftp = server.login_as("a", "pw");
+    let mut ftp = server.login_as("a", "secret");
     for (target, link) in [("x", "alias"), ("x/secret", "f")] {
         ftp.say(format!("SITE SYMLINK {target} {link}"));
     }

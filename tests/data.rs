@@ -11,7 +11,7 @@ use common::{Peer, Server, accept, connect, connect_from, has_caller, is_closed,
 fn stuck_download(server: &Server) -> (Peer, std::net::TcpStream) {
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     (ftp, data)

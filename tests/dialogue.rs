@@ -1,22 +1,10 @@
-//! A line in, a reply out: every verb in the states it can meet, what resets what, and whole dialogues.
+//! A line in, a reply out: every verb in the states it can meet.
 
 mod common;
 
 use std::fs;
-use std::io::Write;
 
-use common::{Peer, Server, connect, rows, send_all};
-
-/// A full server with a few things in it.
-fn furnished() -> Server {
-    let server = Server::full();
-    server.put("a.bin", "hello");
-    server.put("t.txt", "x\ny\n");
-    server.put("sub/inner", "12");
-    server.put("sub/deep/x", "");
-    fs::create_dir(server.path("empty")).unwrap();
-    server
-}
+use common::{Peer, Server, rows};
 
 /// Says each line and compares the codes; what differs is told all at once.
 #[track_caller]
@@ -74,7 +62,7 @@ fn strangers_get_information_and_nothing_else() {
 
 #[test]
 fn every_verb_for_members_needs_a_login_and_has_no_effect_before() {
-    let server = furnished();
+    let server = Server::furnished();
     let mut ftp = server.connect();
     let lines = [
         "CWD sub",
@@ -157,7 +145,7 @@ fn known_verbs_that_are_off_say_so() {
 
 #[test]
 fn arguments_are_judged() {
-    let server = furnished();
+    let server = Server::furnished();
     let mut ftp = server.login();
     let required = [
         "USER", "ACCT", "PORT", "TYPE", "STRU", "MODE", "RETR", "STOR", "APPE", "ALLO", "REST", "RNFR", "DELE", "RMD",
@@ -272,7 +260,7 @@ fn arguments_are_judged() {
 
 #[test]
 fn names_and_attributes() {
-    let server = furnished();
+    let server = Server::furnished();
     let mut ftp = server.login();
     let rows = [
         ("PWD", 257),
@@ -354,7 +342,7 @@ fn names_and_attributes() {
 #[test]
 fn times_and_modes_are_set_and_told() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let server = furnished();
+    let server = Server::furnished();
     let mut ftp = server.login();
     let time = |name: &str| fs::metadata(server.path(name)).unwrap().mtime();
     let mode = |name: &str| fs::metadata(server.path(name)).unwrap().permissions().mode() & 0o7777;
@@ -444,7 +432,7 @@ fn features_are_spelled_as_clients_compare_them() {
 
 #[test]
 fn facts_are_chosen() {
-    let server = furnished();
+    let server = Server::furnished();
     let mut ftp = server.login();
     ftp.say("OPTS MLST size;type;colour;").expect(200).says("MLST OPTS type;size;");
     ftp.say("FEAT").expect(211).says(" MLST type*;size*;modify;perm;unique;UNIX.mode;UNIX.owner;UNIX.group;");
@@ -455,392 +443,6 @@ fn facts_are_chosen() {
     ftp.say("OPTS MLST").expect(200).says("MLST OPTS");
     assert_eq!(ftp.say("MLST a.bin").expect(250).body(), [b"  /a.bin"]);
     ftp.say("OPTS MLSD type;").expect(501);
-}
-
-/// Where the marker stands, found out by using it up: the size that RETR announces.
-fn marker(ftp: &mut Peer) -> u64 {
-    let mut data = ftp.epsv();
-    let text = ftp.say("RETR a.bin").expect(150).text();
-    let left: u64 = text.rsplit('(').next().unwrap().strip_suffix(" bytes).").unwrap().parse().unwrap();
-    std::io::Read::read_to_end(&mut data, &mut Vec::new()).unwrap();
-    ftp.reply().expect(226);
-    5 - left
-}
-
-#[test]
-fn the_restart_marker_lives_until_it_is_used() {
-    let server = furnished();
-    let mut ftp = server.login();
-    for line in
-        ["TYPE I", "PASV", "EPSV", "PORT 127,0,0,1,200,10", "SIZE a.bin", "MDTM a.bin", "CWD .", "NOOP", "PRET RETR x"]
-    {
-        ftp.say("REST 3").expect(350);
-        ftp.say(line);
-        assert_eq!(marker(&mut ftp), 3, "after {line}");
-        assert_eq!(marker(&mut ftp), 0, "used up");
-    }
-    for (line, code) in [
-        ("REST 0", 350),
-        ("RETR nowhere", 550),
-        ("RETR", 501),
-        ("LIST", 425),
-        ("NLST nowhere", 550),
-        ("MLSD", 425),
-        ("STOR sub", 550),
-    ] {
-        ftp.say("REST 3").expect(350);
-        ftp.say("ABOR");
-        ftp.say(line).expect(code);
-        assert_eq!(marker(&mut ftp), 0, "after {line}");
-    }
-    ftp.say("REST 3").expect(350);
-    ftp.say("REST 2").expect(350);
-    assert_eq!(marker(&mut ftp), 2);
-    ftp.say("REST 3").expect(350);
-    ftp.log_in();
-    assert_eq!(marker(&mut ftp), 0, "after USER");
-    ftp.say("REST 3").expect(350);
-    ftp.say("REIN").expect(220);
-    ftp.log_in();
-    assert_eq!(marker(&mut ftp), 0, "after REIN");
-    ftp.say("REST 1").expect(350);
-    ftp.epsv();
-    ftp.say("STOU").expect(554);
-    assert_eq!(marker(&mut ftp), 0, "after STOU");
-}
-
-#[test]
-fn the_rename_source_is_forgotten_by_other_commands() {
-    let server = furnished();
-    let mut ftp = server.login();
-    for line in ["NOOP", "STAT", "ABOR", "STAT a.bin"] {
-        ftp.say("RNFR a.bin").expect(350);
-        ftp.say(line);
-        ftp.say("RNTO a.bin").expect(250);
-    }
-    for line in [
-        "PWD",
-        "FOO",
-        "TYPE I",
-        "CWD nowhere",
-        "PASV",
-        "SITE ZAP",
-        "FEAT",
-        "RNFR nowhere",
-        "SMNT x",
-        "LIST nowhere",
-        "RNTO",
-        "USER",
-        "",
-    ] {
-        ftp.say("RNFR a.bin").expect(350);
-        if line.is_empty() {
-            ftp.log_in();
-        } else {
-            ftp.say(line);
-        }
-        let reply = ftp.say("RNTO b.bin");
-        assert_eq!(reply.code, 503, "after {line:?}");
-    }
-    ftp.say("RNFR a.bin").expect(350);
-    ftp.say("RNFR t.txt").expect(350);
-    ftp.say("RNTO b.bin").expect(250);
-    assert!(server.has("a.bin") && server.has("b.bin") && !server.has("t.txt"));
-    // A failed RNTO uses it up as well.
-    ftp.say("RNFR a.bin").expect(350);
-    ftp.say("RNTO sub").expect(550);
-    ftp.say("RNTO c.bin").expect(503);
-}
-
-#[test]
-fn a_data_channel_serves_once_and_survives_refusals() {
-    let server = furnished();
-    let mut ftp = server.login();
-    let data = ftp.epsv();
-    for (line, code) in
-        [("RETR nowhere", 550), ("PORT 10,9,8,7,200,1", 504), ("PORT 1,2,3", 501), ("EPSV 2", 522), ("TYPE I", 200)]
-    {
-        ftp.say(line).expect(code);
-    }
-    ftp.say("RETR a.bin").expect(150);
-    assert_eq!(common::read_all(data), b"hello");
-    ftp.reply().expect(226);
-    ftp.say("RETR a.bin").expect(425);
-    ftp.say("STOR b.bin").expect(425);
-    assert!(!server.has("b.bin"), "nothing is made without a channel");
-    ftp.say("STOR a.bin").expect(425);
-    assert_eq!(server.get("a.bin"), b"hello");
-    // Old sockets are closed before the new ones are told.
-    for (set, close) in [("EPSV", "PASV"), ("PASV", "PORT 127,0,0,1,200,10"), ("EPSV", "EPSV"), ("PASV", "ABOR")] {
-        let mut old = if set == "PASV" { ftp.pasv() } else { ftp.epsv() };
-        ftp.say(close);
-        assert!(common::is_closed(&mut old), "{set}, {close}");
-    }
-    ftp.say("ABOR").expect(225);
-    for way in ["USER anonymous", "REIN"] {
-        let mut old = ftp.epsv();
-        ftp.say(way);
-        assert!(common::is_closed(&mut old), "{way}");
-        ftp.log_in();
-        ftp.say("RETR a.bin").expect(425);
-    }
-}
-
-#[test]
-fn user_and_rein_reset_what_they_should() {
-    let server = furnished();
-    let mut ftp = server.login();
-    let set = |ftp: &mut Peer| {
-        for line in ["TYPE A", "CWD sub", "OPTS MLST type;", "SITE UMASK 077", "SITE IDLE 100", "EPSV ALL"] {
-            ftp.say(line);
-        }
-    };
-    set(&mut ftp);
-    ftp.say("USER ftp").expect(331);
-    ftp.say("PWD").expect(530);
-    ftp.say("PASS x").expect(230);
-    ftp.say("PWD").expect(257).says("\"/\"");
-    ftp.say("SIZE t.txt").expect(213).says("6");
-    ftp.say("MLST a.bin").expect(250).says(" type=file; /a.bin");
-    ftp.say("SITE UMASK").expect(200).says("077");
-    ftp.say("SITE IDLE").expect(200).says("100");
-    ftp.say("PASV").expect(501);
-    set(&mut ftp);
-    ftp.say("REIN").expect(220);
-    ftp.say("PWD").expect(530);
-    ftp.log_in();
-    ftp.say("PWD").expect(257).says("\"/\"");
-    ftp.say("SIZE t.txt").expect(213).says("4");
-    ftp.say("MLST a.bin").expect(250).says("size=5;");
-    ftp.say("SITE UMASK").expect(200).says("022");
-    ftp.say("SITE IDLE").expect(200).says("300");
-    ftp.say("PASV").expect(227);
-}
-
-#[test]
-fn epsv_all_locks_the_other_ways_out() {
-    let server = furnished();
-    let mut ftp = server.login();
-    ftp.say("EPSV ALL").expect(200);
-    let refused = |ftp: &mut Peer| {
-        for line in ["PORT 127,0,0,1,200,10", "EPRT |1|127.0.0.1|51210|", "PASV"] {
-            ftp.say(line).expect(501);
-        }
-        for line in ["LPRT 4,4,127,0,0,1,2,200,10", "LPSV"] {
-            assert!(matches!(ftp.say(line).code, 501 | 502), "{line}");
-        }
-    };
-    refused(&mut ftp);
-    assert_eq!(ftp.fetch("RETR a.bin"), b"hello");
-    let data = ftp.epsv();
-    ftp.say("ABOR").expect(226);
-    drop(data);
-    refused(&mut ftp);
-    ftp.log_in();
-    refused(&mut ftp);
-    ftp.say("EPSV 1").expect(229);
-}
-
-/// One account, no anonymous users. The hash is that of "secret", as cheap as the format allows.
-fn with_ann() -> Server {
-    let mut hash = std::process::Command::new(env!("CARGO_BIN_EXE_miniftpd"));
-    hash.arg("--hash-password").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut child = hash.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    let hash = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let account = format!(
-        "[[account]]\nname = \"ann\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n",
-        hash.trim()
-    );
-    Server::with_accounts("[limits]\nlogin_delay = \"0s\"\n", &account)
-}
-
-#[test]
-fn t1_login() {
-    let server = with_ann();
-    let mut ftp = server.connect();
-    ftp.say("FEAT").expect(211).says(" UTF8");
-    ftp.say("OPTS UTF8 ON").expect(200).says("Always in UTF8 mode.");
-    ftp.say("PWD").expect(530).says("Please log in with USER and PASS.");
-    ftp.say("PASS x").expect(503).says("Send USER first.");
-    ftp.say("USER ann").expect(331).says("Password required.");
-    ftp.say("PASS bad").expect(530).says("Login incorrect.");
-    ftp.say("PASS secret").expect(503);
-    ftp.say("USER ann").expect(331);
-    ftp.say("PASS secret").expect(230).says("Login successful.");
-    ftp.say("SYST").expect(215).says("UNIX Type: L8");
-    ftp.say("PWD").expect(257).says("\"/\" is the current directory");
-    ftp.say("QUIT").expect(221).says("Goodbye.");
-    ftp.expect_close();
-}
-
-#[test]
-fn names_cannot_be_told_from_absent_ones() {
-    let server = with_ann();
-    let answers = ["ann", "nobody", "anonymous", "a b \u{202e}", "%n%s{}"].map(|name| {
-        let mut ftp = server.connect();
-        let user = ftp.say(format!("USER {name}"));
-        let pass = ftp.say("PASS wrong");
-        (user.code, user.text(), pass.code, pass.text())
-    });
-    assert_eq!(answers[0].0, 331);
-    assert_eq!(answers[0].2, 530);
-    for answer in &answers {
-        assert_eq!(answer, &answers[0]);
-    }
-}
-
-#[test]
-fn the_third_wrong_password_ends_the_session() {
-    let server = with_ann();
-    let mut ftp = server.connect();
-    for (name, way) in [("ann", "NOOP"), ("nobody", "REIN")] {
-        ftp.say(format!("USER {name}")).expect(331);
-        ftp.say("PASS wrong").expect(530);
-        ftp.say(way);
-    }
-    ftp.say("USER ann").expect(331);
-    ftp.say("PASS ").expect(421);
-    ftp.expect_close();
-    server.login_as("ann", "secret").is_well();
-}
-
-#[test]
-fn passwords_with_blanks_and_lines_that_wait_for_the_verdict() {
-    let server = with_ann();
-    let mut ftp = server.connect();
-    ftp.say("USER ann").expect(331);
-    ftp.say("PASS secret ").expect(530);
-    for line in ["USER ann", "PASS secret", "PWD", "NOOP"] {
-        ftp.order(line);
-    }
-    for code in [331, 230, 257, 200] {
-        ftp.reply().expect(code);
-    }
-}
-
-#[test]
-fn t2_passive_retr() {
-    let server = furnished();
-    let mut ftp = server.login();
-    ftp.say("TYPE I").expect(200).says("Type set to I.");
-    let data = ftp.pasv();
-    ftp.say("RETR a.bin").expect(150).says("Opening BINARY mode data connection for a.bin (5 bytes).");
-    assert_eq!(common::read_all(data), b"hello");
-    ftp.reply().expect(226).says("Transfer complete.");
-    let address = ftp.epsv_address();
-    ftp.say("RETR none").expect(550).says("none: No such file or directory.");
-    ftp.say("RETR a.bin").expect(150);
-    assert_eq!(common::read_all(connect(address)), b"hello");
-    ftp.reply().expect(226);
-    ftp.say("RETR a.bin").expect(425).says("Use PORT or PASV first.");
-}
-
-#[test]
-fn t3_active_stor_in_ascii() {
-    let server = furnished();
-    let mut ftp = server.login();
-    ftp.say("TYPE A").expect(200).says("Type set to A.");
-    let listener = ftp.port();
-    ftp.say("STOR t.txt").expect(150).says("Ok to send data.");
-    let mut data = common::accept(&listener);
-    data.write_all(b"x\r").unwrap();
-    ftp.wait_for_progress(2);
-    send_all(data, b"\ny\r\n");
-    ftp.reply().expect(226);
-    assert_eq!(server.get("t.txt"), b"x\ny\n");
-    ftp.say("SIZE t.txt").expect(213).says("6");
-    ftp.say("TYPE I").expect(200);
-    ftp.say("SIZE t.txt").expect(213).says("4");
-}
-
-#[test]
-fn t4_resume() {
-    let server = furnished();
-    server.put("up.bin", "ab");
-    let mut ftp = server.login();
-    ftp.say("REST 3").expect(350).says("Restarting at 3. Send STOR or RETR.");
-    let data = ftp.pasv();
-    ftp.say("RETR a.bin").expect(150).says("(2 bytes).");
-    assert_eq!(common::read_all(data), b"lo");
-    ftp.reply().expect(226);
-    ftp.say("PASV").expect(227);
-    ftp.say("REST 99").expect(350);
-    ftp.say("RETR a.bin").expect(554).says("Restart position 99 is beyond the file size 5.");
-    ftp.say("SIZE up.bin").expect(213).says("2");
-    ftp.say("REST 2").expect(350);
-    ftp.store("STOR up.bin", b"cde").expect(226);
-    assert_eq!(server.get("up.bin"), b"abcde");
-    ftp.say("REST 1").expect(350);
-    ftp.store("STOR up.bin", b"X").expect(226);
-    assert_eq!(server.get("up.bin"), b"aXcde", "never truncated");
-    ftp.say("REST 6").expect(350);
-    ftp.epsv();
-    ftp.say("STOR up.bin").expect(554);
-    ftp.say("REST 5").expect(350);
-    assert_eq!(ftp.fetch("RETR a.bin"), b"", "at the end is not beyond it");
-    ftp.store("APPE up.bin", b"!").expect(226);
-    ftp.say("REST 0").expect(350);
-    ftp.store("APPE up.bin", b"!").expect(226);
-    ftp.say("REST 2").expect(350);
-    ftp.store("APPE up.bin", b"Y").expect(226);
-    assert_eq!(server.get("up.bin"), b"aXYde!!");
-    ftp.store("APPE fresh", b"new").expect(226);
-    assert_eq!(server.get("fresh"), b"new");
-}
-
-#[test]
-fn t6_mlsd() {
-    let server = Server::full();
-    server.put("pub/sub/x", "");
-    server.put("pub/a b.bin", "hello");
-    let mut ftp = server.login();
-    ftp.say("OPTS MLST size;type;colour;").expect(200);
-    let data = ftp.epsv();
-    ftp.say("MLSD /pub").expect(150).says("Opening data connection for MLSD.");
-    let mut lines: Vec<_> = String::from_utf8(common::read_all(data)).unwrap().lines().map(str::to_owned).collect();
-    lines.sort();
-    assert_eq!(lines, ["type=dir; sub", "type=file;size=5; a b.bin"]);
-    ftp.reply().expect(226);
-    let reply = ftp.say("MLST /pub/a b.bin").expect(250);
-    assert_eq!(reply.text(), "Listing /pub/a b.bin\n type=file;size=5; /pub/a b.bin\nEnd");
-    ftp.say("MLSD /pub/a b.bin").expect(501).says("Not a directory.");
-    ftp.say("MLSD /nope").expect(550).says("/nope: No such file or directory.");
-    ftp.say("MLSD /pub/*").expect(550);
-}
-
-#[test]
-fn t8_rename() {
-    let server = furnished();
-    let mut ftp = server.login();
-    ftp.say("RNFR a.bin").expect(350).says("Ready for RNTO.");
-    ftp.say("RNTO b.bin").expect(250).says("Rename successful.");
-    ftp.say("RNTO c.bin").expect(503).says("RNFR required first.");
-    ftp.say("RNFR gone").expect(550);
-    ftp.say("RNTO x").expect(503);
-    ftp.say("RNFR b.bin").expect(350);
-    ftp.say("PWD").expect(257);
-    ftp.say("RNTO c.bin").expect(503);
-    ftp.send("RNFR b.bin\r\nRNTO sub/c.bin\r\n");
-    ftp.reply().expect(350);
-    ftp.reply().expect(250);
-    assert_eq!(server.get("sub/c.bin"), b"hello");
-}
-
-#[test]
-fn t10_errors() {
-    let server = furnished();
-    let mut ftp = server.login();
-    ftp.say("FOO").expect(500).says("Unknown command.");
-    ftp.say("SMNT /x").expect(502).says("SMNT not implemented.");
-    ftp.say("STAT").expect(211);
-    ftp.say("RETR sub").expect(550);
-    ftp.say("STOR sub").expect(550);
-    ftp.say("STOR none/such").expect(553);
-    ftp.say("LIST nope").expect(550);
-    ftp.say("NLST nope*").expect(550);
-    assert!(ftp.lines("LIST empty").is_empty(), "150, nothing, 226");
-    ftp.is_well();
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn descriptors_run_out_and_come_back() {
     let mut crowd = Vec::new();
     let mut refused = 0;
     for _ in 0..40 {
+        old.is_well();
         let mut stream = connect(server.address());
         match first_word(&mut stream) {
             Some(220) => crowd.push(stream),
@@ -240,7 +241,7 @@ fn a_transfer_suspends_the_idle_limit() {
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
     let mut witness = server.login();
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     // By now the transfer has lasted longer than any session may be idle.
@@ -330,7 +331,7 @@ fn commands_held_during_a_transfer_are_bounded_and_not_lost() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     ftp.send("NOOP\r\n".repeat(200));
@@ -389,7 +390,7 @@ fn sigterm_lets_transfers_finish() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle, mut stranger) = (server.login(), server.login(), server.connect());
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     server.signal(Signal::TERM);
@@ -416,7 +417,7 @@ fn a_second_sigterm_ends_at_once() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle) = (server.login(), server.login());
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     server.signal(Signal::TERM);
@@ -434,7 +435,7 @@ fn draining_has_an_end() {
     let server = Server::full_and("[limits]\ndrain = \"1s\"\n");
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     server.signal(Signal::INT);
@@ -448,7 +449,7 @@ fn sighup_and_sigusr1_disturb_nobody() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
-    let mut data = ftp.epsv();
+    let mut data = ftp.epsv_narrow();
     ftp.say("RETR big").expect(150);
     read_some(&mut data, 1000);
     let config = std::fs::read_to_string(server.config()).unwrap();

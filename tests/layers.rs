@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 /// A room, and what beside itself it may name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
+    ("codec", &[]),
     ("reactor", &[]),
     ("filesystem", &["wire"]),
-    ("transfer", &["wire::text", "filesystem", "reactor"]),
-    ("server::pi", &["wire", "filesystem", "transfer", "server::realm", "server::world", "server::settings"]),
+    ("transfer", &["wire::text", "codec", "filesystem", "reactor"]),
+    ("server::pi", &["wire", "codec", "filesystem", "transfer", "server::realm", "server::world", "server::settings"]),
     ("server::dtp", &["transfer", "reactor"]),
-    ("server", &["wire", "filesystem", "reactor", "transfer", "process"]),
+    ("server", &["wire", "codec", "filesystem", "reactor", "transfer", "process"]),
     ("process", &["server"]),
     ("user::pi", &["wire", "filesystem", "transfer"]),
     ("user::dtp", &["transfer", "reactor"]),
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Rooms that are pure, and what would make them otherwise: sockets, clocks, files.
 const PURE: &[(&str, &[&str])] = &[
     ("wire", &["mio::", "rustix::", "std::fs", "TcpStream", "Instant", "SystemTime"]),
+    ("codec", &["mio::", "rustix::", "std::fs", "TcpStream", "Instant", "SystemTime"]),
     ("server::pi", &["mio::", "std::fs", "TcpStream", "Instant", "SystemTime"]),
     ("user::pi", &["mio::", "std::fs", "TcpStream", "Instant", "SystemTime"]),
 ];

@@ -230,7 +230,8 @@ fn sorting_and_matching_have_their_configured_ends() {
 fn rules_hold_where_links_lead_and_links_stay_useful() {
     for links in ["inside", "rooted"] {
         let config = format!("[files]\nsymlinks = \"{links}\"\n");
-        let server = ruled(&config, &[("/x", "none"), ("/ro", "read")]);
+        let server = ruled(&config, &[("/x", "none"), ("/ro", "read"), ("/keep/own", "full")]);
+        server.put("keep/own/f", "1");
         server.put("x/secret", "s");
         server.put("ro/f", "1");
         server.put("free/g", "2");
@@ -267,9 +268,10 @@ fn rules_hold_where_links_lead_and_links_stay_useful() {
         assert!(of("direct").starts_with("type=OS.unix=slink") && of("r").starts_with("type=dir"), "{facts:?}");
         assert!(!ftp.lines("LIST -L").iter().any(|line| line.starts_with('-') && line.ends_with(" direct")));
         // Nor can a rule be got rid of by renaming what it is about.
-        for path in ["x", "ro"] {
+        for path in ["x", "ro", "keep", "keep/own"] {
             ftp.say(format!("RNFR {path}")).expect(550);
         }
+        ftp.say("RNFR keep/own/f").expect(350);
         assert_eq!((server.get("x/secret"), server.get("ro/f")), (b"s".to_vec(), b"1".to_vec()));
     }
 }

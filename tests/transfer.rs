@@ -215,7 +215,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_never_complete() {
     for (line, size) in [("TYPE I", 40_000_000), ("TYPE A", 40_000_000)] {
         server.put("f", "y\n".repeat(size / 2));
         ftp.say(line).expect(200);
-        let mut data = ftp.epsv();
+        let mut data = ftp.epsv_narrow();
         ftp.say("RETR f").expect(150);
         read_some(&mut data, 100_000);
         File::options().write(true).open(server.path("f")).unwrap().set_len(200_000).unwrap();
@@ -280,7 +280,7 @@ impl SmallDisk {
     fn mount(at: std::path::PathBuf) -> Option<Self> {
         fs::create_dir(&at).unwrap();
         let mut mount = std::process::Command::new("mount");
-        let done = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&at).output();
+        let done = mount.args(["-t", "tmpfs", "-o", "size=1m,nr_inodes=8", "none"]).arg(&at).output();
         if done.is_ok_and(|output| output.status.success()) {
             return Some(SmallDisk(at));
         }
@@ -314,6 +314,8 @@ fn a_full_disk_is_told_and_the_session_goes_on() {
     ftp.say("CWD disk").expect(250);
     ftp.say("ALLO 100000000000").expect(452);
     ftp.say("CWD /").expect(250);
+    let mkd = (0..8).map(|number| ftp.say(format!("MKD disk/{number}")).code).find(|code| *code != 257);
+    assert_eq!(mkd, Some(452), "no room for one more name");
     // A rename never becomes a copy.
     server.put("here", "x");
     ftp.say("RNFR here").expect(350);

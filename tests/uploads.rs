@@ -199,7 +199,8 @@ fn a_killed_server_leaves_the_old_file_and_the_next_one_sweeps() {
     assert_eq!(fs::read_dir(server.path("deep")).unwrap().count(), 1);
 }
 
-/// A server on a configuration that is there already, once it has logged `words`. Killed when dropped.
+/// A server on a configuration that is there already, once it has swept and said so in these words. Killed when
+/// dropped.
 fn sweep(config: &std::path::Path, words: &str) -> impl Drop {
     struct Running(std::process::Child);
     impl Drop for Running {
@@ -212,7 +213,13 @@ fn sweep(config: &std::path::Path, words: &str) -> impl Drop {
     command.arg("--config").arg(config).args(["--log-level", "debug"]).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let log = BufReader::new(running.0.stderr.take().unwrap());
-    assert!(log.lines().any(|line| line.unwrap().contains(words)), "no \"{words}\"");
+    let (sender, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let line = log.lines().map_while(Result::ok).find(|line| line.contains("unfinished upload"));
+        sender.send(line.unwrap_or_default())
+    });
+    let said = said.recv_timeout(common::PATIENCE).expect("it sweeps");
+    assert!(said.contains(words), "{said}");
     running
 }
 

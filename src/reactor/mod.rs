@@ -15,6 +15,7 @@
 //! budget without a run queue would be a hang. The reactor is generic over the record type and never looks inside.
 
 mod deadlines;
+mod hush;
 mod key;
 mod link;
 mod ready;
@@ -32,6 +33,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 use deadlines::Deadlines;
 use slots::Slots;
 
+pub use hush::Hush;
 pub use key::Key;
 pub use link::{Link, Moved, reset};
 pub use ready::Ready;

@@ -13,6 +13,9 @@ use super::stamp::Stamp;
 use crate::filesystem::{Root, Uploads, Zone};
 use crate::process::{ORDERLY, USAGE, listen};
 
+/// What one compressed transfer takes at the most, KiB: the compressor's windows and tables, and a chunk of the file.
+const STREAM_MEMORY: u64 = 450;
+
 /// The findings, in the order they were made.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -82,6 +85,7 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
         check_accounts(accounts, report);
     }
     check_passive(settings, report);
+    check_compression(settings, report);
     check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
         check_transfer_log(path, report);
@@ -162,10 +166,23 @@ fn check_passive(settings: &Settings, report: &mut Report) {
     }
 }
 
+fn check_compression(settings: &Settings, report: &mut Report) {
+    let streams = settings.limits.compressed;
+    if streams > 0 {
+        let memory = u64::from(streams) * STREAM_MEMORY / 1024;
+        let line = format!("limits.compressed: MODE Z is offered, {streams} transfers at once, up to {memory} MiB");
+        report.add(Grade::Good, line);
+    }
+}
+
 fn check_files(settings: &Settings, report: &mut Report) {
     let files = &settings.files;
     if files.uploads == Uploads::Atomic {
         let line = "files.uploads: atomic, an upload that breaks off leaves nothing to resume";
+        report.add(Grade::Good, line);
+    }
+    if let Some(algorithm) = files.digest {
+        let line = format!("files.digest: {} of what is received, for HASH", algorithm.name());
         report.add(Grade::Good, line);
     }
     if files.listing_time == ListingTime::Local {

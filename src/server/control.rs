@@ -20,6 +20,9 @@ const COMMANDS_A_TURN: usize = 16;
 /// What one read may bring: more than any command line of the field.
 const READ_SIZE: usize = 4096;
 
+/// The code that says the fault is ours: whoever looks after the server wants to know.
+const LOCAL_ERROR: u16 = 451;
+
 /// Bytes thrown away while a closed connection waits for the peer's close.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
@@ -113,9 +116,7 @@ impl Control {
             return Next::Sleep;
         }
         self.feed(input, turn);
-        let next = self.run_lines(turn);
-        self.look_ahead(turn);
-        next
+        self.go_on(turn)
     }
 
     /// The connection is gone in mid-transfer: what to write down about that.
@@ -130,6 +131,10 @@ impl Control {
 
     /// Queues a reply: it leaves with the others of this turn.
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
+        if reply.code == LOCAL_ERROR {
+            let who = self.session.user().unwrap_or("nobody");
+            log::error!("{who}@{}: {}", self.session.peer(), String::from_utf8_lossy(reply.text()));
+        }
         reply.encode(self.link.queue());
     }
 
@@ -170,7 +175,9 @@ impl Control {
             Phase::Closed { .. } => Some(self.since.after(limits.linger)),
             Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
             Phase::Open | Phase::HalfClosed => match self.session.patience(world) {
-                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) => Some(self.since.after(span)),
+                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) | Patience::Remark(span) => {
+                    Some(self.since.after(span))
+                }
                 Patience::Endless => None,
             },
         };
@@ -196,9 +203,6 @@ impl Control {
     }
 
     fn converse(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.session.computing() {
-            self.feed(Input::Continue, turn);
-        }
         match self.read(turn) {
             Ok(()) => {}
             Err(error) => {
@@ -207,9 +211,7 @@ impl Control {
             }
         }
         self.look_ahead(turn);
-        let next = self.run_lines(turn);
-        // What came together with the transfer command is not announced again.
-        self.look_ahead(turn);
+        let next = self.go_on(turn);
         if next == Next::Sleep && self.can_read(&turn.world.settings.limits) && turn.ready.has(Ready::READ) {
             return Next::Yield;
         }
@@ -246,17 +248,31 @@ impl Control {
             && self.link.unsent() < limits.output as usize
     }
 
-    /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply.
-    fn look_ahead(&mut self, turn: &mut Turn<'_>) {
-        if !self.session.state().transferring() || self.lines.waiting() == 0 {
-            return;
+    /// Carries lines out, and looks at those behind a transfer command: what came together with it is not announced
+    /// again. An ABOR that ended a computation leaves a session that takes lines at once.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Next {
+        let next = self.run_lines(turn);
+        let interrupted = self.look_ahead(turn);
+        if interrupted && self.session.state().takes_lines() { Next::Yield } else { next }
+    }
+
+    /// During a transfer ABOR and STAT act at once; ABOR keeps its place in the queue for its own reply. True: there
+    /// was one.
+    fn look_ahead(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.lines.waiting() == 0 {
+            return false;
         }
-        while self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some() {
+        while self.session.state().transferring()
+            && self.lines.take_first(|line| verb_of(line) == Some((Verb::Stat, true))).is_some()
+        {
             self.feed(Input::Inquire, turn);
         }
-        if self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _)))) {
+        let aborts =
+            self.session.interruptible() && self.lines.any(|line| matches!(verb_of(line), Some((Verb::Abor, _))));
+        if aborts {
             self.feed(Input::Interrupt, turn);
         }
+        aborts
     }
 
     /// Carries lines out until the session has to wait for something, or its share of the pass is used up.
@@ -283,9 +299,6 @@ impl Control {
                 },
                 turn,
             );
-        }
-        if self.session.computing() {
-            return Next::Yield;
         }
         self.end_of_input()
     }

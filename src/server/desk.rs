@@ -25,7 +25,9 @@ impl Server {
         let limits = &self.world.settings.limits;
         let (total, each) = (limits.clients.map(Into::into), limits.per_ip.map(Into::into));
         if let Err(crowded) = self.census.enter(peer.ip(), total, each) {
-            log::warn!("{peer}: turned away, too many connections ({crowded:?})");
+            if let Some(others) = self.crowds.speak(self.reactor.now()) {
+                log::warn!("{peer}: turned away, too many connections ({crowded:?}), {others} others before");
+            }
             let line: &[u8] = match crowded {
                 Crowded::Server => b"421 Too many connections, try again later.\r\n",
                 Crowded::Address => b"421 Too many connections from your address.\r\n",
@@ -105,8 +107,12 @@ impl Server {
             Order::Promise => self.promise(by),
             Order::Begin(job, None) => self.begin(by, job),
             Order::Begin(job, Some(address)) => self.dial(by, job, address),
+            Order::Scan(scan) => self.scan(by, scan),
             Order::Abort => self.abort(by),
-            Order::Forget => self.forget_data(by),
+            Order::Forget => {
+                self.end_scan(by);
+                self.forget_data(by);
+            }
             Order::Inquire => self.inquire(by),
         }
     }
@@ -185,6 +191,9 @@ impl Server {
     }
 
     fn abort(&mut self, by: Key) {
+        if self.end_scan(by) {
+            return;
+        }
         if let Some((data, Some(report))) = self.end_data(by) {
             self.report(by, data, report);
         }

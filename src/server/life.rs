@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::{Account, QuotaLimits};
+use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
@@ -26,8 +26,9 @@ use super::{Bound, Conn, Course, Inheritance, Master, Server};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::reactor::{Key, Reactor, Weight};
-use crate::transfer::Scratch;
+use crate::process::secret::LONGEST_PASSWORD;
+use crate::reactor::{Hush, Key, Reactor, Weight};
+use crate::transfer::{Places, Scratch};
 
 /// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -53,6 +54,8 @@ impl Server {
             anonymous: None,
             accounts: HashMap::new(),
             draining: false,
+            digests: Rc::default(),
+            compressors: Places::default(),
             doors: Vec::new(),
             settings: Rc::new(settings),
         };
@@ -67,7 +70,10 @@ impl Server {
             course: Course::Running,
             master,
             clerk: None,
+            scans: HashMap::new(),
             quota_check: None,
+            crowds: Hush::default(),
+            strangers: Hush::default(),
             mail: VecDeque::new(),
             wishes: Vec::new(),
             touched: Vec::new(),
@@ -163,6 +169,7 @@ impl Server {
             None => None,
         };
         self.world.accounts = realms;
+        self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
         self.world.anonymous = anonymous;
         self.check_quotas();
         Ok(())
@@ -193,6 +200,10 @@ impl Server {
     }
 
     pub(super) fn check_password(&mut self, by: Key, user: &[u8], password: &[u8]) {
+        // What no account can have is wrong without anybody's being asked.
+        if user.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return self.mail.push_back(super::Letter::Judged(by, Verdict::Wrong));
+        }
         let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
             Conn::Clerk(clerk) => clerk.ask(by, user, password),
             _ => false,
@@ -309,7 +320,7 @@ impl Server {
     }
 
     fn summary(&self) {
-        let mut counts = [0_usize; 4];
+        let mut counts = [0_usize; 5];
         let mut states: HashMap<String, usize> = HashMap::new();
         for (_, conn) in self.reactor.records() {
             match conn {
@@ -319,14 +330,15 @@ impl Server {
                 }
                 Conn::Data(_) => counts[1] += 1,
                 Conn::PoolPort(_) => counts[2] += 1,
+                Conn::Scan(_) => counts[3] += 1,
                 Conn::Listener(_) | Conn::Master(_) | Conn::Clerk(_) | Conn::QuotaCheck(_) | Conn::Sweeper(_) => {
-                    counts[3] += 1;
+                    counts[4] += 1;
                 }
             }
         }
-        let [control, data, ports, other] = counts;
+        let [control, data, ports, scans, other] = counts;
         log::info!(
-            "records: {control} control, {data} data, {ports} passive ports, {other} others; \
+            "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
              {} promises; {} files written in place; sessions by state: {states:?}",
             self.pool.promised(),
             self.writers.count()

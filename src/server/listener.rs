@@ -12,16 +12,13 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
-use crate::reactor::{Moment, Next, Ready, Sockets};
+use crate::reactor::{Hush, Moment, Next, Ready, Sockets};
 
 /// Connections taken a turn, before those already in get their time.
 const ACCEPTS_A_TURN: usize = 64;
 
 /// After running out of descriptors entirely, ask again after this.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// A crowd at the door is reported this often, not once a head.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// What is told to those who cannot be served at all.
 const FULL: &[u8] = b"421 Too many connections, try again later.\r\n";
@@ -33,13 +30,13 @@ pub struct Listener {
     reserve: Option<File>,
     /// Somebody waits whom no edge will announce again.
     accept_pending: bool,
-    reported: Option<Moment>,
+    hush: Hush,
 }
 
 impl Listener {
     /// Takes over a bound, listening socket.
     pub fn new(socket: TcpListener) -> Self {
-        Self { socket, reserve: spare(), accept_pending: false, reported: None }
+        Self { socket, reserve: spare(), accept_pending: false, hush: Hush::default() }
     }
 
     /// Has its edges told.
@@ -105,8 +102,7 @@ impl Listener {
     }
 
     fn report(&mut self, now: Moment, error: &io::Error) {
-        if self.reported.is_none_or(|last| now.since(last) >= REPORT_EVERY) {
-            self.reported = Some(now);
+        if self.hush.speak(now).is_some() {
             log::error!("cannot take more connections: {error}");
         }
     }

@@ -19,6 +19,7 @@ mod passive;
 pub mod pi;
 mod quota_check;
 mod realm;
+mod scans;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
@@ -26,7 +27,7 @@ mod tables;
 pub mod transfer_log;
 mod world;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -36,7 +37,7 @@ use std::rc::Rc;
 use mio::net::TcpStream;
 
 use crate::filesystem::Writers;
-use crate::reactor::{Key, Next, Reactor};
+use crate::reactor::{Hush, Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
 use accounts::Account;
@@ -48,6 +49,7 @@ use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use quota_check::QuotaCheck;
+use scans::Scanner;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
 use transfer_log::TransferLog;
@@ -108,6 +110,8 @@ enum Conn {
     Control(Box<Control>),
     /// A data connection, from promise to close.
     Data(Box<Data>),
+    /// A file being read through.
+    Scan(Box<Scanner>),
     /// A port of the passive pool.
     PoolPort(Box<PoolPort>),
     /// Where signals, or the keeper's orders, arrive.
@@ -160,7 +164,12 @@ struct Server {
     course: Course,
     master: Key,
     clerk: Option<Key>,
+    /// Sessions that wait for a file to be read through, and the record that reads it.
+    scans: HashMap<Key, Key>,
     quota_check: Option<Key>,
+    /// Newcomers turned away and strangers at passive ports, for the log.
+    crowds: Hush,
+    strangers: Hush,
     /// Between records, delivered before the next one runs.
     mail: VecDeque<Letter>,
     /// What the session that just ran wishes; empty between turns.
@@ -187,14 +196,18 @@ impl Server {
 
     /// One bounded turn of one record, with everything that follows from it.
     ///
-    /// The one place that survives a panic: a fault in the handling of one record must not take the others along.
     fn turn(&mut self, key: Key) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.advance(key);
-            self.settle();
-        }));
-        if outcome.is_err() {
-            log::error!("a fault in this program; the connection it concerned is closed");
+        self.surviving(key, |server| {
+            server.advance(key);
+            server.settle();
+        });
+    }
+
+    /// The one place that survives a panic: a fault in the handling of one record must not take the others along.
+    /// The record at work is closed, which is the one the fault is about or the one that set it off.
+    fn surviving(&mut self, key: Key, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            log::error!("a fault in this program; the connection at work is closed");
             self.wishes.clear();
             self.closing.push(key);
         }
@@ -209,6 +222,7 @@ impl Server {
         let next = match &mut slot.conn {
             Conn::Control(_) => return self.advance_control(key),
             Conn::Data(_) => return self.advance_data(key),
+            Conn::Scan(_) => return self.advance_scan(key),
             Conn::Listener(listener) => {
                 let next = listener.advance(ready, now, |stream, peer| mail.push_back(Letter::Arrived(stream, peer)));
                 slot.deadline = listener.deadline(now);
@@ -216,7 +230,7 @@ impl Server {
             }
             Conn::PoolPort(port) => {
                 let arrived = |to, stream| mail.push_back(Letter::Connected(to, stream));
-                let next = port.advance(ready, now, &mut self.pool, arrived);
+                let next = port.advance(ready, now, &mut self.pool, &mut self.strangers, arrived);
                 slot.deadline = port.deadline(now);
                 next
             }
@@ -256,25 +270,33 @@ impl Server {
         }
     }
 
-    /// The one place that frees records. A control record takes its data record along.
+    /// Frees what closed during the pass, and what closes because of that.
     fn reap(&mut self) {
         while let Some(key) = self.closing.pop() {
-            if self.clerk == Some(key) {
-                self.dismiss(key);
-                self.clerk = None;
-            }
-            match self.reactor.remove(key) {
-                Some(Conn::Control(control)) => {
-                    self.forget_question(key);
-                    self.bury_session(*control);
-                }
-                Some(Conn::Data(data)) => self.take_back(key, &data),
-                Some(Conn::Master(_)) => self.course = Course::Over,
-                _ => {}
-            }
+            self.surviving(key, |server| {
+                server.free(key);
+                server.settle();
+            });
         }
-        self.settle();
         self.check_drained();
+    }
+
+    /// The one place that frees a record. A control record takes its data record along.
+    fn free(&mut self, key: Key) {
+        if self.clerk == Some(key) {
+            self.dismiss(key);
+            self.clerk = None;
+        }
+        match self.reactor.remove(key) {
+            Some(Conn::Control(control)) => {
+                self.end_scan(key);
+                self.forget_question(key);
+                self.bury_session(*control);
+            }
+            Some(Conn::Data(data)) => self.take_back(key, &data),
+            Some(Conn::Master(_)) => self.course = Course::Over,
+            _ => {}
+        }
     }
 
     /// A data record's promise dies with it.

@@ -140,24 +140,30 @@ impl Realm {
 pub struct Rates {
     upload: Option<Rc<Bucket>>,
     download: Option<Rc<Bucket>>,
+    /// Bytes a second up and down: what the buckets will get once the realm is in force.
+    wanted: (u64, u64),
 }
 
 impl Rates {
     /// Full buckets of so many bytes a second; 0 is no limit.
     pub fn new(upload: u64, download: u64) -> Self {
-        Self { upload: Bucket::new(upload), download: Bucket::new(download) }
+        Self { upload: Bucket::new(upload), download: Bucket::new(download), wanted: (upload, download) }
     }
 
-    /// Keeps the old buckets, with the new rates, so that transfers of before and after a reload share them.
+    /// Keeps the old buckets, so that transfers of before and after a reload share them.
     fn succeeding(self, old: &Self) -> Self {
         let keep = |new: Option<Rc<Bucket>>, old: &Option<Rc<Bucket>>| match (new, old) {
-            (Some(new), Some(old)) => {
-                old.set_rate(new.rate());
-                Some(Rc::clone(old))
-            }
+            (Some(_), Some(old)) => Some(Rc::clone(old)),
             (new, _) => new,
         };
-        Self { upload: keep(self.upload, &old.upload), download: keep(self.download, &old.download) }
+        Self { upload: keep(self.upload, &old.upload), download: keep(self.download, &old.download), ..self }
+    }
+
+    /// The reload is accepted: kept buckets go on with the new rates.
+    pub fn take_effect(&self) {
+        let (upload, download) = self.wanted;
+        self.upload.iter().for_each(|bucket| bucket.set_rate(upload));
+        self.download.iter().for_each(|bucket| bucket.set_rate(download));
     }
 
     fn is_unlimited(&self) -> bool {
@@ -212,5 +218,22 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.realm.sessions.set(self.realm.sessions.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_keeps_the_bucket_and_changes_its_rate_only_when_accepted() {
+        let old = Rates::new(1000, 0);
+        let new = Rates::new(5000, 7).succeeding(&old);
+        let (Some(before), Some(after)) = (&old.upload, &new.upload) else { panic!("no bucket") };
+        assert!(Rc::ptr_eq(before, after) && new.download.is_some());
+        assert_eq!(before.rate(), 1000);
+        new.take_effect();
+        assert_eq!(before.rate(), 5000);
+        assert!(Rates::new(0, 0).succeeding(&old).is_unlimited());
     }
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::filesystem::Owners;
 use crate::server::realm::Realm;
 use crate::server::settings::Settings;
+use crate::transfer::{Digests, Places};
 
 /// The surroundings of all sessions. Sessions read it; only the loop changes it, between turns.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub struct World {
     pub anonymous: Option<Rc<Realm>>,
     /// Accounts by name.
     pub accounts: HashMap<Box<str>, Rc<Realm>>,
+    /// Digests of files as they were received.
+    pub digests: Rc<Digests>,
+    /// Who may send or receive compressed.
+    pub compressors: Places,
     /// The ports this server listens on for control connections: never to be dialled.
     pub doors: Vec<u16>,
     /// The server is about to end: sessions leave as soon as their transfer is over.

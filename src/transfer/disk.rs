@@ -33,6 +33,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The longest: a slow disk's 128 KiB, and no more than a person would notice in a stream.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
+/// After a longer pause than this the disk is asked once more for the same.
+const PROMPT: Duration = Duration::from_millis(4);
+
 /// When nothing came for this long, one piece is read and waited for: read errors show in no other way.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -71,6 +74,8 @@ pub struct Wait {
     /// Since when nothing came.
     since: Moment,
     pause: Duration,
+    /// Up to here pages have come out of order.
+    suspect: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,13 +107,13 @@ pub struct Stretch<'a> {
 }
 
 impl Lanes {
-    /// Takes a place in the queue.
-    pub fn enter(&self, now: Moment) -> Wait {
+    /// Takes a place in the queue. What lies before `miss` may have come with holes in it ([`first_miss`]).
+    pub fn enter(&self, now: Moment, miss: u64) -> Wait {
         let mut traffic = self.0.borrow_mut();
         let ticket = traffic.tickets;
         traffic.tickets += 1;
         traffic.queue.push_back(ticket);
-        Wait { lanes: self.clone(), place: Place::Queued { ticket }, since: now, pause: FIRST_PAUSE }
+        Wait { lanes: self.clone(), place: Place::Queued { ticket }, since: now, pause: FIRST_PAUSE, suspect: miss }
     }
 }
 
@@ -118,18 +123,36 @@ impl Wait {
         if !self.find_lane(stretch, now) {
             return Visit::Until(now.after(LONGEST_PAUSE));
         }
-        if self.since.after(self.patience(now)) <= now {
-            self.since = now;
-            return Visit::Force;
-        }
+        let impatient = self.since.after(self.patience(now)) <= now;
         if let Place::Fetching { end } = &mut self.place {
-            // Asked again at each visit: what memory was short of at first, or took away meanwhile, comes after all.
-            *end = stretch.end.min(stretch.at + WINDOW).max(*end);
-            cache::fetch(stretch.file, stretch.at, *end);
+            if impatient {
+                self.since = now;
+                // A page whose read has failed stays in memory, empty, and nothing fetches it again until it has left.
+                cache::evict(stretch.file, stretch.at, end.saturating_sub(stretch.at).max(1));
+                return Visit::Force;
+            }
+            let asked = *end;
+            *end = stretch.end.min(stretch.at + WINDOW).max(asked);
+            // Asked again when nothing comes: what memory was short of at first, or took away meanwhile, comes after all.
+            let from = if self.pause > PROMPT { stretch.at } else { asked };
+            cache::fetch(stretch.file, from, *end);
         }
         let until = now.after(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Visit::Until(until)
+    }
+
+    /// How many bytes from `at` on were asked for in order, so that a page of them speaks for those before it.
+    pub const fn in_order(&self, at: u64) -> u64 {
+        match self.place {
+            Place::Fetching { end } if at >= self.suspect => end.saturating_sub(at),
+            _ => 0,
+        }
+    }
+
+    /// Whether it has no lane yet. Even a read with NOWAIT has the disk fetch something: not before there is a lane.
+    pub const fn is_queued(&self) -> bool {
+        matches!(self.place, Place::Queued { .. })
     }
 
     /// Something came. True: all that was asked for has come, the wait is over.
@@ -183,23 +206,25 @@ impl Drop for Wait {
     }
 }
 
-/// How many of the next `most` bytes of the stretch are in memory, in whole [`STRIDE`]s but at the end.
-pub fn resident(stretch: Stretch<'_>, most: usize) -> usize {
-    let end = stretch.end.min(stretch.at + most as u64);
-    match cache::holds(stretch.file, stretch.at) {
-        Residence::Unknown => return usize::try_from(end - stretch.at).unwrap_or(most),
-        Residence::Disk => return 0,
+/// Where the next `count` bytes of the stretch are found not to be in memory; none: the kernel may send them by itself.
+///
+/// A page that is not there is on its way as soon as it was asked for, and then speaks no more for those before it. So
+/// what lies before such a place is to be read with NOWAIT, and not to be probed again.
+pub fn first_miss(stretch: Stretch<'_>, count: usize) -> Option<u64> {
+    let end = stretch.end.min(stretch.at + count as u64);
+    let mut at = stretch.at;
+    match cache::holds(stretch.file, at) {
+        Residence::Unknown => return None,
+        Residence::Disk => return Some(at),
         Residence::Memory => {}
     }
-    let mut good = stretch.at;
-    while good < end {
-        let next = end.min(good + STRIDE);
-        if cache::holds(stretch.file, next - 1) == Residence::Disk {
-            break;
+    while at < end {
+        at = end.min(at + STRIDE);
+        if cache::holds(stretch.file, at - 1) == Residence::Disk {
+            return Some(at);
         }
-        good = next;
     }
-    usize::try_from(good - stretch.at).unwrap_or(most)
+    None
 }
 
 #[cfg(test)]
@@ -217,7 +242,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let now = Clock::start().now();
         let lanes = Lanes::default();
-        let mut waits: Vec<Wait> = (0..LANES + 2).map(|_| lanes.enter(now)).collect();
+        let mut waits: Vec<Wait> = (0..LANES + 2).map(|_| lanes.enter(now, 0)).collect();
         let fetching =
             |waits: &[Wait]| waits.iter().filter(|wait| matches!(wait.place, Place::Fetching { .. })).count();
         for wait in &mut waits {
@@ -241,8 +266,8 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let start = Clock::start().now();
         let lanes = Lanes::default();
-        let mut wait = lanes.enter(start);
-        let mut other = lanes.enter(start);
+        let mut wait = lanes.enter(start, 0);
+        let mut other = lanes.enter(start, 0);
         assert_eq!(wait.visit(stretch(&file), start), Visit::Until(start.after(FIRST_PAUSE)));
         let late = start.after(PATIENCE);
         other.visit(stretch(&file), start);
@@ -258,8 +283,8 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let start = Clock::start().now();
         let lanes = Lanes::default();
-        let _first = lanes.enter(start);
-        let mut second = lanes.enter(start);
+        let _first = lanes.enter(start, 0);
+        let mut second = lanes.enter(start, 0);
         assert!(matches!(second.visit(stretch(&file), start.after(PATIENCE * 100)), Visit::Until(_)));
     }
 
@@ -267,7 +292,7 @@ mod tests {
     fn a_peer_that_takes_nothing_does_not_keep_a_lane() {
         let file = tempfile::tempfile().expect("a file");
         let now = Clock::start().now();
-        let mut wait = Lanes::default().enter(now);
+        let mut wait = Lanes::default().enter(now, 0);
         wait.visit(stretch(&file), now);
         // The empty file has no page to bring: as good as a disk that never answers.
         let asked = wait.idle(stretch(&file), now.after(PATIENCE));
@@ -278,7 +303,7 @@ mod tests {
     fn pauses_grow_until_something_comes() {
         let file = tempfile::tempfile().expect("a file");
         let now = Clock::start().now();
-        let mut wait = Lanes::default().enter(now);
+        let mut wait = Lanes::default().enter(now, 0);
         let pause = |wait: &mut Wait| match wait.visit(stretch(&file), now) {
             Visit::Until(until) => until.since(now).as_millis(),
             Visit::Force => 0,
@@ -295,8 +320,8 @@ mod tests {
         file.set_len(300_000).expect("a size");
         std::io::Write::write_all(&mut &file, &vec![1; 300_000]).expect("written");
         let at = |at| Stretch { file: file.as_fd(), at, end: 300_000 };
-        assert_eq!(resident(at(0), 262_144), 262_144);
-        assert_eq!(resident(at(262_144), 262_144), 37_856);
-        assert_eq!(resident(at(299_999), 262_144), 1);
+        assert_eq!(first_miss(at(0), 262_144), None);
+        assert_eq!(first_miss(at(262_144), 262_144), None);
+        assert_eq!(first_miss(at(299_999), 262_144), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{Pace, Receiver, Sender};
+use super::{Found, Pace, Receiver, Scan, Sender};
 
 /// One transfer: which way, and from or to what.
 #[derive(Debug)]
@@ -48,9 +48,11 @@ pub enum Order {
     Promise,
     /// Do the job on the promised connection, or on one dialled to the given address (PORT, EPRT).
     Begin(Job, Option<SocketAddr>),
-    /// Stop the job; a `Done` with [`Fault::Aborted`] answers.
+    /// Read a file through; a `Scanned` answers.
+    Scan(Box<Scan>),
+    /// Stop the job; a `Done` with [`Fault::Aborted`] answers. A scan ends unanswered.
     Abort,
-    /// Drop promise or waiting connection; nothing answers.
+    /// Drop promise, waiting connection or scan; nothing answers.
     Forget,
     /// Say how far the job is; a `Progress` answers.
     Inquire,
@@ -72,6 +74,8 @@ pub enum Report {
         /// Bytes there will be, where known.
         total: Option<u64>,
     },
+    /// A file was read through.
+    Scanned(Result<Found, Fault>),
     /// The job is over and the session may go on.
     Done {
         /// Bytes moved on the data connection.
@@ -102,8 +106,10 @@ pub enum Fault {
     Local(Errno),
     /// No space left on the device.
     DiskFull,
-    /// A quota or a size limit of the file system.
+    /// A quota or a size limit.
     OverQuota,
+    /// A compressed stream that is none, was cut, or has a tail.
+    Damaged,
 }
 
 impl Fault {
@@ -134,6 +140,7 @@ impl fmt::Display for Fault {
             Self::Local(errno) => write!(f, "local error: {}", io::Error::from(*errno)),
             Self::DiskFull => f.write_str("disk full"),
             Self::OverQuota => f.write_str("quota or size limit"),
+            Self::Damaged => f.write_str("damaged or incomplete compressed stream"),
         }
     }
 }

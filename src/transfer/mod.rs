@@ -4,20 +4,26 @@
 //! [`Source`] to a link or from a link to a [`Sink`], a bounded piece a turn, and never waits: not for a socket, not
 //! for a [`disk`], and not for its turn under a rate ([`Pace`]).
 
+mod compressed;
+mod digests;
 pub mod disk;
 mod job;
 mod pace;
 mod receiver;
+mod scan;
 mod sender;
 mod sink;
 mod source;
 mod writing;
 
+pub use compressed::{Deflated, Inflating, Place, Places};
+pub use digests::Digests;
 pub use job::{Farewell, Fault, Flow, Job, Order, Report};
 pub use pace::{Bucket, Pace};
 pub use receiver::Receiver;
+pub use scan::{Found, Scan, Sight, Tally};
 pub use sender::Sender;
-pub use sink::Sink;
+pub use sink::{Seal, Sink};
 pub use source::Source;
 
 use crate::reactor::Moment;

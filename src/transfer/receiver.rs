@@ -40,6 +40,11 @@ impl Receiver {
         piece.resize(CHUNK, 0);
         let mut budget = share.bytes.min(TURN_BYTES);
         while budget > 0 {
+            let cost = self.sink.work_off()?;
+            if cost > 0 {
+                budget = budget.saturating_sub(cost);
+                continue;
+            }
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }

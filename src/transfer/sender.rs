@@ -20,6 +20,17 @@ pub struct Sender {
     wait: Option<Box<Wait>>,
 }
 
+/// What of the next bytes is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sendable {
+    /// So many of them.
+    Whole(usize),
+    /// Perhaps some: a read with NOWAIT tells.
+    Partly,
+    /// The disk has to be asked for them.
+    Nothing,
+}
+
 /// What one piece came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {
@@ -64,7 +75,7 @@ impl Sender {
 
     /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
     pub const fn is_file(&self) -> bool {
-        !matches!(self.source, Source::Listing(_))
+        self.source.is_file()
     }
 
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.
@@ -84,9 +95,15 @@ impl Sender {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(self.blocked(share.now));
             }
+            let queued = self.wait.as_ref().is_some_and(|wait| wait.is_queued());
             let piece = match self.way {
                 Way::Ending => return Ok(Step::Done),
-                Way::SendFile => self.send_file(link, ready, sockets, budget)?,
+                _ if queued => Piece::Cold,
+                Way::SendFile => match self.sendable(budget, &scratch.lanes, share.now) {
+                    Sendable::Whole(count) => self.send_file(link, ready, sockets, count)?,
+                    Sendable::Partly => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
+                    Sendable::Nothing => Piece::Cold,
+                },
                 Way::Copy => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
             };
             match piece {
@@ -108,9 +125,29 @@ impl Sender {
         Ok(Step::More)
     }
 
+    /// How much the kernel may send by itself without waiting for the disk.
+    fn sendable(&mut self, budget: usize, lanes: &Lanes, now: Moment) -> Sendable {
+        let Some(stretch) = self.source.stretch() else { return Sendable::Partly };
+        let known = self.wait.as_ref().map_or(u64::MAX, |wait| wait.in_order(stretch.at));
+        let count = usize::try_from(known.min(stretch.end - stretch.at)).unwrap_or(budget).min(budget);
+        if count == 0 && stretch.at < stretch.end {
+            return Sendable::Partly;
+        }
+        match disk::first_miss(stretch, count) {
+            None => Sendable::Whole(count),
+            Some(miss) => match &self.wait {
+                Some(_) => Sendable::Partly,
+                None => {
+                    self.wait = Some(Box::new(lanes.enter(now, miss)));
+                    Sendable::Nothing
+                }
+            },
+        }
+    }
+
     fn visit(&mut self, lanes: &Lanes, now: Moment) -> Visit {
         let Some(stretch) = self.source.stretch() else { return Visit::Force };
-        self.wait.get_or_insert_with(|| Box::new(lanes.enter(now))).visit(stretch, now)
+        self.wait.get_or_insert_with(|| Box::new(lanes.enter(now, stretch.at))).visit(stretch, now)
     }
 
     /// The disk has brought something: the lane is given back once all that was asked for is there.
@@ -161,21 +198,12 @@ impl Sender {
         link: &mut Link,
         ready: &mut Ready,
         sockets: Sockets<'_>,
-        budget: usize,
+        count: usize,
     ) -> Result<Piece, Fault> {
-        let Some(stretch) = self.source.stretch() else { return Ok(self.copy_instead()) };
-        let count = usize::try_from(stretch.end - stretch.at).unwrap_or(budget).min(budget);
         if count == 0 {
             return Ok(Piece::End);
         }
-        if !ready.has(Ready::WRITE) {
-            return Ok(Piece::Blocked);
-        }
-        let count = disk::resident(stretch, count);
         let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
-        if count == 0 {
-            return Ok(Piece::Cold);
-        }
         match watched("sendfile", || link.send_file(ready, sockets, file.as_fd(), at, count)) {
             Ok(Moved::End) => Err(Fault::Truncated),
             Ok(Moved::Bytes(sent)) => {

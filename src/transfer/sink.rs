@@ -1,23 +1,37 @@
 //! Where incoming bytes go.
+//!
+//! ```text
+//!   link ──▶ inflated? ──▶ line ends translated? ──▶ digested? ──▶ file
+//! ```
 
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::Fault;
 use super::writing::Writing;
-use crate::filesystem::Incoming;
+use super::{Digests, Fault, Inflating};
+use crate::codec::{Algorithm, Hasher};
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
+use crate::filesystem::{Incoming, Stat};
 use crate::reactor::Moment;
 use crate::wire::text::FromWire;
 
-/// A file being written, as it comes (TYPE I) or with its line ends translated (TYPE A).
+/// What a byte out of a compressed stream is charged for, in plain ones: about as much longer it takes.
+const INFLATED_COST: usize = 4;
+
+/// A file being written, as it comes (TYPE I) or with its line ends translated (TYPE A), and from a compressed stream
+/// too (MODE Z).
 #[derive(Debug)]
 pub struct Sink {
     file: Incoming,
     at: u64,
+    /// Nothing is written from here on: the end of a RANG.
+    end: u64,
     lines: Option<Lines>,
+    inflating: Option<Box<Expansion>>,
+    seal: Option<Box<Seal>>,
     writing: Writing,
     /// What the account may still add to the disk; none without a quota.
     charge: Option<Charge>,
@@ -29,16 +43,60 @@ struct Lines {
     piece: Vec<u8>,
 }
 
+#[derive(Debug)]
+struct Expansion {
+    stream: Inflating,
+    piece: Vec<u8>,
+}
+
+/// A digest of a file that is written from its beginning, for those who ask for it later.
+#[derive(Debug)]
+pub struct Seal {
+    hasher: Hasher,
+    fed: u64,
+    table: Rc<Digests>,
+}
+
+impl Seal {
+    /// A digest that goes into `table` when the file is complete.
+    pub fn new(algorithm: Algorithm, table: &Rc<Digests>) -> Self {
+        Self { hasher: Hasher::new(algorithm), fed: 0, table: Rc::clone(table) }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.hasher.feed(bytes);
+        self.fed += bytes.len() as u64;
+    }
+
+    /// Only if the file is what was fed: somebody else may have made it longer.
+    fn set(self, file: &Incoming) {
+        if let Ok(stat) = Stat::of(file)
+            && stat.size == self.fed
+        {
+            self.table.remember(&stat, self.hasher.finish());
+        }
+    }
+}
+
 impl Sink {
     /// A file written from `at` on, byte by byte as received.
     pub fn image(file: impl Into<Incoming>, at: u64) -> Self {
-        Self { file: file.into(), at, lines: None, writing: Writing::from(at), charge: None }
+        Self {
+            file: file.into(),
+            at,
+            end: u64::MAX,
+            lines: None,
+            inflating: None,
+            seal: None,
+            writing: Writing::from(at),
+            charge: None,
+        }
     }
 
     /// A file written from `at` on with CRLF turned into LF.
     pub fn text(file: impl Into<Incoming>, at: u64) -> Self {
         let lines = Some(Lines { converter: FromWire::new(), piece: Vec::new() });
-        Self { file: file.into(), at, lines, writing: Writing::from(at), charge: None }
+        Self { lines, ..Self::image(file, at) }
     }
 
     /// The same on an account's quota.
@@ -52,11 +110,75 @@ impl Sink {
         self.writing.hold(self.file.as_fd(), now)
     }
 
-    /// Writes what was received, all of it.
+    /// The same with no byte written at `end` or behind it: [`Fault::OverQuota`] for whoever sends more.
+    #[must_use]
+    pub fn until(self, end: u64) -> Self {
+        Self { end, ..self }
+    }
+
+    /// The same out of a compressed stream.
+    #[must_use]
+    pub fn inflating(self, stream: Option<Inflating>) -> Self {
+        Self { inflating: stream.map(|stream| Box::new(Expansion { stream, piece: Vec::new() })), ..self }
+    }
+
+    /// The same with the digest of what is written.
+    #[must_use]
+    pub fn sealed(self, seal: Option<Seal>) -> Self {
+        Self { seal: seal.map(Box::new), ..self }
+    }
+
+    /// Takes what was received: writes all of it, but for a compressed stream, of which [`Sink::work_off`] writes a
+    /// piece at a time.
     ///
     /// # Errors
     /// What the file system says; a part may have been written then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        match &mut self.inflating {
+            Some(expansion) => {
+                expansion.stream.feed(bytes);
+                Ok(())
+            }
+            None => self.convert(bytes),
+        }
+    }
+
+    /// Writes the next piece of what was taken and is not written yet; answers what that was worth of a turn's budget.
+    /// 0: there is nothing, and more can be taken.
+    ///
+    /// # Errors
+    /// As [`Sink::write`], and the stream's own.
+    pub fn work_off(&mut self) -> Result<usize, Fault> {
+        let Some(mut expansion) = self.inflating.take() else { return Ok(0) };
+        let backlog = expansion.stream.step(&mut expansion.piece)?;
+        let result = self.convert(&expansion.piece);
+        let cost = (expansion.piece.len() * INFLATED_COST).max(usize::from(backlog));
+        self.inflating = Some(expansion);
+        result.map(|()| cost)
+    }
+
+    /// The data has ended: writes what a translation held back, and gives the file its name.
+    ///
+    /// # Errors
+    /// As [`Sink::write`], and [`Fault::Damaged`] for a compressed stream that was cut.
+    pub fn finish(&mut self) -> Result<(), Fault> {
+        if let Some(expansion) = &self.inflating {
+            expansion.stream.finish()?;
+        }
+        if let Some(mut lines) = self.lines.take() {
+            lines.piece.clear();
+            lines.converter.finish(&mut lines.piece);
+            self.put(&lines.piece)?;
+        }
+        self.settle().map_err(Fault::of_file)?;
+        // Only now: a name that is given to a file counts as a change of it.
+        if let Some(seal) = self.seal.take() {
+            seal.set(&self.file);
+        }
+        Ok(())
+    }
+
+    fn convert(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let Some(mut lines) = self.lines.take() else {
             return self.put(bytes);
         };
@@ -67,17 +189,14 @@ impl Sink {
         result
     }
 
-    /// The data has ended: writes what a translation held back, and gives the file its name.
-    ///
-    /// # Errors
-    /// As [`Sink::write`].
-    pub fn finish(&mut self) -> Result<(), Fault> {
-        if let Some(mut lines) = self.lines.take() {
-            lines.piece.clear();
-            lines.converter.finish(&mut lines.piece);
-            self.put(&lines.piece)?;
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let room = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let within = bytes.get(..room).unwrap_or(bytes);
+        if let Some(seal) = &mut self.seal {
+            seal.feed(within);
         }
-        self.settle().map_err(Fault::of_file)
+        self.put_all(within)?;
+        if within.len() < bytes.len() { Err(Fault::OverQuota) } else { Ok(()) }
     }
 
     /// Gives a hidden file its name. What it replaces is looked at only where somebody counts it.
@@ -91,7 +210,7 @@ impl Sink {
         Ok(())
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn put_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = self.charge.as_ref().map_or(rest.len(), |charge| charge.room(self.at, rest.len()));

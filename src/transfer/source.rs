@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::disk::{FORCED_PIECE, Stretch};
-use super::{CHUNK, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
+use super::{CHUNK, Deflated, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
 use crate::filesystem::cache::{self, Cached};
 use crate::filesystem::watch::watched;
 use crate::filesystem::{Fill, Listing};
@@ -28,6 +28,8 @@ pub enum Source {
     Text(Text),
     /// A directory (LIST, NLST, MLSD).
     Listing(Box<Listing>),
+    /// Any of these, compressed (MODE Z).
+    Deflated(Box<Deflated>),
 }
 
 /// A text file on its way to the wire.
@@ -74,6 +76,8 @@ impl Source {
             Self::Image { .. } => SEND_FILE_BYTES,
             Self::Text(_) => TURN_BYTES,
             Self::Listing(_) => LISTING_BYTES,
+            // A piece, however little of it comes out.
+            Self::Deflated(_) => 1,
         }
     }
 
@@ -91,6 +95,16 @@ impl Source {
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),
                 Err(_) => Err(Fault::Local(Errno::IO)),
             },
+            Self::Deflated(deflated) => deflated.fill(out, disk),
+        }
+    }
+
+    /// Whether it is a file's contents, compressed or not.
+    pub const fn is_file(&self) -> bool {
+        match self {
+            Self::Image { .. } | Self::Text(_) => true,
+            Self::Listing(_) => false,
+            Self::Deflated(deflated) => deflated.is_file(),
         }
     }
 
@@ -100,6 +114,7 @@ impl Source {
             Self::Image { file, at, end } => Some(Stretch { file: file.as_fd(), at: *at, end: *end }),
             Self::Text(text) => Some(Stretch { file: text.file.as_fd(), at: text.at, end: text.end }),
             Self::Listing(_) => None,
+            Self::Deflated(deflated) => deflated.stretch(),
         }
     }
 }
@@ -121,7 +136,7 @@ impl Text {
 }
 
 /// Appends up to a chunk of the file.
-fn read_piece(
+pub(super) fn read_piece(
     file: &OwnedFd,
     at: &mut u64,
     end: u64,

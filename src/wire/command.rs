@@ -189,6 +189,9 @@ const HTTP_WORDS: [&[u8]; 7] = [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"O
 /// # Errors
 /// [`Unknown`] when no verb is spelled like the first word.
 pub fn split(line: &[u8]) -> Result<(&'static Rule, &[u8]), Unknown> {
+    // Some clients mangle the Telnet signals before ABOR (IP without its IAC, a lone DM): no verb begins so.
+    let start = line.iter().position(u8::is_ascii).unwrap_or(line.len());
+    let line = &line[start..];
     let (word, argument) = cut(line);
     match find(word) {
         Some(rule) => Ok((rule, argument)),

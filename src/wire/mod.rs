@@ -21,6 +21,7 @@ pub mod command;
 pub mod date;
 pub mod directory;
 pub mod features;
+pub mod digest;
 pub mod line;
 pub mod listing;
 pub mod reply;

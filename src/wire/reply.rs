@@ -64,6 +64,10 @@ enum Width {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Text {
     Line(Cow<'static, [u8]>),
+    /// A first line whose last is still to come.
+    Opening(Cow<'static, [u8]>),
+    /// A line after it that is not the last.
+    Inner(Cow<'static, [u8]>),
     /// Boxed, since few replies have several lines and all are moved about.
     Lines(Box<Lines>),
 }
@@ -116,6 +120,17 @@ impl Reply {
         Reply { code, width: Width::Whole, text: Text::Lines(Box::new(Lines { first, body, last })) }
     }
 
+    /// The first line of a reply that is not known yet, for a client that waits for it: HASH's 213 takes as long as
+    /// the file. [`Reply::inner`] lines may follow, and a reply of one line with the same code must.
+    pub fn opening(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Reply { code, width: Width::Short, text: Text::Opening(octets(text.into())) }
+    }
+
+    /// Another line of a reply that was begun so.
+    pub fn inner(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Reply { code, width: Width::Short, text: Text::Inner(octets(text.into())) }
+    }
+
     /// What the first digit says. A code outside RFC 959 counts as [`Kind::Permanent`]: the safe reading.
     pub fn kind(&self) -> Kind {
         match self.code / 100 {
@@ -130,7 +145,7 @@ impl Reply {
     /// The texts of all lines in order, without codes. Octets as they came, fit for no terminal.
     pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let (first, body, last): (&[u8], &[Vec<u8>], _) = match &self.text {
-            Text::Line(line) => (line, &[], None),
+            Text::Line(line) | Text::Opening(line) | Text::Inner(line) => (line, &[], None),
             Text::Lines(lines) => (&lines.first, &lines.body, Some(&*lines.last)),
         };
         std::iter::once(first).chain(body.iter().map(Vec::as_slice)).chain(last)
@@ -139,7 +154,7 @@ impl Reply {
     /// The text of the last line, which is the only one as a rule.
     pub fn text(&self) -> &[u8] {
         match &self.text {
-            Text::Line(line) => line,
+            Text::Line(line) | Text::Opening(line) | Text::Inner(line) => line,
             Text::Lines(lines) => &lines.last,
         }
     }
@@ -149,11 +164,12 @@ impl Reply {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match &self.text {
             Text::Line(line) => self.coded_line(b' ', line, out),
+            Text::Opening(line) => self.coded_line(b'-', line, out),
+            Text::Inner(line) => self.inner_line(line, out),
             Text::Lines(lines) => {
                 self.coded_line(b'-', &lines.first, out);
                 for line in &lines.body {
-                    out.push(b' ');
-                    self.line(line, out);
+                    self.inner_line(line, out);
                 }
                 self.coded_line(b' ', &lines.last, out);
             }
@@ -165,6 +181,11 @@ impl Reply {
         let code = self.code.min(999);
         out.extend([code / 100, code / 10 % 10, code % 10].map(|digit| b'0' + digit as u8));
         out.push(separator);
+        self.line(text, out);
+    }
+
+    fn inner_line(&self, text: &[u8], out: &mut Vec<u8>) {
+        out.push(b' ');
         self.line(text, out);
     }
 

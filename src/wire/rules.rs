@@ -147,7 +147,7 @@ verbs! {
     /// Sets the file structure (RFC 959 4.1.2).
     Stru "STRU" [] Required Member Waits On "STRU <SP> F" [200 504 530];
     /// Sets the transfer mode (RFC 959 4.1.2).
-    Mode "MODE" [] Required Member Waits On "MODE <SP> S" [200 504 530];
+    Mode "MODE" [] Required Member Waits On "MODE <SP> { S | Z }" [200 504 530];
     /// Sends a file to the client (RFC 959 4.1.3).
     Retr "RETR" [] Required Member Waits On "RETR <SP> path" [150 226 425 426 450 451 522 530 550 553 554];
     /// Stores a file (RFC 959 4.1.3).
@@ -240,19 +240,19 @@ verbs! {
     /// Announces the transfer for which PASV comes next (distributed servers).
     Pret "PRET" [] Required Member Waits On "PRET <SP> command [<SP> path]" [200 530];
     /// Restart marker with an end (draft-bryan-ftp-range).
-    Rang "RANG" [] Required Member Waits Off "RANG <SP> first <SP> last" [350 502 530 551 552];
+    Rang "RANG" [] Required Member Waits On "RANG <SP> first <SP> last" [350 530 551];
     /// Digest of a file or range (draft-bryan-ftpext-hash).
-    Hash "HASH" [] Required Member Waits Off "HASH <SP> path" [213 450 451 502 530 550 552 553 554 556];
+    Hash "HASH" [] Required Member Waits On "HASH <SP> path" [213 450 451 530 550 552 553 554];
     /// CRC-32 of a file (field lore).
-    Xcrc "XCRC" [] Required Member Waits Off "XCRC <SP> path [<SP> first <SP> end]" [250 450 451 502 530 550 552 553];
+    Xcrc "XCRC" [] Required Member Waits On "XCRC <SP> path [<SP> first <SP> end]" [250 450 451 530 550 553];
     /// MD5 of a file (field lore).
-    Xmd5 "XMD5" [] Required Member Waits Off "XMD5 <SP> path [<SP> first <SP> end]" [250 450 451 502 530 550 552 553];
+    Xmd5 "XMD5" [] Required Member Waits On "XMD5 <SP> path [<SP> first <SP> end]" [250 450 451 530 550 553];
     /// SHA-1 of a file (field lore).
-    Xsha1 "XSHA1" ["XSHA"] Required Member Waits Off "XSHA1 <SP> path [<SP> first <SP> end]" [250 450 451 502 530 550 552 553];
+    Xsha1 "XSHA1" ["XSHA"] Required Member Waits On "XSHA1 <SP> path [<SP> first <SP> end]" [250 450 451 530 550 553];
     /// SHA-256 of a file (field lore).
-    Xsha256 "XSHA256" [] Required Member Waits Off "XSHA256 <SP> path [<SP> first <SP> end]" [250 450 451 502 530 550 552 553];
+    Xsha256 "XSHA256" [] Required Member Waits On "XSHA256 <SP> path [<SP> first <SP> end]" [250 450 451 530 550 553];
     /// SHA-512 of a file (field lore).
-    Xsha512 "XSHA512" [] Required Member Waits Off "XSHA512 <SP> path [<SP> first <SP> end]" [250 450 451 502 530 550 552 553];
+    Xsha512 "XSHA512" [] Required Member Waits On "XSHA512 <SP> path [<SP> first <SP> end]" [250 450 451 530 550 553];
     /// MD5 of a file (draft-twine-ftpmd5).
     Md5 "MD5" [] Required Member Waits Off "MD5 <SP> path" [502];
     /// MD5 of many files (draft-twine-ftpmd5).

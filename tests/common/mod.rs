@@ -33,6 +33,9 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 /// How long anything may take. Far more than it takes on a busy machine: only a hang gets here.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What an accounts file holds for the password "secret". SHA-256 crypt, since argon2 is dear on purpose.
+pub const SECRET_HASH: &str = "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA";
+
 /// A connection that cannot hang a test.
 pub fn connect(to: SocketAddr) -> TcpStream {
     patient(TcpStream::connect(to).unwrap())

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SendFlags, send};
 
 use super::{PATIENCE, accept, connect, is_closed, read_all, table};
@@ -240,6 +241,15 @@ impl Peer {
     #[track_caller]
     pub fn epsv(&mut self) -> TcpStream {
         connect(self.epsv_address())
+    }
+
+    /// A data connection by EPSV that takes little at a time: 30 MB sent to it are stuck until they are read, whatever
+    /// the machine's settings.
+    #[track_caller]
+    pub fn epsv_narrow(&mut self) -> TcpStream {
+        let data = self.epsv();
+        set_socket_recv_buffer_size(&data, 64 * 1024).unwrap();
+        data
     }
 
     /// Where the server shall connect to, told by PORT.

@@ -35,6 +35,17 @@ impl Server {
         Self::configured(FULL)
     }
 
+    /// As [`Server::full`], with a few things in it.
+    pub fn furnished() -> Self {
+        let server = Self::full();
+        server.put("a.bin", "hello");
+        server.put("t.txt", "x\ny\n");
+        server.put("sub/inner", "12");
+        server.put("sub/deep/x", "");
+        fs::create_dir(server.path("empty")).unwrap();
+        server
+    }
+
     /// As [`Server::full`], with more in the configuration: tables, since `[anonymous]` comes first.
     pub fn full_and(tables: &str) -> Self {
         Self::configured(&format!("{FULL}{tables}"))

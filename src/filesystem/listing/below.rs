@@ -4,10 +4,10 @@ use crate::filesystem::path::VirtualPath;
 use crate::wire::listing::sendable;
 
 /// How far below the directory asked for.
-pub(super) const DEEPEST: usize = 16;
+const DEEPEST: usize = 16;
 
 /// Most lines of entries in one such listing; it ends there.
-pub(super) const MOST_LINES: u64 = 100_000;
+const MOST_LINES: u64 = 100_000;
 
 /// Most bytes of names of directories that wait to be listed; further ones are left out. It is what a directory's own
 /// names may take while they are sorted.
@@ -26,11 +26,14 @@ pub(super) struct Below {
     /// Found in the directory being listed, in order.
     found: Vec<Box<[u8]>>,
     bytes: usize,
+    /// Lines after which the listing ends.
+    pub(super) most_lines: u64,
 }
 
 impl Below {
     pub(super) fn new(called: Vec<u8>, base: VirtualPath) -> Self {
-        Self { called, base, trail: Vec::new(), waiting: Vec::new(), found: Vec::new(), bytes: 0 }
+        let (trail, waiting, found) = (Vec::new(), Vec::new(), Vec::new());
+        Self { called, base, trail, waiting, found, bytes: 0, most_lines: MOST_LINES }
     }
 
     /// A directory of which a line was written.

@@ -303,7 +303,7 @@ impl Listing {
                 if line == Line::Directory {
                     below.add(name.to_bytes());
                 }
-                if self.listed >= below::MOST_LINES {
+                if self.listed >= below.most_lines {
                     below.give_up();
                     return Ok(Stage::Done);
                 }

@@ -63,7 +63,8 @@ mod tests {
 
     fn stat(kind: Kind, mode: u32, uid: u32, gid: u32) -> Stat {
         let (size, mtime, mtime_nsec, nlink, dev, ino) = (0, 0, 0, 1, 1, 1);
-        Stat { kind, size, mode, mtime, mtime_nsec, uid, gid, nlink, dev, ino }
+        let (ctime, ctime_nsec) = (0, 0);
+        Stat { kind, size, mode, mtime, mtime_nsec, ctime, ctime_nsec, uid, gid, nlink, dev, ino }
     }
 
     #[test]

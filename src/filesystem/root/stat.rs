@@ -19,6 +19,10 @@ pub struct Stat {
     pub mtime: i64,
     /// Nanoseconds that belong to `mtime`.
     pub mtime_nsec: u32,
+    /// Time of the last change of any of these facts or of the contents, which nobody can set.
+    pub ctime: i64,
+    /// Nanoseconds that belong to `ctime`.
+    pub ctime_nsec: u32,
     /// Owner.
     pub uid: u32,
     /// Group.
@@ -45,6 +49,8 @@ impl Stat {
             mode: stat.st_mode & 0o7777,
             mtime: number(stat.st_mtime),
             mtime_nsec: number(stat.st_mtime_nsec),
+            ctime: number(stat.st_ctime),
+            ctime_nsec: number(stat.st_ctime_nsec),
             uid: stat.st_uid,
             gid: stat.st_gid,
             nlink: number(stat.st_nlink),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 
 use super::Pool;
-use crate::reactor::{Key, Moment, Next, Ready, Sockets, reset};
+use crate::reactor::{Hush, Key, Moment, Next, Ready, Sockets, reset};
 
 /// Connections taken a turn, so that a flood at one port leaves the others their time.
 const ACCEPTS_A_TURN: usize = 64;
@@ -52,6 +52,7 @@ impl PoolPort {
         ready: &mut Ready,
         now: Moment,
         pool: &mut Pool,
+        strangers: &mut Hush,
         mut arrived: impl FnMut(Key, TcpStream),
     ) -> Next {
         let expired = ready.take(Ready::EXPIRED);
@@ -74,23 +75,27 @@ impl PoolPort {
                     match pool.claim(peer.ip().to_canonical(), self.address) {
                         Some(key) => arrived(key, stream),
                         None => {
-                            log::warn!("{peer}: reset, nobody at {} expects it", self.address);
+                            if let Some(others) = strangers.speak(now) {
+                                log::warn!("{peer}: reset, unexpected at {}, {others} others before", self.address);
+                            }
                             reset(&stream);
                         }
                     }
                 }
-                Err(error) => self.failed(&error, ready),
+                Err(error) => self.failed(&error, ready, now, strangers),
             }
         }
         Next::Yield
     }
 
-    fn failed(&mut self, error: &io::Error, ready: &mut Ready) {
+    fn failed(&mut self, error: &io::Error, ready: &mut Ready, now: Moment, hush: &mut Hush) {
         match error.kind() {
             io::ErrorKind::WouldBlock => ready.clear(Ready::READ),
             io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {}
             _ => {
-                log::warn!("cannot accept a data connection at {}: {error}", self.address);
+                if hush.speak(now).is_some() {
+                    log::warn!("cannot accept a data connection at {}: {error}", self.address);
+                }
                 self.waiting_for_descriptors = true;
                 ready.clear(Ready::READ);
             }

@@ -2,7 +2,8 @@
 
 use super::faults::named;
 use super::state::State;
-use super::{Endpoint, Session, Stage, Type};
+use super::{Endpoint, Mark, Mode, Session, Stage, Type};
+use crate::codec::Algorithm;
 use crate::filesystem::Fill;
 use crate::server::world::World;
 use crate::wire::command::{RULES, Rule, Status, Verb, find};
@@ -11,8 +12,8 @@ use crate::wire::reply::Reply;
 /// Verbs on a line of HELP.
 const HELP_COLUMNS: usize = 8;
 
-/// Extensions by the labels that clients compare, apart from MLST, whose line depends on the session.
-const FEATURES: [&str; 16] = [
+/// Extensions by the labels that clients compare, apart from those that depend on the session or the configuration.
+const FEATURES: [&str; 22] = [
     "AVBL",
     "CLNT",
     "CSID",
@@ -24,19 +25,36 @@ const FEATURES: [&str; 16] = [
     "MFF modify;UNIX.mode;",
     "MFMT",
     "PASV",
+    "RANG STREAM",
     "REST STREAM",
     "SITE SYMLINK",
     "SIZE",
     "TVFS",
     "UTF8",
+    "XCRC",
+    "XMD5",
+    "XSHA1",
+    "XSHA256",
+    "XSHA512",
 ];
 
 impl Session {
     pub(super) fn feat(&self, stage: &mut Stage<'_>) {
         let mut body: Vec<Vec<u8>> = FEATURES.iter().map(|label| label.as_bytes().to_vec()).collect();
         body.push(self.facts.feature_text().into_bytes());
+        body.push(self.hash_feature().into_bytes());
+        if stage.world.settings.limits.compressed > 0 {
+            body.push(b"MODE Z".to_vec());
+        }
         body.sort_unstable();
         stage.reply(Reply::lines(211, "Features:", body, "End"));
+    }
+
+    /// HASH with its algorithms, the selected one marked.
+    fn hash_feature(&self) -> String {
+        let marked = |algorithm: Algorithm| if algorithm == self.hash { "*" } else { "" };
+        let names = Algorithm::ALL.map(|algorithm| format!("{}{}", algorithm.name(), marked(algorithm)));
+        format!("HASH {}", names.join(";"))
     }
 
     pub(super) fn stat(&self, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -58,6 +76,7 @@ impl Session {
             Type::Ascii => "A",
             Type::Image => "I",
         };
+        let mode = if self.mode == Mode::Stream { "S" } else { "Z" };
         let data = match self.endpoint {
             Endpoint::None => "No data connection",
             Endpoint::Passive => "Passive data connection expected",
@@ -66,11 +85,13 @@ impl Session {
         let mut body = vec![
             format!("Connected from {}", self.peer.ip()),
             user,
-            format!("TYPE: {type_}; STRU: F; MODE: S"),
+            format!("TYPE: {type_}; STRU: F; MODE: {mode}"),
             String::from(data),
         ];
-        if let Some(offset) = self.restart {
-            body.push(format!("Restart position: {offset}"));
+        match self.mark.as_deref() {
+            Some(Mark { first, last: Some(last) }) => body.push(format!("Range: {first} to {last}")),
+            Some(Mark { first, last: None }) => body.push(format!("Restart position: {first}")),
+            None => {}
         }
         let body = body.into_iter().map(String::into_bytes).collect();
         Reply::lines(211, concat!("miniftpd ", env!("CARGO_PKG_VERSION"), " status:"), body, "End of status")

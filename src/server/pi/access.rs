@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::faults::ReplyTo;
 use super::state::{Member, State, Work};
-use super::{Abort, Endpoint, Output, Session, Stage, Type};
+use super::{Abort, Endpoint, Mode, Output, Session, Stage, Type};
+use crate::codec::{Algorithm, Level};
 use crate::filesystem::{Last, Right, VirtualPath};
 use crate::server::realm::{Rates, Realm, Refusal, Seat};
 use crate::server::world::World;
@@ -137,6 +138,9 @@ impl Session {
     pub(super) fn rein(&mut self, stage: &mut Stage<'_>) {
         self.log_out(stage);
         self.type_ = Type::Unset;
+        self.mode = Mode::Stream;
+        self.level = Level::DEFAULT;
+        self.hash = Algorithm::Sha256;
         self.epsv_only = false;
         self.umask = None;
         self.idle = None;
@@ -150,7 +154,7 @@ impl Session {
             self.endpoint = Endpoint::None;
             stage.order(Order::Forget);
         }
-        self.restart = None;
+        self.mark = None;
         self.abort = Abort::Idle;
         self.enter(State::Stranger);
     }

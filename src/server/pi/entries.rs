@@ -1,13 +1,12 @@
 //! RFC 959 4.1.3, the services on names that need no data connection: RNFR RNTO DELE RMD MKD PWD, and the attributes
 //! of RFC 3659 and its neighbours: SIZE MDTM MLST MFMT MFF AVBL.
 
-use std::os::fd::AsFd;
-
 use rustix::io::Errno;
 
+use super::digest::Answer;
 use super::faults::{ReplyTo, named};
 use super::service::DIRECTORY_MODE;
-use super::state::{Counting, Member, Work};
+use super::state::{Member, Work};
 use super::{Session, Stage};
 use crate::filesystem::listing::append_facts_of;
 use crate::filesystem::{Fault, Kind, Last, Right, VirtualPath};
@@ -15,17 +14,13 @@ use crate::server::world::World;
 use crate::wire::command::PathText;
 use crate::wire::date;
 use crate::wire::reply::{Reply, quoted};
-use crate::wire::text::Count;
-
-/// What is counted a turn: about 50 µs.
-const COUNTED_SLICE: usize = 128 * 1024;
 
 /// Any of these lets one file's size, time and facts be seen.
 const SEES_ONE: [Right; 3] = [Right::List, Right::Read, Right::Create];
 
-type Answer = Result<Reply, Reply>;
+type Outcome = Result<Reply, Reply>;
 
-fn either(answer: Answer) -> Reply {
+fn either(answer: Outcome) -> Reply {
     answer.unwrap_or_else(|refusal| refusal)
 }
 
@@ -56,16 +51,18 @@ impl Session {
         let Some(Work::Renaming { from }) = self.work(Work::Idle) else {
             return stage.say(503, "RNFR required first.");
         };
-        stage.reply(either(self.rename(&from, given)));
+        stage.reply(either(self.rename(&from, given, stage.world)));
     }
 
     /// The target's own rule decides: renaming within it, and over a file only where overwriting is allowed.
-    fn rename(&self, from: &VirtualPath, given: &[u8]) -> Answer {
+    fn rename(&self, from: &VirtualPath, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
         let to = member.resolve_name(given)?;
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
-        member.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))?;
+        member.keeping_digest(world, (from, &to), || {
+            member.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))
+        })?;
         log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
@@ -90,7 +87,7 @@ impl Session {
         given: &[u8],
         done: &'static str,
         effect: impl FnOnce(&Member, &VirtualPath) -> Result<(), Reply>,
-    ) -> Answer {
+    ) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve_name(given)?;
         member.require(Right::Delete, &path, given)?;
@@ -108,7 +105,7 @@ impl Session {
         stage.reply(either(self.make_directory(given, stage.world)));
     }
 
-    fn make_directory(&self, given: &[u8], world: &World) -> Answer {
+    fn make_directory(&self, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve_name(given)?;
         member.require(Right::MakeDir, &path, given)?;
@@ -149,16 +146,11 @@ impl Session {
     }
 
     pub(super) fn size(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        match self.sized(given, stage.world) {
-            Ok(Sized::Known(reply)) => stage.reply(reply),
-            Ok(Sized::ToCount(counting)) => {
-                self.work(Work::Counting(counting));
-            }
-            Err(reply) => stage.reply(reply),
-        }
+        let answer = self.sized(given, stage.world);
+        self.answer(answer, stage);
     }
 
-    fn sized(&self, given: &[u8], world: &World) -> Result<Sized, Reply> {
+    fn sized(&self, given: &[u8], world: &World) -> Result<Answer, Reply> {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
@@ -168,46 +160,20 @@ impl Session {
             return Err(named(550, given, "Not a plain file."));
         }
         if !self.ascii(world) {
-            return Ok(Sized::Known(Reply::new(213, stat.size.to_string())));
+            return Ok(Answer::Known(Reply::new(213, stat.size.to_string())));
         }
         if stat.size > world.settings.limits.ascii_size {
             return Err(Reply::new(550, "SIZE not available in ASCII mode."));
         }
-        let (file, _) = root.read(&path).map_err(|fault| fault.reply(given))?;
-        Ok(Sized::ToCount(Box::new(Counting { file, at: 0, count: Count::new() })))
-    }
-
-    /// One more slice of a count that was begun by SIZE.
-    pub(super) fn count_on(&mut self, stage: &mut Stage<'_>) {
-        let mut counting = match self.work(Work::Idle) {
-            Some(Work::Counting(counting)) => counting,
-            Some(other) => {
-                self.work(other);
-                return;
-            }
-            None => return,
-        };
-        let mut slice = vec![0; COUNTED_SLICE];
-        match rustix::io::pread(counting.file.as_fd(), &mut slice, counting.at) {
-            Ok(0) => stage.reply(Reply::new(213, counting.count.total().to_string())),
-            // A file that grows while it is counted has no size to tell.
-            Ok(_) if counting.at > stage.world.settings.limits.ascii_size => {
-                stage.say(550, "SIZE not available in ASCII mode.")
-            }
-            Ok(read) => {
-                counting.count.feed(&slice[..read]);
-                counting.at += read as u64;
-                self.work(Work::Counting(counting));
-            }
-            Err(errno) => stage.reply(crate::filesystem::Fault::Os(errno).reply(b"SIZE")),
-        }
+        let (file, stat) = root.read(&path).map_err(|fault| fault.reply(given))?;
+        Ok(Self::count_lines(file, stat.size, given))
     }
 
     pub(super) fn mdtm(&self, argument: &[u8], stage: &mut Stage<'_>) {
         let told = self.modified(argument);
         let reply = match (told, stamp_and_path(argument)) {
             // Only when no file has the whole argument as its name is it a time to be set.
-            (Err(refusal), Some((time, path))) => match self.set_modified(time, path) {
+            (Err(refusal), Some((time, path))) => match self.set_modified(time, path, stage.world) {
                 Ok(reply) => reply,
                 Err(set_refusal) => {
                     log::debug!("{}: MDTM: neither told ({}) nor set", self.peer, refusal.code);
@@ -219,7 +185,7 @@ impl Session {
         stage.reply(reply);
     }
 
-    fn modified(&self, given: &[u8]) -> Answer {
+    fn modified(&self, given: &[u8]) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
@@ -232,18 +198,20 @@ impl Session {
 
     pub(super) fn mfmt(&self, time: &[u8], given: &[u8], stage: &mut Stage<'_>) {
         let reply = match date::parse_stamp(time) {
-            Some(time) => either(self.set_modified(time, given)),
+            Some(time) => either(self.set_modified(time, given, stage.world)),
             None => Reply::new(501, "Bad time."),
         };
         stage.reply(reply);
     }
 
-    fn set_modified(&self, time: i64, given: &[u8]) -> Answer {
+    fn set_modified(&self, time: i64, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Time, &path, given)?;
         let root = member.seat.root();
-        root.set_times(&path, time, None).map_err(|fault| fault.reply(given))?;
+        member.keeping_digest(world, (&path, &path), || {
+            root.set_times(&path, time, None).map_err(|fault| fault.reply(given))
+        })?;
         let stored = root.stat(&path).map_err(|fault| fault.reply(given))?.mtime;
         let mut facts = b"Modify=".to_vec();
         date::append_stamp(stored, &mut facts);
@@ -256,7 +224,7 @@ impl Session {
     }
 
     /// All facts are checked before any is changed.
-    fn set_facts(&self, facts: &[(PathText, PathText)], given: &[u8]) -> Answer {
+    fn set_facts(&self, facts: &[(PathText, PathText)], given: &[u8]) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let wanted: Vec<Wanted> = facts.iter().map(|(name, value)| wanted(name, value)).collect::<Result<_, _>>()?;
@@ -296,7 +264,7 @@ impl Session {
         stage.reply(either(self.facts_of(given.unwrap_or_default(), stage.world)));
     }
 
-    fn facts_of(&self, given: &[u8], world: &World) -> Answer {
+    fn facts_of(&self, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
@@ -315,6 +283,25 @@ impl Member {
     pub(super) fn whereabouts(&self) -> Result<VirtualPath, Reply> {
         self.settle(self.cwd.clone(), Last::Follow, self.cwd.as_bytes())
     }
+
+    /// Does something to a file that leaves its contents as they are: what is known of them stays known.
+    fn keeping_digest(
+        &self,
+        world: &World,
+        (before, after): (&VirtualPath, &VirtualPath),
+        change: impl FnOnce() -> Result<(), Reply>,
+    ) -> Result<(), Reply> {
+        if world.digests.is_empty() {
+            return change();
+        }
+        let root = self.seat.root();
+        let old = root.lstat(before);
+        change()?;
+        if let (Ok(old), Ok(new)) = (old, root.lstat(after)) {
+            world.digests.carry(&old, &new);
+        }
+        Ok(())
+    }
 }
 
 /// 14 digits.
@@ -322,11 +309,6 @@ fn stamp(seconds: i64) -> Vec<u8> {
     let mut text = Vec::with_capacity(14);
     date::append_stamp(seconds, &mut text);
     text
-}
-
-enum Sized {
-    Known(Reply),
-    ToCount(Box<Counting>),
 }
 
 /// A fact that MFF can set.

@@ -104,18 +104,17 @@ fn of_errno(errno: Errno, given: &[u8]) -> Reply {
         Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => named(450, given, "Busy, try again later."),
         Errno::NOSPC => named(452, given, "No space left on the device."),
         Errno::DQUOT | Errno::FBIG => named(552, given, "Quota or size limit exceeded."),
-        other => {
-            log::error!("{}: {other}", String::from_utf8_lossy(given));
-            named(451, given, "Local error.")
-        }
+        other => named(451, given, &format!("Local error: {}.", std::io::Error::from(other))),
     }
 }
 
 /// `name: text`, the name as the client gave it.
 pub(super) fn named(code: u16, given: &[u8], text: &str) -> Reply {
     let mut line = Vec::with_capacity(given.len() + text.len() + 2);
-    line.extend_from_slice(given);
-    line.extend_from_slice(b": ");
+    if !given.is_empty() {
+        line.extend_from_slice(given);
+        line.extend_from_slice(b": ");
+    }
     line.extend_from_slice(text.as_bytes());
     Reply::bytes(code, line)
 }
@@ -132,6 +131,7 @@ pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
         F::Truncated => Reply::new(451, "The file became shorter during the transfer."),
         F::Local(_) => Reply::new(451, "Local error; transfer aborted."),
         F::DiskFull => Reply::new(452, "No space left on the device."),
+        F::Damaged => Reply::new(426, "Compressed stream damaged or incomplete; transfer aborted."),
         F::OverQuota => Reply::new(552, "Quota or size limit exceeded."),
     }
 }

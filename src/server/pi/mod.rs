@@ -5,9 +5,11 @@
 
 mod about;
 mod access;
+mod digest;
 mod entries;
 mod faults;
 mod gate;
+mod mode;
 mod parameter;
 mod quota;
 mod service;
@@ -20,6 +22,7 @@ mod transfer;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::codec::{Algorithm, Level};
 use crate::filesystem::VirtualPath;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
@@ -54,8 +57,6 @@ pub enum Input {
     Verdict(Verdict),
     /// The time that [`Session::patience`] allowed is over.
     Expired,
-    /// Another slice of a long computation may be done.
-    Continue,
     /// The server is about to end.
     Drain,
     /// The server ends now.
@@ -110,6 +111,8 @@ pub enum Patience {
     Idle(Duration),
     /// Counted from now: the penalty for a wrong password.
     Penalty(Duration),
+    /// Counted from the last sign of life: the client is told that its answer is still being computed.
+    Remark(Duration),
     /// Something else keeps the time: the verifier, the DTP, the flush of the last words.
     Endless,
 }
@@ -123,6 +126,39 @@ enum Type {
     Ascii,
     /// I, L 8.
     Image,
+}
+
+/// MODE as the session has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// S.
+    Stream,
+    /// Z.
+    Deflate,
+}
+
+/// Where the next transfer begins, and perhaps ends: REST's marker or RANG's. It is there only until that transfer,
+/// so sessions keep it apart from their own record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    first: u64,
+    /// Included, as RANG counts.
+    last: Option<u64>,
+}
+
+impl Mark {
+    /// REST 0: it moves nothing, and clients that send it are told by it.
+    const fn is_everything(&self) -> bool {
+        self.first == 0 && self.last.is_none()
+    }
+
+    /// The byte after the last; no end is beyond every file.
+    const fn end(&self) -> u64 {
+        match self.last {
+            Some(last) => last.saturating_add(1),
+            None => u64::MAX,
+        }
+    }
 }
 
 /// Where the next transfer's data connection comes from.
@@ -145,6 +181,9 @@ enum Abort {
     Owed,
 }
 
+/// How often a client that waits for a HASH hears that it is being computed. Clients give up after 15 s and more.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(6);
+
 /// One control dialogue.
 #[derive(Debug)]
 pub struct Session {
@@ -152,9 +191,12 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     endpoint: Endpoint,
-    /// REST's offset, until the next transfer command; clients put different things in between, so it survives those.
-    restart: Option<u64>,
+    /// Until the next transfer command (protocol order differs between clients, so it survives the rest).
+    mark: Option<Box<Mark>>,
     type_: Type,
+    mode: Mode,
+    level: Level,
+    hash: Algorithm,
     abort: Abort,
     failures: u8,
     epsv_only: bool,
@@ -194,8 +236,11 @@ impl Session {
             peer,
             local,
             endpoint: Endpoint::None,
-            restart: None,
+            mark: None,
             type_: Type::Unset,
+            mode: Mode::Stream,
+            level: Level::DEFAULT,
+            hash: Algorithm::Sha256,
             abort: Abort::Idle,
             failures: 0,
             epsv_only: false,
@@ -228,7 +273,6 @@ impl Session {
             Input::Report(report) => self.report(report, stage),
             Input::Verdict(verdict) => self.verdict(verdict, stage),
             Input::Expired => self.expired(stage),
-            Input::Continue => self.count_on(stage),
             Input::Drain => self.drain(stage),
             Input::Stop => self.stop(stage),
         }
@@ -239,19 +283,15 @@ impl Session {
         &self.state
     }
 
-    /// Whether another slice of work waits to be done ([`Input::Continue`]).
-    pub const fn computing(&self) -> bool {
-        matches!(self.state, State::Member(Member { work: Work::Counting(_), .. }))
-    }
-
     /// How long the present state may last without anything happening.
     pub fn patience(&self, world: &World) -> Patience {
         let limits = &world.settings.limits;
         match &self.state {
             State::Stranger | State::Named { .. } => Patience::Login(limits.login),
             State::Penalised => Patience::Penalty(self.penalty(limits.login_delay)),
-            State::Member(member) => match member.work {
+            State::Member(member) => match &member.work {
                 Work::Idle | Work::Renaming { .. } => Patience::Idle(self.idle_limit(world)),
+                Work::Computing(asked) if asked.wants_remarks() => Patience::Remark(SIGN_OF_LIFE),
                 _ => Patience::Endless,
             },
             State::Checking { .. } | State::Leaving => Patience::Endless,
@@ -326,8 +366,8 @@ impl Session {
 
     /// What a command uses up it uses up even when it is not understood.
     fn malformed(&mut self, rule: &Rule, malformed: Malformed, stage: &mut Stage<'_>) {
-        if self.uses_marker(rule.verb) {
-            self.restart = None;
+        if self.uses_marker(rule.verb) || rule.verb == Verb::Rang {
+            self.mark = None;
         }
         if rule.verb == Verb::Rnto {
             self.work(Work::Idle);
@@ -371,13 +411,14 @@ impl Session {
             Command::Host(name) => self.host(&name.0, stage),
             Command::Type(code) => self.type_code(code, stage),
             Command::Stru => stage.say(200, "Structure set to F."),
-            Command::Mode(code) => Self::mode(code, stage),
+            Command::Mode(code) => self.mode(code, stage),
             Command::Port(address) => self.active(Verb::Port, address, stage),
             Command::Eprt(address) => self.active(Verb::Eprt, address, stage),
             Command::Pasv => self.pasv(stage),
             Command::Epsv(word) => self.epsv(word, stage),
             Command::Pret => stage.say(200, "OK."),
             Command::Rest(offset) => self.rest(offset, stage),
+            Command::Rang(first, last) => self.rang(first, last, stage),
             Command::Opts(word) => self.opts(word, stage),
             Command::Allo(bytes) => self.allo(bytes, stage),
             Command::Retr(path) => self.retr(&path, stage),
@@ -395,6 +436,8 @@ impl Session {
     fn run_rest(&mut self, command: Command, argument: &[u8], stage: &mut Stage<'_>) {
         match command {
             Command::Mlst(path) => self.mlst(path.as_deref(), stage),
+            Command::Hash(path) => self.hash(&path, stage),
+            Command::Digest(verb, argument) => self.x_digest(verb, &argument, stage),
             Command::Size(path) => self.size(&path, stage),
             Command::Mdtm(argument) => self.mdtm(&argument, stage),
             Command::Mfmt { time, path } => self.mfmt(&time, &path, stage),
@@ -426,6 +469,7 @@ impl Session {
         match &self.state {
             State::Penalised => self.penalty_over(stage),
             State::Stranger | State::Named { .. } => self.leave(421, "Login timeout, closing.", stage),
+            State::Member(Member { work: Work::Computing(_), .. }) => self.remark(stage),
             State::Member(_) => self.leave(421, "Idle timeout, closing.", stage),
             State::Checking { .. } | State::Leaving => {}
         }

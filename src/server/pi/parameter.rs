@@ -1,16 +1,17 @@
-//! RFC 959 4.1.2, transfer parameters: TYPE STRU MODE PORT PASV, with EPRT and EPSV (RFC 2428), REST (RFC 3659 5),
-//! ALLO and OPTS.
+//! RFC 959 4.1.2, transfer parameters: TYPE STRU PORT PASV, with EPRT and EPSV (RFC 2428), ALLO and
+//! OPTS. MODE and REST stand in `mode`.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use super::state::{Passive, State, Work};
 use super::{Endpoint, Session, Stage, Type};
+use crate::codec::Algorithm;
 use crate::server::settings::DefaultType;
 use crate::server::world::World;
 use crate::transfer::{Order, Report};
 use crate::wire::address;
-use crate::wire::command::{EpsvWord, ModeCode, OptsCommand, TypeCode, Verb};
+use crate::wire::command::{EpsvWord, OptsCommand, TypeCode, Verb};
 use crate::wire::reply::Reply;
 
 /// Ports below this belong to other services: no data connection is dialled there (RFC 2577 3).
@@ -24,13 +25,6 @@ impl Session {
         };
         self.type_ = type_;
         stage.say(200, text);
-    }
-
-    pub(super) fn mode(code: ModeCode, stage: &mut Stage<'_>) {
-        match code {
-            ModeCode::Stream => stage.say(200, "Mode set to S."),
-            ModeCode::Zlib => stage.say(504, "Mode Z not supported."),
-        }
     }
 
     /// Whether text is translated: as TYPE said, and until it says anything as configured.
@@ -142,11 +136,6 @@ impl Session {
         self.endpoint = Endpoint::None;
     }
 
-    pub(super) fn rest(&mut self, offset: u64, stage: &mut Stage<'_>) {
-        self.restart = Some(offset);
-        stage.reply(Reply::new(350, format!("Restarting at {offset}. Send STOR or RETR.")));
-    }
-
     /// Answers from the quota and the free space. A quota that is not counted yet says nothing.
     pub(super) fn allo(&self, bytes: u64, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
@@ -166,7 +155,19 @@ impl Session {
             OptsCommand::Utf8(true) => stage.say(200, "Always in UTF8 mode."),
             OptsCommand::Utf8(false) => stage.say(501, "Always in UTF8 mode."),
             OptsCommand::Mlst(given) => self.opts_mlst(given.as_deref().unwrap_or_default(), stage),
-            OptsCommand::Hash(_) | OptsCommand::ModeZ(_) => stage.say(501, "Option not understood."),
+            OptsCommand::Hash(name) => self.opts_hash(name.as_deref(), stage),
+            OptsCommand::ModeZ(given) => self.opts_mode_z(&given, stage),
+        }
+    }
+
+    /// Chooses HASH's algorithm, or tells which one it is.
+    fn opts_hash(&mut self, name: Option<&[u8]>, stage: &mut Stage<'_>) {
+        match name.map_or(Some(self.hash), Algorithm::named) {
+            Some(algorithm) => {
+                self.hash = algorithm;
+                stage.say(200, algorithm.name());
+            }
+            None => stage.say(501, "Unknown algorithm, current selection not changed."),
         }
     }
 

@@ -5,11 +5,14 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::faults::{ReplyTo, named};
+use super::mode::inflating;
 use super::state::{Member, State};
-use super::{Session, Stage};
-use crate::filesystem::{Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, VirtualPath, Written};
+use super::{Mark, Session, Stage};
+use crate::filesystem::{
+    Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, Stat, VirtualPath, Written,
+};
 use crate::server::world::World;
-use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Sender, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Seal, Sink, Source};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -19,63 +22,72 @@ pub(super) const DIRECTORY_MODE: u32 = 0o777;
 
 impl Session {
     pub(super) fn retr(&mut self, given: &[u8], stage: &mut Stage<'_>) {
-        let restart = self.restart.take();
-        match self.outgoing(given, restart, stage.world) {
+        let mark = self.mark.take();
+        match self.outgoing(given, mark.as_deref(), stage.world) {
             Ok((path, job, opening)) => self.begin(Verb::Retr, path, job, opening, stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
     /// Everything RETR checks, in order; the file is open when all is well.
-    fn outgoing(&self, given: &[u8], restart: Option<u64>, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
-        let mark = restart.unwrap_or(0);
+    fn outgoing(&self, given: &[u8], mark: Option<&Mark>, world: &World) -> Result<(VirtualPath, Job, Reply), Reply> {
         let ascii = self.ascii(world);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Read, &path, given)?;
         let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
-        if mark > stat.size && !ascii {
-            return Err(beyond(mark, stat.size));
+        self.range_fits(mark, world)?;
+        let (first, end) = mark.map_or((0, u64::MAX), |mark| (mark.first, mark.end()));
+        let ranged = mark.is_some_and(|mark| mark.last.is_some());
+        // Translated, a file is at most twice as long: how long exactly shows only when it is sent.
+        let longest = if ascii { stat.size.saturating_mul(2) } else { stat.size };
+        if first > longest && !ranged {
+            return Err(beyond(first, stat.size));
         }
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
-        let (source, total) = if ascii {
-            (Source::text(file, stat.size, mark), None)
+        let place = self.compression(world)?;
+        let source = if ascii {
+            Source::text(file, stat.size, first)
         } else {
-            (Source::Image { file, at: mark, end: stat.size }, Some(stat.size - mark))
+            Source::Image { file, at: first.min(stat.size), end: end.min(stat.size) }
         };
-        let opening = opening(given, total);
-        let farewell = if restart.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
-        let (flow, pace) = (Flow::Send(Box::new(Sender::new(source))), member.seat.download_pace());
+        // Only here what is in the file and what goes over the connection are the same.
+        let total = match &source {
+            Source::Image { at, end, .. } if place.is_none() => Some(end - at),
+            _ => None,
+        };
+        let opening = opening(given, ascii, total);
+        let farewell = if mark.is_some() { Farewell::AfterPeer } else { Farewell::AtOnce };
+        let (flow, pace) = (Flow::Send(Box::new(self.sender(source, place))), member.seat.download_pace());
         let job = Job { flow, total, pace, farewell };
         Ok((path, job, opening))
     }
 
     pub(super) fn stor(&mut self, verb: Verb, given: &[u8], stage: &mut Stage<'_>) {
-        let start = self.upload_start(verb);
-        match self.incoming(given, start, stage.world) {
+        let mark = self.mark.take();
+        match self.incoming(verb, given, mark.as_deref(), stage.world) {
             Ok((path, job)) => self.begin(verb, path, job, Reply::new(150, "Ok to send data."), stage),
             Err(reply) => stage.reply(reply),
         }
     }
 
-    /// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
-    fn upload_start(&mut self, verb: Verb) -> Start {
-        match (verb, self.restart.take().unwrap_or(0)) {
-            (Verb::Appe, 0) => Start::Append,
-            (_, 0) => Start::Truncate,
-            (_, mark) => Start::At(mark),
-        }
-    }
-
-    fn incoming(&self, given: &[u8], start: Start, world: &World) -> Result<(VirtualPath, Job), Reply> {
+    fn incoming(
+        &self,
+        verb: Verb,
+        given: &[u8],
+        mark: Option<&Mark>,
+        world: &World,
+    ) -> Result<(VirtualPath, Job), Reply> {
+        let start = upload_start(verb, mark);
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let allow = member.upload_rights(&path)?;
         if self.ascii(world) && matches!(start, Start::At(_)) {
             return Err(Reply::new(554, "No restart of uploads in TYPE A."));
         }
+        self.range_fits(mark, world)?;
         member.admit_upload(&path, start)?;
         let root = member.seat.root();
         if let Some(refusal) = self.no_endpoint() {
@@ -86,23 +98,35 @@ impl Session {
             }
             return Err(refusal);
         }
+        let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let open = || root.write(&path, start, allow, mode);
         let (file, written) =
             self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
-        Ok((path, self.upload(member, file, &written, world)?))
+        let whole = start == Start::Truncate || written.size == 0;
+        let sink = self.sink(member, file, &written, whole, world)?;
+        let sink = sink.until(mark.map_or(u64::MAX, Mark::end)).inflating(inflating(place, world));
+        Ok((path, incoming_job(sink, member)))
     }
 
-    fn upload(&self, member: &Member, file: Incoming, written: &Written, world: &World) -> Result<Job, Reply> {
+    /// Where an upload goes; `whole`: it will be all of the file.
+    fn sink(
+        &self,
+        member: &Member,
+        file: Incoming,
+        written: &Written,
+        whole: bool,
+        world: &World,
+    ) -> Result<Sink, Reply> {
         let charge = member.charge(&file, written)?;
+        let seal = seal(&file, whole, world);
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        let flow = Flow::Receive(Box::new(Receiver::new(sink.charged(charge))));
-        Ok(Job { flow, total: None, pace: member.seat.upload_pace(), farewell: Farewell::AtOnce })
+        Ok(sink.charged(charge).sealed(seal))
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
-        let mark = self.restart.take().unwrap_or(0);
-        match self.unique(prefix.unwrap_or_default(), mark, stage.world) {
+        let marked = self.mark.take().is_some_and(|mark| !mark.is_everything());
+        match self.unique(prefix.unwrap_or_default(), marked, stage.world) {
             Ok((path, job)) => {
                 let mut text = b"FILE: ".to_vec();
                 text.extend_from_slice(path.name());
@@ -112,29 +136,31 @@ impl Session {
         }
     }
 
-    fn unique(&self, prefix: &[u8], mark: u64, world: &World) -> Result<(VirtualPath, Job), Reply> {
+    fn unique(&self, prefix: &[u8], marked: bool, world: &World) -> Result<(VirtualPath, Job), Reply> {
         let member = self.logged_in()?;
         // The prefix is checked as a name before the directory's right is asked for.
         let wanted = member.resolve_name(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
-        if mark > 0 {
+        if marked {
             return Err(Reply::new(554, "STOU cannot restart."));
         }
         member.admit_new_file()?;
         if let Some(refusal) = self.no_endpoint() {
             return Err(refusal);
         }
+        let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
         let (file, name) =
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
-        Ok((directory.join(&name), self.upload(member, file, &written, world)?))
+        let sink = self.sink(member, file, &written, true, world)?.inflating(inflating(place, world));
+        Ok((directory.join(&name), incoming_job(sink, member)))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = None;
+        self.mark = None;
         match self.listed(verb, argument, stage.world) {
             Ok((path, listing)) => self.begin_listing(verb, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -150,7 +176,7 @@ impl Session {
     }
 
     pub(super) fn mlsd(&mut self, given: Option<&[u8]>, stage: &mut Stage<'_>) {
-        self.restart = None;
+        self.mark = None;
         match self.machine_listed(given.unwrap_or_default(), stage.world) {
             Ok((path, listing)) => self.begin_listing(Verb::Mlsd, path, listing, stage),
             Err(reply) => stage.reply(reply),
@@ -173,12 +199,16 @@ impl Session {
     }
 
     fn begin_listing(&mut self, verb: Verb, path: VirtualPath, listing: Listing, stage: &mut Stage<'_>) {
+        let place = match self.compression(stage.world) {
+            Ok(place) => place,
+            Err(refusal) => return stage.reply(refusal),
+        };
         let text = match verb {
             Verb::Nlst => "Opening data connection for NLST.",
             Verb::Mlsd => "Opening data connection for MLSD.",
             _ => "Opening data connection for LIST.",
         };
-        let sender = Sender::new(Source::Listing(Box::new(listing)));
+        let sender = self.sender(Source::Listing(Box::new(listing)), place);
         let (flow, pace) = (Flow::Send(Box::new(sender)), Pace::default());
         let job = Job { flow, total: None, pace, farewell: Farewell::AtOnce };
         self.begin(verb, path, job, Reply::new(150, text), stage);
@@ -238,10 +268,36 @@ impl Member {
     }
 }
 
+/// A marker makes STOR and APPE alike (RFC 3659 5.3): write from there, never truncate.
+fn upload_start(verb: Verb, mark: Option<&Mark>) -> Start {
+    match (verb, mark) {
+        (_, Some(mark)) if !mark.is_everything() => Start::At(mark.first),
+        (Verb::Appe, _) => Start::Append,
+        _ => Start::Truncate,
+    }
+}
+
+fn incoming_job(sink: Sink, member: &Member) -> Job {
+    let (flow, pace) = (Flow::Receive(Box::new(Receiver::new(sink))), member.seat.upload_pace());
+    Job { flow, total: None, pace, farewell: Farewell::AtOnce }
+}
+
+/// A file that was just opened for writing: what was known of its contents is forgotten, and if all of them will come
+/// now, their digest is made on the way.
+fn seal(file: &Incoming, whole: bool, world: &World) -> Option<Seal> {
+    if !world.digests.is_empty()
+        && let Ok(stat) = Stat::of(file)
+    {
+        world.digests.forget(&stat);
+    }
+    let algorithm = world.settings.files.digest.filter(|_| whole)?;
+    Some(Seal::new(algorithm, &world.digests))
+}
+
 /// .NET reads the size from the last "(n bytes)."; others show the name.
-fn opening(given: &[u8], total: Option<u64>) -> Reply {
+fn opening(given: &[u8], ascii: bool, total: Option<u64>) -> Reply {
     let mut text = Vec::with_capacity(given.len() + 80);
-    let mode: &[u8] = if total.is_some() { b"BINARY" } else { b"ASCII" };
+    let mode: &[u8] = if ascii { b"ASCII" } else { b"BINARY" };
     text.extend_from_slice(b"Opening ");
     text.extend_from_slice(mode);
     text.extend_from_slice(b" mode data connection for ");

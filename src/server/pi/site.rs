@@ -85,14 +85,14 @@ impl Session {
     }
 
     fn set_idle(&mut self, seconds: Option<u32>, stage: &Stage<'_>) -> Result<Reply, Reply> {
-        let most = stage.world.settings.limits.idle.as_secs();
+        let most = stage.world.settings.limits.idle.as_secs().min(u16::MAX.into());
         let Some(seconds) = seconds else {
             return Ok(Reply::new(200, format!("Idle limit is {} seconds.", self.idle_limit(stage.world).as_secs())));
         };
         if seconds == 0 || u64::from(seconds) > most {
             return Err(Reply::new(501, format!("Idle limit must be between 1 and {most} seconds.")));
         }
-        self.idle = Some(u16::try_from(seconds).unwrap_or(u16::MAX));
+        self.idle = u16::try_from(seconds).ok();
         Ok(Reply::new(200, format!("Idle limit set to {seconds} seconds.")))
     }
 }

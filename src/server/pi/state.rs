@@ -20,21 +20,20 @@
 //!    ├──────────▶ Transferring ───────────────────▶ Idle
 //!    │                │ ABOR                         ▲
 //!    │                └─────────▶ Aborting ──────────┘ 426, later 226
-//!    │ SIZE in TYPE A             counted
-//!    └──────────▶ Counting ───────────────────────▶ Idle
+//!    │ HASH, SIZE in TYPE A       read, ABOR
+//!    └──────────▶ Computing ──────────────────────▶ Idle
 //! ```
 //!
 //! Only in `Stranger`, `Named` and `Member` with `Idle` or `Renaming` work is a line taken from the reader; in every
 //! other state lines wait where they are (protocol order is kept by not reading), but for ABOR and STAT.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::filesystem::VirtualPath;
 use crate::server::realm::{Realm, Seat};
 use crate::wire::command::{PathText, Verb};
-use crate::wire::text::Count;
 
 /// The session's state. [`super::Session::enter`] is its only writer.
 #[derive(Debug)]
@@ -96,8 +95,8 @@ pub enum Work {
     Transferring(Box<Errand>),
     /// The abort went down to the DTP; 426 follows its report, 226 the ABOR line when its turn comes.
     Aborting(Box<Errand>),
-    /// A text file's size is being counted, a slice a turn.
-    Counting(Box<Counting>),
+    /// A file is being read through for HASH, an X-digest or SIZE in TYPE A. Lines other than ABOR wait.
+    Computing(Box<Asked>),
 }
 
 /// How a passive port is announced.
@@ -120,15 +119,29 @@ pub struct Errand {
     pub ascii: bool,
 }
 
-/// A count of bytes that a file would have in TYPE A.
+/// What a file is being read through for.
 #[derive(Debug)]
-pub struct Counting {
-    /// The file.
-    pub file: OwnedFd,
-    /// How far it is read.
-    pub at: u64,
-    /// The count so far.
-    pub count: Count,
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// The path as the client gave it.
+    pub given: Box<[u8]>,
+    /// The first line of the reply is out: it said that this takes a moment.
+    pub begun: bool,
+}
+
+/// Whose answer it will be.
+#[derive(Debug)]
+pub enum Question {
+    /// SIZE in TYPE A.
+    Size,
+    /// HASH.
+    Hash {
+        /// Bytes of the file.
+        stretch: Range<u64>,
+    },
+    /// XCRC, XMD5 and their like.
+    XDigest,
 }
 
 /// The arrows of the diagram above: state, what happens, next state. `miniftpd --states` prints them; a test holds
@@ -150,8 +163,9 @@ pub const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("Member/Renaming", "RNTO, or any command but NOOP STAT ABOR", "Member/Idle"),
     ("Member/Idle", "PASV, EPSV", "Member/Promising"),
     ("Member/Promising", "DTP: 227, 229, 425", "Member/Idle"),
-    ("Member/Idle", "SIZE in TYPE A", "Member/Counting"),
-    ("Member/Counting", "counted: 213", "Member/Idle"),
+    ("Member/Idle", "HASH, X-digest, SIZE in TYPE A", "Member/Computing"),
+    ("Member/Computing", "read: 213, 250, 451", "Member/Idle"),
+    ("Member/Computing", "ABOR seen: 451", "Member/Idle"),
     ("Member/Idle", "RETR STOR STOU APPE LIST NLST MLSD: 150", "Member/Transferring"),
     ("Member/Transferring", "DTP: 226, 425, 426, 451, 452, 552", "Member/Idle"),
     ("Member/Transferring", "ABOR seen", "Member/Aborting"),
@@ -200,7 +214,7 @@ impl Work {
             Self::Promising { .. } => "Member/Promising",
             Self::Transferring(_) => "Member/Transferring",
             Self::Aborting(_) => "Member/Aborting",
-            Self::Counting(_) => "Member/Counting",
+            Self::Computing(_) => "Member/Computing",
         }
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::state::TRANSITIONS;
 use super::{Input, Output, Patience, Session, Stage, Verdict};
-use crate::filesystem::{Owners, Rights, Rules};
+use crate::codec::{Algorithm, Hasher};
+use crate::filesystem::{Owners, Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Order, Report};
+use crate::transfer::{Fault, Found, Order, Places, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -20,7 +21,7 @@ struct Dialogue {
     session: Session,
     world: World,
     out: Vec<Output>,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Dialogue {
@@ -35,10 +36,12 @@ impl Dialogue {
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
             draining: false,
+            digests: Rc::default(),
+            compressors: Places::default(),
             doors: Vec::new(),
         };
         let peer = SocketAddr::new(HERE, 40_000);
-        Self { session: Session::new(peer, HERE), world, out: Vec::new(), _home: home }
+        Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }
     }
 
     /// A guest who is in.
@@ -65,6 +68,17 @@ impl Dialogue {
 
     fn ordered(&self, wanted: impl Fn(&Order) -> bool) -> bool {
         self.out.iter().any(|wish| matches!(wish, Output::Order(order) if wanted(order)))
+    }
+
+    /// What the last replies look like on the wire.
+    fn text(&self) -> String {
+        let mut text = Vec::new();
+        for wish in &self.out {
+            if let Output::Reply(reply) = wish {
+                reply.encode(&mut text);
+            }
+        }
+        String::from_utf8(text).expect("text")
     }
 
     fn hung_up(&self) -> bool {
@@ -196,6 +210,86 @@ fn draining_waits_for_the_transfer_and_no_longer() {
     assert!(busy.hung_up());
 }
 
+/// A HASH that a scan has to be made for.
+fn hashing() -> Dialogue {
+    let mut ftp = Dialogue::guest();
+    assert_eq!(ftp.say("HASH a.bin"), [0_u16; 0]);
+    assert!(ftp.ordered(|order| matches!(order, Order::Scan(_))));
+    assert_eq!(ftp.state(), "Member/Computing");
+    ftp
+}
+
+fn sum() -> Found {
+    Found::Digest(Hasher::new(Algorithm::Md5).finish())
+}
+
+#[test]
+fn who_waits_for_a_digest_hears_that_it_is_being_made() {
+    let mut ftp = hashing();
+    assert_eq!(ftp.session.patience(&ftp.world), Patience::Remark(Duration::from_secs(6)));
+    ftp.feed(Input::Expired);
+    ftp.feed(Input::Expired);
+    assert_eq!(ftp.text(), " Still computing.\r\n");
+    ftp.feed(Input::Report(Report::Scanned(Ok(sum()))));
+    assert_eq!(ftp.text(), "213 MD5 0-4 d41d8cd98f00b204e9800998ecf8427e a.bin\r\n");
+    assert_eq!(ftp.state(), "Member/Idle");
+
+    let mut first = hashing();
+    first.feed(Input::Expired);
+    assert_eq!(first.text(), "213-Computing, one moment.\r\n");
+    first.feed(Input::Report(Report::Scanned(Err(Fault::Truncated))));
+    assert!(first.text().starts_with("213 Not computed: "), "a reply ends as what it began as");
+
+    let mut x = Dialogue::guest();
+    x.say("XMD5 a.bin");
+    assert_eq!(x.session.patience(&x.world), Patience::Endless, "its clients expect one line");
+}
+
+#[test]
+fn a_digest_can_be_aborted_and_its_file_may_fail() {
+    let mut ftp = hashing();
+    assert!(ftp.session.interruptible());
+    assert_eq!(ftp.feed(Input::Interrupt), [451]);
+    assert!(ftp.ordered(|order| matches!(order, Order::Abort)));
+    assert_eq!(ftp.say("ABOR"), [226]);
+    assert_eq!(ftp.feed(Input::Report(Report::Scanned(Ok(sum())))), [0_u16; 0], "it came too late");
+
+    let mut ftp = hashing();
+    assert_eq!(ftp.feed(Input::Report(Report::Scanned(Err(Fault::Local(rustix::io::Errno::IO))))), [451]);
+}
+
+#[test]
+fn what_is_remembered_is_not_read_again() {
+    let mut ftp = Dialogue::guest();
+    let stat = Stat::of(std::fs::File::open(ftp.home.path().join("a.bin")).expect("a file")).expect("its facts");
+    let Found::Digest(remembered) = sum() else { panic!("a digest") };
+    ftp.world.digests.remember(&stat, remembered);
+    ftp.say("OPTS HASH MD5");
+    assert_eq!(ftp.say("HASH a.bin"), [213]);
+    assert_eq!(ftp.text(), "213 MD5 0-4 d41d8cd98f00b204e9800998ecf8427e a.bin\r\n");
+    assert_eq!(ftp.say("XMD5 a.bin"), [250]);
+    assert_eq!(ftp.say("MFMT 20240229120000 a.bin"), [213]);
+    assert_eq!(ftp.say("HASH a.bin"), [213], "the time is another, the contents are not");
+    assert_eq!([ftp.say("RNFR a.bin"), ftp.say("RNTO b.bin")], [[350], [250]]);
+    assert_eq!(ftp.say("HASH b.bin"), [213], "nor is it the name that counts");
+    ftp.say("OPTS HASH CRC32");
+    assert_eq!(ftp.say("HASH b.bin"), [0_u16; 0], "another algorithm");
+    ftp.say("RANG 0 1");
+    ftp.feed(Input::Report(Report::Scanned(Ok(sum()))));
+    ftp.say("OPTS HASH MD5");
+    ftp.say("RANG 0 1");
+    assert_eq!(ftp.say("HASH b.bin"), [0_u16; 0], "a part of it");
+    ftp.feed(Input::Report(Report::Scanned(Ok(sum()))));
+    ftp.passive();
+    ftp.say("APPE b.bin");
+    assert!(ftp.world.digests.is_empty(), "it is being written");
+}
+
+#[test]
+fn a_session_does_not_grow_for_what_few_of_them_do() {
+    assert!(size_of::<Session>() <= 184, "{}", size_of::<Session>());
+}
+
 #[test]
 fn a_seat_is_given_back_however_the_session_ends() {
     let mut ftp = Dialogue::guest();
@@ -223,7 +317,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Member/Promising",
         "Member/Transferring",
         "Member/Aborting",
-        "Member/Counting",
+        "Member/Computing",
     ];
     for (from, _, to) in TRANSITIONS {
         for name in from.split(", ").filter(|name| !name.ends_with('*')) {

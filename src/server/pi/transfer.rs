@@ -24,6 +24,7 @@ impl Session {
     pub(super) fn report(&mut self, report: Report, stage: &mut Stage<'_>) {
         match report {
             Report::Promised(_) | Report::NoPort => self.promised(&report, stage),
+            Report::Scanned(outcome) => self.scanned(outcome, stage),
             Report::Lapsed => self.endpoint = Endpoint::None,
             Report::Progress { moved, total } => Self::progress(moved, total, stage),
             Report::Done { moved, elapsed, result } => {
@@ -70,11 +71,19 @@ impl Session {
     pub(super) fn interrupt(&mut self, stage: &mut Stage<'_>) {
         if self.interruptible() {
             self.abort = Abort::Owed;
+            let mut computed = None;
             self.step(|work| match work {
                 Work::Transferring(errand) => Work::Aborting(errand),
+                Work::Computing(asked) => {
+                    computed = Some(asked);
+                    Work::Idle
+                }
                 other => other,
             });
             stage.order(Order::Abort);
+            if let Some(asked) = computed {
+                stage.reply(asked.failed(Reply::new(451, "Aborted.")));
+            }
         }
     }
 
@@ -92,8 +101,8 @@ impl Session {
         }
     }
 
-    /// Whether the transfer that runs is still to be stopped when an ABOR is seen.
+    /// Whether there is something to be stopped when an ABOR is seen.
     pub fn interruptible(&self) -> bool {
-        matches!(&self.state, State::Member(Member { work: Work::Transferring(_), .. }))
+        matches!(&self.state, State::Member(Member { work: Work::Transferring(_) | Work::Computing(_), .. }))
     }
 }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use crate::codec::Algorithm;
 use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
 
@@ -35,10 +36,8 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "ccc", &["false"]),
     ("tls", "strict_close", &["false"]),
     ("limits", "bans", &[]),
-    ("limits", "compressed", &["0"]),
     ("limits", "tls_handshake", &["30s"]),
     ("files", "fsync", &["false"]),
-    ("files", "digest", &[""]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
     ("sandbox", "mode", &["off"]),
     ("proxy", "trusted", &[]),
@@ -175,6 +174,7 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
     ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
+    ranged(table, "inflated", &mut limits.inflated, 0..=i64::MAX as u64)?;
     ranged(table, "upload", &mut limits.upload, RATES)?;
     ranged(table, "download", &mut limits.download, RATES)?;
     ranged(table, "socket_buffer", &mut limits.socket_buffer, SOCKET_BUFFERS)
@@ -216,6 +216,8 @@ fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
         ("listing_sort", &mut limits.listing_sort, 0..=1_000_000),
         ("pattern_steps", &mut limits.pattern_steps, 100..=10_000_000),
         ("stat_lines", &mut limits.stat_lines, 1..=100_000),
+        // At 300 KiB each, a thousand are more memory than anybody means to spend on this.
+        ("compressed", &mut limits.compressed, 0..=1_000),
     ] {
         let mut wide = u64::from(*place);
         let (low, high) = range.into_inner();
@@ -247,6 +249,7 @@ fn read_files(table: &mut Table<'_>, files: &mut Files) -> Result<(), Fault> {
     if let Some(Umask(bits)) = table.value("umask")? {
         files.umask = bits;
     }
+    files.digest = table.value("digest")?.and_then(|Blank(word)| word).map(|DigestWord(algorithm)| algorithm);
     table.set("uploads", &mut files.uploads)?;
     table.set("symlinks", &mut files.symlinks)?;
     table.set("hide_dotfiles", &mut files.hide_dotfiles)?;
@@ -272,6 +275,22 @@ impl FromStr for Glob {
             word if word.len() > NAME_LIMIT => Err(format!("a pattern of more than {NAME_LIMIT} bytes")),
             word => Ok(Glob(word.to_owned())),
         }
+    }
+}
+
+/// An algorithm as configurations write it: `sha256`, or `SHA-256` as HASH does.
+struct DigestWord(Algorithm);
+
+impl FromStr for DigestWord {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let bare = |name: &str| name.replace('-', "").to_ascii_lowercase();
+        let found = Algorithm::ALL.into_iter().find(|algorithm| bare(algorithm.name()) == bare(word));
+        found.map(DigestWord).ok_or_else(|| {
+            let names = Algorithm::ALL.map(|algorithm| bare(algorithm.name()));
+            format!("\"{word}\" is none of {}", names.join(", "))
+        })
     }
 }
 

@@ -32,6 +32,7 @@ pub use toml_file::{Fault, NOT_BUILT, Source, Table};
 pub use units::{ListenAddr, Network, PortRange, Size, Span};
 
 use super::accounts::Permissions;
+use crate::codec::Algorithm;
 use crate::filesystem::{Links, Uploads};
 
 /// The resolved settings of one server.
@@ -136,6 +137,12 @@ pub struct Limits {
     pub ascii_size: u64,
     /// `stat_lines`: lines of a STAT that lists.
     pub stat_lines: u32,
+    /// `compressed`: MODE Z transfers at once; 0 hides MODE Z. Each takes some 300 KiB, and a hundred times the
+    /// processor time of a plain one.
+    pub compressed: u32,
+    /// `inflated`: the largest file that one MODE Z upload may unfold to, bytes; 0 is any size. A compressed megabyte
+    /// can hold a gigabyte.
+    pub inflated: u64,
     /// `upload`: bytes a second that one session may send; 0 is no limit.
     pub upload: u64,
     /// `download`: bytes a second that one session may fetch; 0 is no limit.
@@ -152,6 +159,8 @@ pub struct Files {
     pub umask: u32,
     /// The TYPE a session begins with.
     pub default_type: DefaultType,
+    /// `digest`: computed of files while they are received, so that HASH has it at once; `None` is none.
+    pub digest: Option<Algorithm>,
     /// `uploads`: whether a file is there while it comes in, or when it is complete.
     pub uploads: Uploads,
     /// `symlinks`: which links are followed.
@@ -203,6 +212,7 @@ impl Default for Files {
             listing_time: ListingTime::default(),
             make_parents: false,
             list_recursive: false,
+            digest: None,
         }
     }
 }
@@ -353,6 +363,8 @@ impl Default for Limits {
             pattern_steps: 100_000,
             ascii_size: 8 << 20,
             stat_lines: 1_000,
+            compressed: 0,
+            inflated: 16 << 30,
             upload: 0,
             download: 0,
             socket_buffer: 0,

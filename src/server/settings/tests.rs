@@ -86,6 +86,8 @@ fn every_key_is_read() {
         pattern_steps = 1000
         ascii_size = "1MiB"
         stat_lines = 10
+        compressed = 4
+        inflated = "1GiB"
         upload = "1MiB"
         download = "2MiB"
         socket_buffer = "64KiB"
@@ -99,6 +101,7 @@ fn every_key_is_read() {
         listing_time = "local"
         make_parents = true
         list_recursive = true
+        digest = "sha256"
         [log]
         level = "debug"
         format = "json"
@@ -115,6 +118,8 @@ fn every_key_is_read() {
     assert_eq!(settings.limits.line, 4096);
     assert_eq!(settings.limits.ascii_size, 1 << 20);
     assert_eq!(settings.files.umask, 0o077);
+    assert_eq!((settings.limits.compressed, settings.limits.inflated), (4, 1 << 30));
+    assert_eq!(settings.files.digest, Some(Algorithm::Sha256));
     assert_eq!(settings.files.default_type, DefaultType::Ascii);
     assert_eq!(settings.log.transfers, Some(folder.path().join("xferlog")));
     let table = |settings: &Settings| {
@@ -157,9 +162,11 @@ fn faults_name_file_line_and_key() {
         ("[anonymous]\npermissions = \"xyz\"", "anonymous.permissions: \"x\" in \"xyz\""),
         ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
         ("[files]\nuploads = \"hidden\"", "m.toml:2: files.uploads: \"hidden\" is none of direct, atomic"),
+        ("[files]\ndigest = \"sha3\"", "files.digest: \"sha3\" is none of sha256, sha512, sha1, md5, crc32"),
+        ("[limits]\ncompressed = 1001", "limits.compressed: must be 0 to 1000"),
         ("[files]\nsymlinks = \"all\"", "files.symlinks: \"all\" is none of inside, rooted, never"),
         ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
-        ("[files]\nmake_parents = 1", "files.make_parents: provided string"),
+        ("[files]\nmake_parents = 1", "files.make_parents: \"1\": provided string"),
         ("[files]\ndeny = [\"a/b\"]", "m.toml:2: files.deny: \"a/b\" holds a slash"),
         ("[files]\ndeny = [\"\"]", "m.toml:2: files.deny: wants patterns"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
@@ -181,9 +188,7 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
         "[limits]\nbans = { failures = 10 }",
-        "[limits]\ncompressed = 4",
         "[files]\nfsync = true",
-        "[files]\ndigest = \"sha256\"",
         "[sandbox]\nmode = \"best-effort\"",
         "[sandbox]\nmode = \"required\"",
         "[proxy]\ntrusted = [\"10.0.0.0/8\"]",

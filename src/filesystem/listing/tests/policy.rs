@@ -102,6 +102,17 @@ fn a_whole_tree_is_listed_where_that_is_allowed() {
     assert!(long.contains(" b\r\n") && long.contains("\r\n\r\nd/a/b:\r\n-rw-r--r--"), "{long}");
 }
 
+#[test]
+fn a_tree_with_too_many_entries_is_listed_in_part() {
+    let tree = ruled(Tree::with(&["d/a", "d/b", "z"]), Policy { recursive: true, ..Policy::default() });
+    let mut listing = tree.open(tree.request("-R"), full()).expect("open");
+    listing.below.as_mut().expect("recursive").most_lines = 3;
+    let mut out = Vec::new();
+    while listing.fill(&mut out, 1).expect("fill") == Fill::More {}
+    assert_eq!(listing.listed(), 3);
+    assert!(out.ends_with(b" a\r\n"));
+}
+
 fn recursive(tree: &Tree, argument: &str, rules: Rules) -> String {
     let cwd = VirtualPath::root();
     let request = Request::parse_nlst(Some(argument.as_bytes()), &cwd, &tree.root).expect("path");
