@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::dtp::{Pump, Snag};
+use super::pump::{Pump, Snag};
 use crate::wire::command::Verb;
 use crate::wire::reply::{Overlong, Reply};
 

@@ -19,9 +19,9 @@
 pub mod address;
 pub mod command;
 pub mod date;
+pub mod digest;
 pub mod directory;
 pub mod features;
-pub mod digest;
 pub mod line;
 pub mod listing;
 pub mod reply;

@@ -23,10 +23,10 @@ use super::errand::{Move, Moved, Scene, Yield, ask};
 use super::stat::{questions, size_in, time_in};
 use super::trouble::{Again, Cause, Trouble};
 use super::verify::Verify;
-use crate::user::dtp::{Intake, Pump, Snag};
 use crate::user::local::{Folder, PART, set_time};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
+use crate::user::pump::{Intake, Pump, Snag};
 use crate::wire::command::Verb;
 
 /// How much of what is here is compared before a transfer goes on behind it.

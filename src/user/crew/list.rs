@@ -3,9 +3,9 @@
 use super::errand::ask;
 use super::errand::{Move, Scene, Yield};
 use super::trouble::{Cause, Trouble};
-use crate::user::dtp::{Intake, Pump};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
+use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 use crate::wire::directory::{Parsed, parse_list, parse_mlsd, parse_nlst};
 use crate::wire::reply::{Kind, Reply, unquoted};

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::errand::{Move, Moved, Scene, Yield};
 use super::trouble::{Again, Cause, Trouble};
-use crate::user::dtp::{Intake, Pump};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
+use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 
 /// Fetches bytes `at` to `end` into an open file.

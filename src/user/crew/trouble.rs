@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::transfer::Fault;
-use crate::user::dtp::Snag;
 use crate::user::mail::{Death, Failure, Spoken};
+use crate::user::pump::Snag;
 use crate::user::text::Shown;
 use crate::wire::reply::{Kind, Reply};
 

@@ -10,9 +10,9 @@ use super::digest::Digest;
 use super::errand::{Move, Moved, Scene, Yield};
 use super::trouble::{Again, Cause, Trouble};
 use crate::codec::{Algorithm, Hasher};
-use crate::user::dtp::{Intake, Pump, Snag};
 use crate::user::local::Folder;
 use crate::user::mail::{Answer, Failure, Transfer, Wish};
+use crate::user::pump::{Intake, Pump, Snag};
 use crate::wire::command::Verb;
 
 /// How much of the local file is read at once for its digest.

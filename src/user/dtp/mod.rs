@@ -14,10 +14,6 @@
 //! It mirrors the Server-DTP. One difference: an upload that has sent everything reports at its FIN, and the record
 //! stays until the server has closed too, so that a reset cannot swallow the tail of the file.
 
-mod intake;
-mod outlet;
-
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -28,9 +24,7 @@ use mio::net::{TcpListener, TcpStream};
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step, TURN_BYTES};
 use crate::user::mail::{News, Ticket};
-
-pub use intake::Intake;
-pub use outlet::Outlet;
+use crate::user::pump::{Pump, Snag};
 
 /// Bytes thrown away while an upload's end waits for the server's close.
 const DUST_LIMIT: usize = 64 * 1024;
@@ -40,55 +34,6 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Strangers turned away from a listening port before it is given up.
 const STRANGERS: usize = 16;
-
-/// Which way bytes flow, and from or to what.
-#[derive(Debug)]
-pub enum Pump {
-    /// The server's bytes come in.
-    In(Box<Intake>),
-    /// Local bytes go out.
-    Out(Box<Outlet>),
-}
-
-/// What ended a data connection before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Snag {
-    /// The connection or the local file failed.
-    Fault(Fault),
-    /// The bytes that were to prove a restart are others: REST was ignored or the file has changed.
-    Differs,
-    /// More came than memory is meant to hold.
-    Overlong,
-}
-
-impl Snag {
-    /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
-    /// connection that is closed for it is then only an echo.
-    pub const fn is_ours(self) -> bool {
-        match self {
-            Self::Differs | Self::Overlong => true,
-            Self::Fault(fault) => {
-                matches!(fault, Fault::Local(_) | Fault::DiskFull | Fault::OverQuota | Fault::Truncated)
-            }
-        }
-    }
-}
-
-impl From<Fault> for Snag {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl fmt::Display for Snag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fault(fault) => write!(f, "{fault}"),
-            Self::Differs => f.write_str("the restarted data does not continue what is here"),
-            Self::Overlong => f.write_str("the server sends more than a listing may hold"),
-        }
-    }
-}
 
 /// How long a data connection may wait for what.
 #[derive(Debug, Clone, Copy)]
@@ -221,7 +166,7 @@ impl Data {
     /// Bytes moved so far.
     pub fn moved(&self) -> u64 {
         match &self.dtp {
-            Dtp::Running(link, pump) => moved(link, pump),
+            Dtp::Running(link, pump) => pump.moved(link),
             _ => 0,
         }
     }
@@ -239,7 +184,7 @@ impl Data {
     pub fn cut(&mut self, now: Moment) -> Option<News> {
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, pump) | Dtp::Ready(link, pump) => {
-                let moved = moved(&link, &pump);
+                let moved = pump.moved(&link);
                 link.reset();
                 Some(self.done(pump, moved, now, Err(Fault::Aborted.into())))
             }
@@ -286,7 +231,7 @@ impl Data {
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Outcome::last(News::Never(pump)),
             Dtp::Running(link, pump) | Dtp::Ready(link, pump) => {
-                let moved = moved(&link, &pump);
+                let moved = pump.moved(&link);
                 link.reset();
                 Outcome::last(self.done(pump, moved, now, Err(Fault::Stalled.into())))
             }
@@ -353,14 +298,14 @@ impl Data {
             Err(later) => return self.park(link, pump, later, turn.now, news),
         };
         self.parked = None;
-        let before = moved(&link, &pump);
+        let before = pump.moved(&link);
         let step = match &mut pump {
             Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
             Pump::Out(outlet) => {
                 outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget })
             }
         };
-        let after = moved(&link, &pump);
+        let after = pump.moved(&link);
         if after > before {
             self.since = turn.now;
             self.pace.spend(turn.now, after - before);
@@ -388,7 +333,7 @@ impl Data {
     }
 
     fn complete(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
-        let moved = moved(&link, &pump);
+        let moved = pump.moved(&link);
         if matches!(pump, Pump::In(_)) {
             news.push(self.done(pump, moved, turn.now, Ok(())));
             return Outcome { next: Next::Close, news };
@@ -423,12 +368,5 @@ impl Data {
 
     fn done(&self, pump: Pump, moved: u64, now: Moment, result: Result<(), Snag>) -> News {
         News::Done { pump, moved, elapsed: now.since(self.began), result }
-    }
-}
-
-fn moved(link: &Link, pump: &Pump) -> u64 {
-    match pump {
-        Pump::In(intake) => intake.moved(),
-        Pump::Out(outlet) => outlet.moved(link),
     }
 }

@@ -21,9 +21,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::user::dtp::{Pump, Snag};
 use crate::user::mail::{Ticket, Transfer};
 use crate::user::profile::Way;
+use crate::user::pump::{Pump, Snag};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::user::dtp::{Intake, Pump};
 use crate::user::mail::{Failure, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
+use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 use crate::wire::reply::ReplyReader;
 
@@ -283,7 +283,7 @@ fn replies_nobody_asked_for_shift_nothing() {
 
 #[test]
 fn an_upload_begins_at_1yz_or_after_a_while() {
-    use crate::user::dtp::Outlet;
+    use crate::user::pump::Outlet;
     let file = || std::fs::File::open("/dev/null").expect("a file").into();
     for late in [false, true] {
         let mut desk = Desk::member("x");

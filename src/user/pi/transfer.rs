@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
-use crate::user::dtp::Pump;
 use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
+use crate::user::pump::Pump;
 use crate::wire::address;
 use crate::wire::command::rule;
 use crate::wire::reply::{Kind, Reply};
