@@ -28,7 +28,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::event::Source;
-use mio::{Events, Interest, Poll, Registry};
+use mio::{Events, Interest, Poll, Registry, Waker};
 
 use deadlines::Deadlines;
 use slots::Slots;
@@ -138,6 +138,14 @@ impl<C> Reactor<C> {
         Sockets { registry: self.poll.registry(), key }.register(source)
     }
 
+    /// What another thread may hold to wake the loop: it queues the record behind `key`. A poller has room for one.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn waker(&self, key: Key) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), key.token())
+    }
+
     /// Sleeps until something happened: an edge, the nearest deadline, or at once when records wait to run.
     ///
     /// # Errors
@@ -243,6 +251,13 @@ impl Sockets<'_> {
     /// What the kernel says.
     pub fn register(&self, source: &mut impl Source) -> io::Result<()> {
         self.registry.register(source, self.key.token(), BOTH_WAYS)
+    }
+
+    /// Ends a registration, for a record that goes on with another socket. Failure means that there was none.
+    pub fn deregister(&self, source: &mut impl Source) {
+        if let Err(error) = self.registry.deregister(source) {
+            log::debug!("cannot deregister a socket: {error}");
+        }
     }
 }
 
