@@ -24,4 +24,5 @@ pub mod process;
 pub mod reactor;
 pub mod server;
 pub mod transfer;
+pub mod user;
 pub mod wire;

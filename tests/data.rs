@@ -441,6 +441,25 @@ fn a_range_of_ports_runs_out_and_recovers() {
 }
 
 #[test]
+fn a_promise_that_runs_out_gives_its_port_back() {
+    let (low, high) = free_ports(1);
+    let limits = "[limits]\nunused_listener = \"500ms\"\nconnect = \"500ms\"\n";
+    let server = Server::full_and(&format!("[passive]\nports = \"{low}-{high}\"\n{limits}"));
+    server.put("f", "x");
+    let mut waiting = server.login();
+    // One promise nobody uses, one that a transfer waits for in vain.
+    waiting.epsv_address();
+    let mut late = server.login();
+    let end = std::time::Instant::now() + common::PATIENCE;
+    while late.say("EPSV").code != 229 {
+        assert!(std::time::Instant::now() < end, "the port is lost");
+    }
+    late.say("RETR f").expect(150);
+    late.reply().expect(425);
+    assert_eq!(waiting.fetch("RETR f"), b"x");
+}
+
+#[test]
 fn strangers_are_told_the_public_address() {
     let passive = "[passive]\naddress = \"203.0.113.7\"\n";
     let text = |server: &Server| server.login().say("PASV").expect(227).text();

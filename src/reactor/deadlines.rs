@@ -21,6 +21,16 @@ impl Deadlines {
         self.heap.push(Reverse((when, key.to_u64())));
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Keeps the entries that still mean something.
+    pub(super) fn retain(&mut self, mut alive: impl FnMut(Moment, Key) -> bool) {
+        self.heap.retain(|Reverse((when, number))| alive(*when, Key::from_u64(*number)));
+        self.give_back();
+    }
+
     /// When to wake up at the latest.
     pub(super) fn next(&self) -> Option<Moment> {
         self.heap.peek().map(|Reverse((when, _))| *when)

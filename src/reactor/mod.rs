@@ -28,7 +28,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::event::Source;
-use mio::{Events, Interest, Poll, Registry};
+use mio::{Events, Interest, Poll, Registry, Waker};
 
 use deadlines::Deadlines;
 use slots::Slots;
@@ -47,6 +47,9 @@ const EVENTS_A_PASS: usize = 512;
 /// Heavy records served a pass, before the poller is asked again for light ones. At 150 µs each at the most
 /// a command waits half a millisecond; asking costs one.
 const HEAVY_A_PASS: usize = 4;
+
+/// Entries of dead records that are not worth the tidying: 16 KiB of them.
+const ENTRIES_TOLERATED: usize = 1024;
 
 /// Every socket is registered once, for both directions, and for urgent data where the poller can tell it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -135,6 +138,14 @@ impl<C> Reactor<C> {
         Sockets { registry: self.poll.registry(), key }.register(source)
     }
 
+    /// What another thread may hold to wake the loop: it queues the record behind `key`. A poller has room for one.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn waker(&self, key: Key) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), key.token())
+    }
+
     /// Sleeps until something happened: an edge, the nearest deadline, or at once when records wait to run.
     ///
     /// # Errors
@@ -177,7 +188,18 @@ impl<C> Reactor<C> {
         if slot.armed.is_none_or(|armed| deadline < armed) {
             slot.armed = Some(deadline);
             self.deadlines.push(deadline, key);
+            self.forget_the_dead();
         }
+    }
+
+    /// Records that came and went leave their entries behind until those come up, minutes later. A client that makes and
+    /// drops records all the time must not fill the memory with them: past twice the living they are thrown out.
+    fn forget_the_dead(&mut self) {
+        if self.deadlines.len() <= 2 * self.slots.len() + ENTRIES_TOLERATED {
+            return;
+        }
+        let slots = &self.slots;
+        self.deadlines.retain(|when, key| slots.get(key).is_some_and(|slot| slot.armed == Some(when)));
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -229,6 +251,13 @@ impl Sockets<'_> {
     /// What the kernel says.
     pub fn register(&self, source: &mut impl Source) -> io::Result<()> {
         self.registry.register(source, self.key.token(), BOTH_WAYS)
+    }
+
+    /// Ends a registration, for a record that goes on with another socket. Failure means that there was none.
+    pub fn deregister(&self, source: &mut impl Source) {
+        if let Err(error) = self.registry.deregister(source) {
+            log::debug!("cannot deregister a socket: {error}");
+        }
     }
 }
 
@@ -336,6 +365,23 @@ mod tests {
         }
         assert!(reactor.now() >= when);
         assert!(reactor.slot_mut(key).expect("alive").ready.has(Ready::EXPIRED));
+    }
+
+    #[test]
+    fn the_dead_leave_no_timers_behind() {
+        let mut reactor = reactor();
+        let later = reactor.now().after(Duration::from_secs(3600));
+        let living = reactor.insert("timer", Weight::Light);
+        reactor.slot_mut(living).expect("alive").deadline = Some(later);
+        reactor.arm(living);
+        for _ in 0..100_000 {
+            let key = reactor.insert("gone", Weight::Light);
+            reactor.slot_mut(key).expect("alive").deadline = Some(later);
+            reactor.arm(key);
+            reactor.remove(key);
+        }
+        assert!(reactor.deadlines.len() <= 2 + ENTRIES_TOLERATED + 1, "{}", reactor.deadlines.len());
+        assert_eq!(reactor.slot_mut(living).expect("alive").armed, Some(later));
     }
 
     #[test]

@@ -79,6 +79,10 @@ impl<C> Slots<C> {
         Some(conn)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Slot<C>)> {
         self.slab.iter().map(|(index, slot)| (Key::new(index, slot.generation), slot))
     }

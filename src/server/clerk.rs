@@ -53,13 +53,15 @@ impl Clerk {
     }
 
     /// Takes a question in. False: too many wait already.
-    pub fn ask(&mut self, by: Key, user: &[u8], password: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// When the verifier cannot be asked: it is to be given up.
+    pub fn ask(&mut self, by: Key, user: &[u8], password: &[u8]) -> io::Result<bool> {
         if self.queue.len() >= QUEUE {
-            return false;
+            return Ok(false);
         }
         self.queue.push_back(Question { by, user: user.to_vec(), password: Secret::new(password.to_vec()) });
-        self.put_next();
-        true
+        self.put_next().map(|()| true)
     }
 
     /// Nobody waits for this answer any more. A question under way is answered all the same; one that waits is not asked.
@@ -79,7 +81,6 @@ impl Clerk {
                         return Next::Close;
                     }
                     judged(key, if right { Verdict::Right } else { Verdict::Wrong });
-                    self.put_next();
                 }
                 Ok(Received::Closed) => return Next::Close,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear(Ready::READ),
@@ -89,8 +90,13 @@ impl Clerk {
                 }
             }
         }
-        self.put_next();
-        Next::Sleep
+        match self.put_next() {
+            Ok(()) => Next::Sleep,
+            Err(error) => {
+                log::error!("cannot ask the verifier, it is given up: {error}");
+                Next::Close
+            }
+        }
     }
 
     /// Everybody who waits for an answer that will not come.
@@ -98,23 +104,17 @@ impl Clerk {
         self.asked.take().into_iter().chain(self.queue.drain(..).map(|question| question.by)).collect()
     }
 
-    fn put_next(&mut self) {
-        while self.asked.is_none() {
-            let Some(question) = self.queue.pop_front() else {
-                self.queue = VecDeque::new();
-                return;
-            };
-            let Question { by, user, password } = question;
-            let check = ToVerifier::Check { id: by.to_u64(), user, password };
-            match send(&self.socket, &check, None) {
-                Ok(()) => self.asked = Some(by),
-                // With one question under way the buffer is empty: a failure means the verifier is gone, and its
-                // end of file is about to say so.
-                Err(error) => {
-                    log::error!("cannot ask the verifier: {error}");
-                    self.asked = Some(by);
-                }
-            }
+    /// Asks the next question when none is under way. With one question at a time the socket's buffer is never full:
+    /// any failure means that the other end is not what it was.
+    fn put_next(&mut self) -> io::Result<()> {
+        if self.asked.is_some() {
+            return Ok(());
         }
+        let Some(Question { by, user, password }) = self.queue.pop_front() else {
+            self.queue = VecDeque::new();
+            return Ok(());
+        };
+        self.asked = Some(by);
+        send(&self.socket, &ToVerifier::Check { id: by.to_u64(), user, password }, None)
     }
 }

@@ -20,6 +20,9 @@ const COMMANDS_A_TURN: usize = 16;
 /// What one read may bring: more than any command line of the field.
 const READ_SIZE: usize = 4096;
 
+/// How long the last words of a server that ends may take to be read.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+
 /// The code that says the fault is ours: whoever looks after the server wants to know.
 const LOCAL_ERROR: u16 = 451;
 
@@ -132,8 +135,8 @@ impl Control {
     /// Queues a reply: it leaves with the others of this turn.
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
         if reply.code == LOCAL_ERROR {
-            let who = self.session.user().unwrap_or("nobody");
-            log::error!("{who}@{}: {}", self.session.peer(), String::from_utf8_lossy(reply.text()));
+            let (who, peer) = (self.session.user().unwrap_or("-"), self.session.peer());
+            log::error!("{who}@{peer}: {}", String::from_utf8_lossy(reply.text()));
         }
         reply.encode(self.link.queue());
     }
@@ -172,6 +175,8 @@ impl Control {
         let limits = &world.settings.limits;
         let stuck = self.stuck.map(|since| since.after(limits.output_stall));
         let own = match self.phase {
+            // A server that is about to end does not wait for people at their prompts.
+            Phase::Closed { .. } if world.draining => Some(self.since.after(limits.linger.min(LAST_LINGER))),
             Phase::Closed { .. } => Some(self.since.after(limits.linger)),
             Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
             Phase::Open | Phase::HalfClosed => match self.session.patience(world) {

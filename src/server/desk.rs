@@ -159,7 +159,12 @@ impl Server {
         let Some((slot, sockets, now)) = self.reactor.turn(key) else { return };
         let Conn::Data(data) = &mut slot.conn else { return };
         let scratch = &mut self.scratch;
+        let promise = data.promise();
         let outcome = data.advance(&mut dtp::Turn { ready: &mut slot.ready, sockets, now, scratch, waits });
+        // A promise that ran out is taken back here: the record no longer knows of it when it is freed.
+        if let Some((peer, address)) = promise.filter(|_| data.promise().is_none()) {
+            self.pool.withdraw(peer, address, key);
+        }
         slot.deadline = data.deadline(&waits);
         let owner = data.owner;
         if let Some(report) = outcome.report {

@@ -128,7 +128,7 @@ impl Server {
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
             }
-            log::debug!("{label:?} is {address}");
+            log::debug!("{label} is {address}");
             self.world.doors.push(address.port());
             addresses.push(address.to_string());
         }
@@ -206,11 +206,15 @@ impl Server {
         }
         let asked = self.clerk.and_then(|key| self.reactor.slot_mut(key)).map(|slot| match &mut slot.conn {
             Conn::Clerk(clerk) => clerk.ask(by, user, password),
-            _ => false,
+            _ => Ok(false),
         });
         let verdict = match asked {
-            Some(true) => return,
-            Some(false) => Verdict::Crowded,
+            Some(Ok(true)) => return,
+            Some(Ok(false)) => Verdict::Crowded,
+            Some(Err(error)) => {
+                log::error!("cannot ask the verifier, it is given up: {error}");
+                return self.closing.extend(self.clerk);
+            }
             None => Verdict::Lost,
         };
         self.mail.push_back(super::Letter::Judged(by, verdict));

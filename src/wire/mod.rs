@@ -20,6 +20,8 @@ pub mod address;
 pub mod command;
 pub mod date;
 pub mod digest;
+pub mod directory;
+pub mod features;
 pub mod line;
 pub mod listing;
 pub mod reply;

@@ -9,6 +9,10 @@ use crate::server::world::World;
 use crate::wire::command::{RULES, Rule, Status, Verb, find};
 use crate::wire::reply::Reply;
 
+/// How often STAT asks its listing for more: it is produced in one turn, and a pattern that matches nothing would walk
+/// through any directory. About ten milliseconds; whoever wants more has LIST.
+const STAT_LOOKS: usize = 32;
+
 /// Verbs on a line of HELP.
 const HELP_COLUMNS: usize = 8;
 
@@ -105,7 +109,10 @@ impl Session {
         // The control connection is no place for more.
         let most = world.settings.limits.stat_lines as usize;
         let mut text = Vec::new();
-        while listing.listed() < most as u64 {
+        for _ in 0..STAT_LOOKS {
+            if listing.listed() >= most as u64 {
+                break;
+            }
             match listing.fill(&mut text, usize::MAX) {
                 Ok(Fill::More) => {}
                 Ok(Fill::End) => break,

@@ -35,6 +35,8 @@ pub struct ReplyReader {
     searched: usize,
     telnet: Telnet,
     open: Option<Open>,
+    /// A reply that was ended by [`ReplyReader::end`] and waits to be taken.
+    ended: Option<Reply>,
     failed: Option<Overlong>,
 }
 
@@ -51,7 +53,15 @@ struct Open {
 impl ReplyReader {
     /// A reader at the start of a connection.
     pub const fn new() -> Self {
-        ReplyReader { held: Vec::new(), head: 0, searched: 0, telnet: Telnet::new(), open: None, failed: None }
+        ReplyReader {
+            held: Vec::new(),
+            head: 0,
+            searched: 0,
+            telnet: Telnet::new(),
+            open: None,
+            ended: None,
+            failed: None,
+        }
     }
 
     /// Takes in what was read from the socket; refusals of Telnet options are appended to `answers`.
@@ -72,6 +82,26 @@ impl ReplyReader {
     /// Whether a reply has begun and not ended.
     pub fn partial(&self) -> bool {
         self.open.is_some() || self.held.len() > self.head
+    }
+
+    /// Whether what was read so far would be a whole reply if its last line's code were believed although it is not the
+    /// code that the reply began with. Some servers mix them up, so after a silence [`ReplyReader::end`] may be called.
+    pub fn could_end(&self) -> bool {
+        let last = self.open.as_ref().and_then(|open| open.body.last());
+        self.held.len() == self.head && last.is_some_and(|line| matches!(Start::of(line), Start::Last(_)))
+    }
+
+    /// Believes the last line's code: the reply is complete and has that code.
+    pub fn end(&mut self) {
+        if !self.could_end() {
+            return;
+        }
+        let Some(mut open) = self.open.take() else { return };
+        let Some(last) = open.body.pop() else { return };
+        if let Start::Last(code) = Start::of(&last) {
+            open.code = code;
+        }
+        self.ended = Some(open.close(text_of(&last)));
     }
 
     /// Forgets everything: what came in the clear before TLS must not be believed after it.
@@ -150,6 +180,9 @@ impl Iterator for ReplyReader {
     fn next(&mut self) -> Option<Result<Reply, Overlong>> {
         if let Some(failed) = self.failed {
             return Some(Err(failed));
+        }
+        if let Some(reply) = self.ended.take() {
+            return Some(Ok(reply));
         }
         loop {
             let outcome = match self.line() {

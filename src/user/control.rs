@@ -1,0 +1,358 @@
+//! The control connection of a session: addresses to try, a link, the replies that came over it, and the dialogue.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use rustix::net::sockopt;
+
+use super::mail::Death;
+use super::pi::{Input, Login, Manners, Output, Session, Stage};
+use super::profile::Profile;
+use super::text::Shown;
+use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::wire::reply::ReplyReader;
+
+/// What one read may bring.
+const READ_SIZE: usize = 16 * 1024;
+
+/// Reads a turn; a server that talks more waits for the next pass.
+const READS_A_TURN: usize = 4;
+
+/// Replies handled a turn.
+const REPLIES_A_TURN: usize = 256;
+
+/// How long after the last byte a reply that ended with another code than it began counts as ended.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// A vanished server is asked for after this.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A control connection, from the first SYN on.
+#[derive(Debug)]
+pub struct Control {
+    phase: Phase,
+    /// What is known about the host; shared by its sessions.
+    pub profile: Rc<RefCell<Profile>>,
+    /// Data records that work for this session.
+    pub data: Vec<Key>,
+    since: Moment,
+    heard: Moment,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No connection yet.
+    Dialling(Box<Dialling>),
+    /// The dialogue.
+    Open(Box<Open>),
+    /// Over; the record goes with this pass.
+    Over,
+}
+
+#[derive(Debug)]
+struct Dialling {
+    link: Option<Link>,
+    left: Vec<SocketAddr>,
+    login: Login,
+    manners: Manners,
+    why: String,
+}
+
+#[derive(Debug)]
+struct Open {
+    link: Link,
+    replies: ReplyReader,
+    session: Session,
+    /// Addresses left, should the server close without a word.
+    left: Vec<SocketAddr>,
+    greeted: bool,
+    ended: bool,
+}
+
+/// What a turn needs from outside.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Readiness of the record.
+    pub ready: &'a mut Ready,
+    /// Registration under the record's key.
+    pub sockets: Sockets<'a>,
+    /// The pass's time.
+    pub now: Moment,
+    /// What the session wishes.
+    pub out: &'a mut Vec<Output>,
+}
+
+impl Control {
+    /// A connection to the first of `addresses` that takes one.
+    pub fn new(
+        addresses: Vec<SocketAddr>,
+        login: Login,
+        manners: Manners,
+        profile: Rc<RefCell<Profile>>,
+        now: Moment,
+    ) -> Self {
+        let left = addresses.into_iter().rev().collect();
+        let dialling = Dialling { link: None, left, login, manners, why: "no address to connect to".into() };
+        Self { phase: Phase::Dialling(Box::new(dialling)), profile, data: Vec::new(), since: now, heard: now }
+    }
+
+    /// The dialogue, once there is a connection.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::Open(open) => Some(&open.session),
+            _ => None,
+        }
+    }
+
+    /// One bounded turn.
+    pub fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
+        if turn.ready.take(Ready::EXPIRED) {
+            self.expired(turn);
+        }
+        match &mut self.phase {
+            Phase::Dialling(_) => self.dial(turn),
+            Phase::Open(_) => self.converse(turn),
+            Phase::Over => Next::Close,
+        }
+    }
+
+    /// Tells the session something. Wishes made before there is a dialogue must be kept by the caller: `false`.
+    pub fn tell(&mut self, input: Input, turn: &mut Turn<'_>) {
+        self.feed(input, turn);
+    }
+
+    /// Queues a line; it leaves with the others of this pass. FF is doubled (RFC 854).
+    pub fn queue_line(&mut self, line: &[u8]) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let shown: &[u8] = if line.starts_with(b"PASS ") { b"PASS ****" } else { line };
+        log::debug!("---> {}", Shown(shown));
+        let queue = open.link.queue();
+        for byte in line {
+            queue.push(*byte);
+            if *byte == 0xff {
+                queue.push(0xff);
+            }
+        }
+        queue.extend_from_slice(b"\r\n");
+    }
+
+    /// Queues ABOR with Interrupt Process and the data mark before it (RFC 959 4.1.3).
+    pub fn queue_interrupt(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            log::debug!("---> ABOR");
+            open.link.queue().extend_from_slice(b"\xff\xf4\xff\xf2ABOR\r\n");
+        }
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
+        let Phase::Open(open) = &mut self.phase else { return Next::Sleep };
+        if open.link.unsent() == 0 {
+            return Next::Sleep;
+        }
+        self.since = turn.now;
+        match open.link.flush(turn.ready, turn.sockets) {
+            Ok(_) => Next::Sleep,
+            Err(_) if turn.ready.has(Ready::READ) => Next::Yield, // what it said before it closed is the better reason
+            Err(error) => {
+                self.feed(Input::Gone(Death::Lost(error.kind())), turn);
+                Next::Yield
+            }
+        }
+    }
+
+    /// Closes without further words.
+    pub fn hang_up(&mut self) {
+        self.phase = Phase::Over;
+    }
+
+    /// When to look again at the latest.
+    pub fn deadline(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Dialling(dialling) => Some(self.since.after(dialling.manners.timeout)),
+            Phase::Open(open) => {
+                let own = open.session.patience().map(|span| self.since.after(span));
+                let quiet = open.replies.could_end().then(|| self.heard.after(QUIET));
+                [own, quiet].into_iter().flatten().min()
+            }
+            Phase::Over => None,
+        }
+    }
+
+    fn expired(&mut self, turn: &mut Turn<'_>) {
+        if self.deadline().is_none_or(|when| when > turn.now) {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Dialling(dialling) => {
+                dialling.why = "timed out connecting".into();
+                dialling.link = None;
+                self.since = turn.now;
+            }
+            Phase::Open(open) => {
+                if open.replies.could_end() && self.heard.after(QUIET) <= turn.now {
+                    open.replies.end();
+                    return;
+                }
+                self.since = turn.now;
+                self.feed(Input::Expired, turn);
+            }
+            Phase::Over => {}
+        }
+    }
+
+    /// Tries one address after the other, each for as long as a reply may take.
+    fn dial(&mut self, turn: &mut Turn<'_>) -> Next {
+        let Phase::Dialling(dialling) = &mut self.phase else { return Next::Close };
+        loop {
+            let Some(link) = &mut dialling.link else {
+                let Some(address) = dialling.left.pop() else {
+                    let why = std::mem::take(&mut dialling.why);
+                    turn.out.push(Output::HangUp(Death::Connect(why)));
+                    return Next::Sleep;
+                };
+                self.since = turn.now;
+                match TcpStream::connect(address) {
+                    Ok(stream) => {
+                        *turn.ready = Ready::none();
+                        dialling.link = Some(Link::new(stream));
+                    }
+                    Err(error) => dialling.why = format!("cannot connect to {address}: {error}"),
+                }
+                continue;
+            };
+            let failed = match (link.socket().take_error(), link.socket().peer_addr()) {
+                (Ok(None), Ok(peer)) => return self.connected(peer, turn),
+                (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => None,
+                (Ok(Some(error)) | Err(error), _) | (_, Err(error)) => Some(error),
+            };
+            match failed.or_else(|| link.register(turn.sockets).err()) {
+                None => return Next::Sleep,
+                Some(error) => {
+                    dialling.why = format!("cannot connect: {error}");
+                    dialling.link = None;
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, peer: SocketAddr, turn: &mut Turn<'_>) -> Next {
+        let Phase::Dialling(dialling) = std::mem::replace(&mut self.phase, Phase::Over) else { return Next::Close };
+        let Dialling { link, left, login, manners, .. } = *dialling;
+        let Some(mut link) = link else { return Next::Close };
+        tune(link.socket());
+        let local = link.socket().local_addr().map_or(peer.ip(), |address| address.ip()).to_canonical();
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if let Err(error) = link.register(turn.sockets) {
+            turn.out.push(Output::HangUp(Death::Lost(error.kind())));
+            return Next::Sleep;
+        }
+        log::debug!("connected to {peer}");
+        let session = Session::new(login, manners, peer, local);
+        let replies = ReplyReader::new();
+        self.since = turn.now;
+        turn.ready.set(Ready::unknown());
+        turn.out.push(Output::Connected);
+        self.phase = Phase::Open(Box::new(Open { link, replies, session, left, greeted: false, ended: false }));
+        Next::Yield
+    }
+
+    fn converse(&mut self, turn: &mut Turn<'_>) -> Next {
+        if let Err(death) = self.read(turn) {
+            self.replies(turn);
+            self.gone(death, turn);
+            return Next::Sleep;
+        }
+        self.replies(turn);
+        let Phase::Open(open) = &mut self.phase else { return Next::Sleep };
+        if open.ended {
+            self.gone(Death::Closed, turn);
+            return Next::Sleep;
+        }
+        if turn.ready.has(Ready::READ) { Next::Yield } else { Next::Sleep }
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Death> {
+        let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+        let mut buffer = [0; READ_SIZE];
+        for _ in 0..READS_A_TURN {
+            if !turn.ready.has(Ready::READ) || open.ended {
+                break;
+            }
+            match open.link.read(turn.ready, turn.sockets, &mut buffer) {
+                Ok(Moved::Bytes(count)) => {
+                    self.heard = turn.now;
+                    open.replies.feed(buffer.get(..count).unwrap_or_default(), open.link.queue());
+                }
+                Ok(Moved::Blocked) => {}
+                Ok(Moved::End) => {
+                    open.replies.finish();
+                    open.ended = true;
+                }
+                Err(error) => return Err(Death::Lost(error.kind())),
+            }
+        }
+        Ok(())
+    }
+
+    fn replies(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..REPLIES_A_TURN {
+            let Phase::Open(open) = &mut self.phase else { return };
+            match open.replies.next() {
+                Some(Ok(reply)) => {
+                    open.greeted = true;
+                    log::debug!("<--- {} {}", reply.code, Shown(reply.text()));
+                    self.since = turn.now;
+                    self.feed(Input::Reply(reply), turn);
+                }
+                Some(Err(overlong)) => {
+                    self.feed(Input::Overlong(overlong), turn);
+                    return;
+                }
+                None => return,
+            }
+        }
+        turn.ready.set(Ready::READ); // more is held: look again, even if the socket has nothing
+    }
+
+    /// The connection has ended. Without a greeting the host's next address is tried, as if it had not answered.
+    fn gone(&mut self, death: Death, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.greeted || open.left.is_empty() {
+            return self.feed(Input::Gone(death), turn);
+        }
+        log::debug!("{}: closed without a greeting", open.session.peer());
+        let left = std::mem::take(&mut open.left);
+        let (login, manners) = open.session.terms();
+        let why = "the server closed the connection without a greeting".into();
+        self.phase = Phase::Dialling(Box::new(Dialling { link: None, left, login, manners, why }));
+        turn.out.push(Output::Redialling);
+    }
+
+    fn feed(&mut self, input: Input, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let mut profile = self.profile.borrow_mut();
+        let before = open.session.patience().is_none();
+        open.session.handle(input, &mut Stage { profile: &mut profile, out: turn.out });
+        // Time that a data connection took is no time the server kept us waiting.
+        if before {
+            self.since = turn.now;
+        }
+    }
+}
+
+/// Failure of these options costs speed, not correctness.
+fn tune(stream: &TcpStream) {
+    let set = stream
+        .set_nodelay(true)
+        .and_then(|()| Ok(sockopt::set_socket_keepalive(stream, true)?))
+        .and_then(|()| Ok(sockopt::set_tcp_keepidle(stream, KEEPALIVE)?))
+        .and_then(|()| Ok(sockopt::set_socket_oobinline(stream, true)?));
+    if let Err(error) = set {
+        log::debug!("socket options: {error}");
+    }
+}

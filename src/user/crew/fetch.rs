@@ -1,0 +1,449 @@
+//! A file from there to here.
+//!
+//! ```text
+//!             nothing here, facts known
+//!   begin ─────────────────────────────────▶ Moving ── as long as SIZE said ──▶ done: time, rename
+//!     │ facts unknown, or something to continue ▲  │ other length
+//!     └────────────▶ Looking (SIZE, MDTM) ──────┘  └──▶ Rechecking (SIZE) ──▶ done or failed
+//! ```
+//!
+//! The file is written as `NAME.part` and gets its name when it is whole. What is continued is proven: the last bytes
+//! that are here are asked for once more and compared, so a server that ignores REST, or a file that has changed, is
+//! noticed before a wrong byte is written.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::errand::{Move, Moved, Scene, Yield, ask};
+use super::stat::{questions, size_in, time_in};
+use super::trouble::{Again, Cause, Trouble};
+use super::verify::Verify;
+use crate::user::local::{Folder, PART, set_time};
+use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
+use crate::user::profile::Standing;
+use crate::user::pump::{Intake, Pump, Snag};
+use crate::wire::command::Verb;
+
+/// How much of what is here is compared before a transfer goes on behind it.
+const PROOF: u64 = 16 * 1024;
+
+/// Fetches one file.
+#[derive(Debug)]
+pub struct Fetch {
+    /// Its path on the server.
+    pub remote: Vec<u8>,
+    /// Where it goes.
+    pub goal: Goal,
+    /// Bytes, if a listing said so.
+    pub size: Option<u64>,
+    /// Seconds since 1970 UTC, if a listing said so exactly.
+    pub modify: Option<i64>,
+    /// Go on with what an earlier run left.
+    pub resume: bool,
+    /// As text (TYPE A).
+    pub text: bool,
+    /// Give the file the server's time.
+    pub keep_time: bool,
+    /// Compare digests, or the file itself once more, before it gets its name.
+    pub verify: bool,
+    state: State,
+    /// Answers owed to the questions asked before the transfer.
+    asked: Asked,
+    offset: u64,
+    /// Something of this run is in the unfinished file, so a second try can go on with it.
+    begun: bool,
+    outcome: Option<Box<Outcome>>,
+    verifying: Option<Box<Verify>>,
+}
+
+/// Where a file goes.
+#[derive(Debug)]
+pub enum Goal {
+    /// A file of this name in a folder, and what it is called until it is whole.
+    File {
+        /// The folder.
+        folder: Rc<Folder>,
+        /// The final name.
+        name: OsString,
+        /// The name while it is not whole.
+        part: OsString,
+    },
+    /// Standard output or a pipe. Emptied once it is used.
+    Stream(Option<OwnedFd>),
+}
+
+impl Goal {
+    /// A file, unfinished as `NAME.part`.
+    pub fn file(folder: Rc<Folder>, name: OsString) -> Self {
+        let mut part = name.clone();
+        part.push(PART);
+        Self::File { folder, name, part }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Looking,
+    Moving,
+    Rechecking,
+}
+
+/// Which questions are out, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Asked {
+    size: bool,
+    time: bool,
+}
+
+impl Fetch {
+    /// A whole file, nothing known about it.
+    pub const fn new(remote: Vec<u8>, goal: Goal) -> Self {
+        Self {
+            remote,
+            goal,
+            size: None,
+            modify: None,
+            resume: false,
+            text: false,
+            keep_time: true,
+            verify: false,
+            state: State::Looking,
+            asked: Asked { size: false, time: false },
+            offset: 0,
+            begun: false,
+            outcome: None,
+            verifying: None,
+        }
+    }
+
+    pub(super) const fn size_known(&self) -> Option<u64> {
+        self.size
+    }
+
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) const fn repeatable(&self) -> bool {
+        match &self.goal {
+            Goal::File { .. } => true,
+            Goal::Stream(stream) => stream.is_some(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
+        self.offset = 0;
+        self.outcome = None;
+        self.verifying = None;
+        let going_on = match self.left_over() {
+            Ok(size) => size > 0 && !self.text && scene.profile.rest != Standing::Fails,
+            Err(trouble) => return Move::Done(Err(trouble)),
+        };
+        if !going_on && self.size.is_some() {
+            return self.transfer(Vec::new());
+        }
+        let mut wishes = if self.text { Vec::new() } else { questions(&self.remote, scene.profile) };
+        self.asked = Asked {
+            size: !self.text && scene.profile.size != Standing::Fails,
+            time: !self.text && scene.profile.mdtm != Standing::Fails,
+        };
+        self.state = State::Looking;
+        if going_on && self.asked.size {
+            return Move::Wishes(wishes);
+        }
+        // Nothing depends on the answers yet, so the transfer goes right behind the questions.
+        match self.transfer(Vec::new()) {
+            Move::Wishes(more) => {
+                wishes.extend(more);
+                Move::Wishes(wishes)
+            }
+            done @ Move::Done(_) => done,
+        }
+    }
+
+    /// Bytes that are here already and may be gone on with.
+    fn left_over(&mut self) -> Result<u64, Trouble> {
+        let Goal::File { folder, name, part } = &self.goal else { return Ok(0) };
+        if !self.resume && !self.begun {
+            return Ok(0);
+        }
+        let failed = |errno| Trouble::local(&folder.path().join(part), errno);
+        if let Some(present) = folder.look(part).map_err(failed)? {
+            return Ok(present.size);
+        }
+        let whole = folder.look(name).map_err(failed)?;
+        // What this run has begun is in the unfinished file or nowhere.
+        let whole = whole.filter(|present| present.kind.is_file() && self.resume && !self.begun);
+        Ok(whole.map_or(0, |present| present.size))
+    }
+
+    pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
+        if let Some(verifying) = &mut self.verifying {
+            let next = verifying.heard(answer);
+            return self.verified(next);
+        }
+        match answer {
+            Answer::Reply(reply) if self.state == State::Rechecking => {
+                let size = size_in(&reply, scene.profile);
+                self.rechecked(size, scene)
+            }
+            Answer::Reply(reply) => {
+                if std::mem::take(&mut self.asked.size) {
+                    self.size = size_in(&reply, scene.profile);
+                } else if std::mem::take(&mut self.asked.time) {
+                    self.modify = time_in(&reply, scene.profile).or(self.modify);
+                }
+                let all = !self.asked.size && !self.asked.time;
+                if self.state == State::Looking && all { self.looked() } else { Move::Wishes(Vec::new()) }
+            }
+            Answer::Moved(outcome) => self.moved(*outcome, scene),
+            Answer::Dead(_) => Move::Wishes(Vec::new()),
+        }
+    }
+
+    /// Size and time are known: decide how to go on with what is here.
+    fn looked(&mut self) -> Move {
+        let here = match self.left_over() {
+            Ok(here) => here,
+            Err(trouble) => return Move::Done(Err(trouble)),
+        };
+        let Some(there) = self.size else { return self.transfer(Vec::new()) };
+        if let Err(trouble) = self.take_back(there) {
+            return Move::Done(Err(trouble));
+        }
+        if here > there {
+            return self.transfer(Vec::new());
+        }
+        if self.is_whole(there) {
+            return Move::Done(Ok(Yield::Moved(Moved { skipped: true, offset: there, ..Moved::default() })));
+        }
+        let proof = here.min(PROOF);
+        match self.tail(here, proof) {
+            Ok(tail) => {
+                self.offset = here - proof;
+                self.transfer(tail)
+            }
+            Err(trouble) => Move::Done(Err(trouble)),
+        }
+    }
+
+    /// A shorter file under the final name is what is gone on with: it becomes the unfinished one.
+    fn take_back(&self, there: u64) -> Result<(), Trouble> {
+        let Goal::File { folder, name, part } = &self.goal else { return Ok(()) };
+        let failed = |errno| Trouble::local(&folder.path().join(name), errno);
+        let absent = folder.look(part).map_err(failed)?.is_none();
+        let shorter = folder.look(name).map_err(failed)?.is_some_and(|now| now.kind.is_file() && now.size < there);
+        if absent && shorter { folder.rename(name, part).map_err(failed) } else { Ok(()) }
+    }
+
+    /// Whether the final name has a file of that size and there is nothing unfinished.
+    fn is_whole(&self, there: u64) -> bool {
+        let Goal::File { folder, name, part } = &self.goal else { return false };
+        let whole = folder.look(name).ok().flatten().is_some_and(|now| now.kind.is_file() && now.size == there);
+        whole && folder.look(part).ok().flatten().is_none()
+    }
+
+    /// The last bytes of the unfinished file.
+    fn tail(&self, here: u64, length: u64) -> Result<Vec<u8>, Trouble> {
+        let Goal::File { folder, part, .. } = &self.goal else { return Ok(Vec::new()) };
+        let failed = |errno| Trouble::local(&folder.path().join(part), errno);
+        let (file, _) = folder.open(part).map_err(failed)?;
+        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut filled = 0;
+        while let Some(rest) = tail.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let at = here - length + filled as u64;
+            match rustix::io::pread(&file, rest, at).map_err(failed)? {
+                0 => return Err(failed(Errno::IO)),
+                count => filled += count,
+            }
+        }
+        Ok(tail)
+    }
+
+    fn transfer(&mut self, proof: Vec<u8>) -> Move {
+        self.state = State::Moving;
+        let intake = match &mut self.goal {
+            Goal::Stream(stream) => match stream.take() {
+                Some(stream) => Intake::stream(stream, 0),
+                None => return Move::Done(Err(Trouble::new(Cause::Local, "the output was used already"))),
+            },
+            Goal::File { folder, part, .. } => {
+                let fresh = proof.is_empty();
+                match folder.make_for_use().and_then(|()| folder.create(part, fresh)) {
+                    Ok(file) => Intake::file(file, self.offset).proving(proof),
+                    Err(errno) => return Move::Done(Err(Trouble::local(&folder.path().join(part), errno))),
+                }
+            }
+        };
+        self.begun = true;
+        Move::Wishes(vec![Wish::Transfer(Box::new(Transfer {
+            verb: Verb::Retr,
+            argument: self.remote.clone(),
+            text: self.text,
+            restart: self.offset,
+            pump: Pump::In(Box::new(intake.as_text(self.text))),
+        }))])
+    }
+
+    fn moved(&mut self, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
+        match &outcome.result {
+            Ok(_) => {
+                let there = self.offset + outcome.moved;
+                let expected = self.size.filter(|_| !self.text);
+                let strange = expected.is_some_and(|size| size != there);
+                self.outcome = Some(Box::new(outcome));
+                if strange {
+                    self.state = State::Rechecking;
+                    return Move::Wishes(vec![ask("SIZE", &self.remote)]);
+                }
+                if self.offset > 0 {
+                    scene.profile.rest = Standing::Works;
+                }
+                self.whole(scene)
+            }
+            Err(failure) => self.failed(failure, outcome.moved, scene),
+        }
+    }
+
+    /// The length is not what was expected. A file that grew or shrank meanwhile has a new size; anything else is a
+    /// transfer that was cut, or a server that does not mean what it says.
+    fn rechecked(&mut self, size: Option<u64>, scene: &mut Scene<'_>) -> Move {
+        let moved = self.outcome.as_ref().map_or(0, |outcome| outcome.moved);
+        let there = self.offset + moved;
+        let expected = size.or(self.size).unwrap_or(there);
+        if there == expected {
+            self.size = Some(there);
+            return self.whole(scene);
+        }
+        let text = format!("{there} bytes came, the server says there are {expected}");
+        let trouble = Trouble::new(Cause::Transfer, text);
+        if there > expected {
+            // Too much after REST: it was ignored, and what is here was continued with the wrong bytes.
+            let restarted = self.offset > 0;
+            if restarted {
+                scene.profile.rest = Standing::Fails;
+            }
+            self.forget();
+            return Move::Done(Err(trouble.again(if restarted { Again::Otherwise } else { Again::Never })));
+        }
+        Move::Done(Err(trouble.again(Again::Later)))
+    }
+
+    fn failed(&mut self, failure: &Failure, moved: u64, scene: &mut Scene<'_>) -> Move {
+        let trouble = Trouble::of_transfer(failure, moved);
+        let restarted = self.offset > 0;
+        let elsewhere = match failure {
+            Failure::NoRestart(_) => true,
+            Failure::Snag(Snag::Differs) => true,
+            Failure::Refused(reply) => restarted && moved == 0 && matches!(reply.code, 554 | 501),
+            _ => false,
+        };
+        if elsewhere {
+            if matches!(failure, Failure::NoRestart(_)) {
+                scene.profile.rest = Standing::Fails;
+            }
+            self.forget();
+            return Move::Done(Err(trouble.again(Again::Otherwise)));
+        }
+        if let Goal::Stream(_) = self.goal {
+            return Move::Done(Err(trouble));
+        }
+        self.tidy();
+        Move::Done(Err(trouble))
+    }
+
+    /// What is here cannot be right: away with it, and from the first byte next time.
+    fn forget(&mut self) {
+        if let Goal::File { folder, part, .. } = &self.goal
+            && let Err(errno) = folder.remove(part)
+        {
+            log::debug!("cannot remove an unfinished file: {errno}");
+        }
+        self.resume = false;
+        self.begun = false;
+        self.offset = 0;
+    }
+
+    /// An unfinished file without a byte in it says nothing: away with it.
+    pub(super) fn tidy(&self) {
+        let Goal::File { folder, part, .. } = &self.goal else { return };
+        if folder.look(part).ok().flatten().is_some_and(|present| present.size == 0)
+            && let Err(errno) = folder.remove(part)
+        {
+            log::debug!("cannot remove an empty unfinished file: {errno}");
+        }
+    }
+
+    /// All of it is here, by length. Whether it is the same is found out where that is wished.
+    fn whole(&mut self, scene: &mut Scene<'_>) -> Move {
+        let Goal::File { folder, part, .. } = &self.goal else { return self.complete() };
+        if !self.verify || self.text {
+            return self.complete();
+        }
+        let mut verifying = Verify::new(self.remote.clone(), Rc::clone(folder), part.clone());
+        let next = verifying.begin(scene);
+        self.verifying = Some(Box::new(verifying));
+        self.verified(next)
+    }
+
+    fn verified(&mut self, next: Move) -> Move {
+        match next {
+            Move::Done(Ok(_)) => self.complete(),
+            Move::Done(Err(trouble)) if trouble.cause == Cause::Verify => {
+                self.forget();
+                Move::Done(Err(trouble))
+            }
+            other => other,
+        }
+    }
+
+    fn complete(&mut self) -> Move {
+        let Some(outcome) = self.outcome.take() else { return Move::Wishes(Vec::new()) };
+        let Outcome { pump, moved, elapsed, result } = *outcome;
+        let code = result.ok().map(|reply| reply.code);
+        if let (Goal::File { folder, name, part }, Some(Pump::In(intake))) = (&self.goal, pump) {
+            let placed = match intake.into_file() {
+                Some(file) => self.place(file, folder, name, part),
+                None => Err(Errno::IO),
+            };
+            if let Err(errno) = placed {
+                return Move::Done(Err(Trouble::local(&folder.path().join(name), errno)));
+            }
+        }
+        Move::Done(Ok(Yield::Moved(Moved { bytes: moved, offset: self.offset, elapsed, skipped: false, code })))
+    }
+
+    fn place(&self, file: OwnedFd, folder: &Folder, name: &OsString, part: &OsString) -> Result<(), Errno> {
+        if let Some(modify) = self.modify.filter(|_| self.keep_time)
+            && let Err(errno) = set_time(file.as_fd(), modify)
+        {
+            log::debug!("cannot keep the time of a file: {errno}");
+        }
+        folder.rename(part, name)
+    }
+}
+
+/// A name for an unfinished file that no other entry of the directory has.
+pub fn part_name(name: &[u8], taken: impl Fn(&[u8]) -> bool) -> OsString {
+    let mut part = [name, PART.as_bytes()].concat();
+    if taken(&part) {
+        part = [name, b".unfinished".as_slice()].concat();
+        part.truncate(255);
+    }
+    OsString::from_vec(part)
+}
+
+/// How long nothing is, for callers that have no transfer to time.
+pub const NO_TIME: Duration = Duration::ZERO;
+
+/// The last component of a server's path, as a local name.
+pub fn local_name(remote: &[u8]) -> OsString {
+    let trimmed = remote.strip_suffix(b"/").unwrap_or(remote);
+    let name = trimmed.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    std::ffi::OsStr::from_bytes(name).to_owned()
+}

@@ -1,0 +1,173 @@
+//! What is in a directory: MLSD, else LIST, else NLST.
+
+use super::errand::ask;
+use super::errand::{Move, Scene, Yield};
+use super::trouble::{Cause, Trouble};
+use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
+use crate::user::profile::Standing;
+use crate::user::pump::{Intake, Pump};
+use crate::wire::command::Verb;
+use crate::wire::directory::{Parsed, parse_list, parse_mlsd, parse_nlst};
+use crate::wire::reply::{Kind, Reply, unquoted};
+
+/// Bytes of a listing that are held: half a million entries. A server that sends more wants our memory.
+const LISTING_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Lists a directory.
+#[derive(Debug)]
+pub struct List {
+    path: Vec<u8>,
+    state: State,
+    /// What an earlier, lesser form of the command brought.
+    best: Option<Parsed>,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking(Form),
+    /// An empty answer or a refusal may mean an empty directory or none: CWD tells.
+    Home(Option<Trouble>),
+    Entering(Vec<u8>, Option<Trouble>),
+    Returning,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Mlsd,
+    ListAll,
+    List,
+    Nlst,
+}
+
+impl List {
+    /// Of this directory; empty: the working directory.
+    pub const fn new(path: Vec<u8>) -> Self {
+        Self { path, state: State::Asking(Form::Mlsd), best: None }
+    }
+
+    pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
+        self.best = None;
+        let mlsd = scene.profile.has("MLST") && scene.profile.mlsd != Standing::Fails;
+        self.ask(if mlsd {
+            Form::Mlsd
+        } else if scene.profile.list_all == Standing::Fails {
+            Form::List
+        } else {
+            Form::ListAll
+        })
+    }
+
+    fn ask(&mut self, form: Form) -> Move {
+        self.state = State::Asking(form);
+        // A name that begins with a dash would be taken for an option.
+        let dashed = self.path.starts_with(b"-") && form != Form::Mlsd;
+        let path = if dashed { [b"./", &self.path[..]].concat() } else { self.path.clone() };
+        let (verb, argument) = match form {
+            Form::Mlsd => (Verb::Mlsd, path),
+            Form::ListAll if path.is_empty() => (Verb::List, b"-a".to_vec()),
+            Form::ListAll => (Verb::List, [b"-a ", &path[..]].concat()),
+            Form::List => (Verb::List, path),
+            Form::Nlst => (Verb::Nlst, path),
+        };
+        let pump = Pump::In(Box::new(Intake::memory(LISTING_LIMIT)));
+        Move::Wishes(vec![Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart: 0, pump }))])
+    }
+
+    pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
+        match (std::mem::replace(&mut self.state, State::Returning), answer) {
+            (State::Asking(form), Answer::Moved(outcome)) => self.listed(form, *outcome, scene),
+            (State::Home(trouble), Answer::Reply(reply)) => {
+                let home = unquoted(reply.text()).unwrap_or_else(|| b"/".to_vec());
+                self.state = State::Entering(home, trouble);
+                Move::Wishes(vec![ask("CWD", &self.path)])
+            }
+            (State::Entering(home, trouble), Answer::Reply(reply)) => {
+                if reply.kind() == Kind::Completion {
+                    return Move::Wishes(vec![ask("CWD", &home)]);
+                }
+                Move::Done(Err(trouble.unwrap_or_else(|| Trouble::refused(&reply))))
+            }
+            (State::Returning, _) => Move::Done(Ok(Yield::Listing(self.best.take().unwrap_or_default()))),
+            (state, _) => {
+                self.state = state;
+                Move::Wishes(Vec::new())
+            }
+        }
+    }
+
+    fn listed(&mut self, form: Form, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
+        let Outcome { pump, moved, result, .. } = outcome;
+        match result {
+            Ok(_) => {
+                let text = match pump {
+                    Some(Pump::In(intake)) => intake.into_bytes(),
+                    _ => Vec::new(),
+                };
+                self.parsed(form, parse(form, &text, scene.wall), scene)
+            }
+            Err(Failure::Refused(reply)) => self.refused(form, &reply, moved, scene),
+            Err(failure) => Move::Done(Err(Trouble::of_transfer(&failure, moved))),
+        }
+    }
+
+    fn parsed(&mut self, form: Form, parsed: Parsed, scene: &mut Scene<'_>) -> Move {
+        let empty = parsed.entries.is_empty();
+        match form {
+            Form::Mlsd => {
+                scene.profile.mlsd = Standing::Works;
+                return done(parsed);
+            }
+            Form::ListAll if !empty => scene.profile.list_all = Standing::Works,
+            // Some servers take `-a` for a name that nothing has.
+            Form::ListAll if scene.profile.list_all != Standing::Works => return self.ask(Form::List),
+            Form::List if !empty => scene.profile.list_all = Standing::Fails,
+            Form::List | Form::ListAll if parsed.odd.len() > 1 => {
+                self.best = Some(parsed);
+                return self.ask(Form::Nlst);
+            }
+            _ => {}
+        }
+        if empty && parsed.odd.is_empty() { self.check_emptiness(None) } else { done(parsed) }
+    }
+
+    fn refused(&mut self, form: Form, reply: &Reply, moved: u64, scene: &mut Scene<'_>) -> Move {
+        let unknown = matches!(reply.code, 500 | 502 | 504);
+        match form {
+            Form::Mlsd if unknown => {
+                scene.profile.mlsd = Standing::Fails;
+                self.ask(Form::ListAll)
+            }
+            Form::ListAll => self.ask(Form::List),
+            Form::List if unknown => self.ask(Form::Nlst),
+            // 450 and 550 also say "nothing in there".
+            _ if moved == 0 && matches!(reply.code, 450 | 550) && form != Form::Mlsd => {
+                self.check_emptiness(Some(Trouble::refused(reply)))
+            }
+            _ => Move::Done(Err(Trouble::of_transfer(&Failure::Refused(reply.clone()), moved))),
+        }
+    }
+
+    fn check_emptiness(&mut self, trouble: Option<Trouble>) -> Move {
+        if self.path.is_empty() {
+            return done(Parsed::default());
+        }
+        self.state = State::Home(trouble);
+        Move::Wishes(vec![ask("PWD", b"")])
+    }
+}
+
+fn parse(form: Form, text: &[u8], wall: i64) -> Parsed {
+    match form {
+        Form::Mlsd => parse_mlsd(text),
+        Form::ListAll | Form::List => parse_list(text, wall),
+        Form::Nlst => parse_nlst(text),
+    }
+}
+
+/// A listing of which nothing at all could be read is a failure, not an empty directory.
+fn done(parsed: Parsed) -> Move {
+    if parsed.entries.is_empty() && !parsed.odd.is_empty() {
+        return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing is in no known form")));
+    }
+    Move::Done(Ok(Yield::Listing(parsed)))
+}

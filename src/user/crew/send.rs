@@ -1,0 +1,264 @@
+//! A file from here to there.
+//!
+//! ```text
+//!   begin ──▶ Moving (STOR) ──────────────────▶ Stamping (MFMT) ──▶ done
+//!     │ to be continued   ▲ APPE                   ▲
+//!     └──▶ Looking (SIZE) ┘                        │
+//!                └── all of it is there ───────────┘
+//! ```
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use super::errand::{Move, Moved, Scene, Yield, ask};
+use super::stat::size_in;
+use super::trouble::{Again, Cause, Trouble};
+use super::verify::Verify;
+use crate::user::local::Folder;
+use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
+use crate::user::profile::Standing;
+use crate::user::pump::{Outlet, Pump};
+use crate::wire::command::Verb;
+use crate::wire::date::append_stamp;
+use crate::wire::reply::Kind;
+
+/// Sends one file.
+#[derive(Debug)]
+pub struct Send {
+    /// Its path on the server.
+    pub remote: Vec<u8>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Bytes, as they were when somebody looked.
+    pub size: Option<u64>,
+    /// Go on behind what the server has.
+    pub resume: bool,
+    /// Put it behind what the server has, whatever that is.
+    pub append: bool,
+    /// As text (TYPE A).
+    pub text: bool,
+    /// Give the server's file the time it has here.
+    pub keep_time: bool,
+    /// Ask for the size afterwards.
+    pub check_size: bool,
+    /// Compare digests afterwards, or read the file back.
+    pub verify: bool,
+    state: State,
+    offset: u64,
+    begun: bool,
+    modify: Option<i64>,
+    moved: Moved,
+    verifying: Option<Box<Verify>>,
+}
+
+/// Where a file comes from.
+#[derive(Debug)]
+pub enum Origin {
+    /// A file in a folder.
+    File(Rc<Folder>, OsString),
+    /// Standard input or a pipe. Emptied once it is used.
+    Stream(Option<OwnedFd>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Looking,
+    Moving,
+    Stamping,
+    Checking,
+}
+
+impl Send {
+    /// A whole file.
+    pub const fn new(origin: Origin, remote: Vec<u8>) -> Self {
+        Self {
+            remote,
+            origin,
+            size: None,
+            resume: false,
+            append: false,
+            text: false,
+            keep_time: true,
+            check_size: true,
+            verify: false,
+            verifying: None,
+            state: State::Looking,
+            offset: 0,
+            begun: false,
+            modify: None,
+            moved: Moved { bytes: 0, offset: 0, elapsed: super::fetch::NO_TIME, skipped: false, code: None },
+        }
+    }
+
+    pub(super) const fn size_known(&self) -> Option<u64> {
+        self.size
+    }
+
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) const fn repeatable(&self) -> bool {
+        match &self.origin {
+            // Appending twice is not the same as appending once.
+            Origin::File(..) => !(self.append && self.begun),
+            Origin::Stream(stream) => stream.is_some(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
+        self.offset = 0;
+        self.verifying = None;
+        let goes_on = (self.resume || self.begun) && !self.text && !self.append;
+        if goes_on && scene.profile.size != Standing::Fails && matches!(self.origin, Origin::File(..)) {
+            self.state = State::Looking;
+            return Move::Wishes(vec![ask("SIZE", &self.remote)]);
+        }
+        self.transfer()
+    }
+
+    pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
+        if let Some(verifying) = &mut self.verifying {
+            let next = verifying.heard(answer);
+            return self.verified(next);
+        }
+        match (self.state, answer) {
+            (State::Looking, Answer::Reply(reply)) => {
+                // What a try of this run left may be anything if the server writes elsewhere first: only what the
+                // user asked to continue, and what is not longer than the file, is gone on with.
+                self.offset = size_in(&reply, scene.profile).unwrap_or(0);
+                self.transfer()
+            }
+            (State::Moving, Answer::Moved(outcome)) => self.sent(*outcome, scene),
+            (State::Stamping, Answer::Reply(reply)) => {
+                if matches!(reply.code, 500 | 502 | 504) {
+                    scene.profile.mfmt = Standing::Fails;
+                }
+                self.check(scene)
+            }
+            (State::Checking, Answer::Reply(reply)) => {
+                let size = if reply.kind() == Kind::Completion { size_in(&reply, scene.profile) } else { None };
+                self.checked(size, scene)
+            }
+            _ => Move::Wishes(Vec::new()),
+        }
+    }
+
+    fn transfer(&mut self) -> Move {
+        self.state = State::Moving;
+        let outlet = match &mut self.origin {
+            Origin::Stream(stream) => match stream.take() {
+                Some(stream) => Outlet::stream(stream, self.text),
+                None => return Move::Done(Err(Trouble::new(Cause::Local, "the input was read already"))),
+            },
+            Origin::File(folder, name) => match folder.open(name) {
+                Ok((file, present)) => {
+                    self.size = Some(present.size);
+                    self.modify = Some(present.modify);
+                    if self.offset > present.size {
+                        self.offset = 0;
+                    }
+                    if self.offset == present.size && self.offset > 0 {
+                        self.moved.skipped = true;
+                        self.moved.offset = self.offset;
+                        return Move::Done(Ok(Yield::Moved(self.moved.clone())));
+                    }
+                    if self.text {
+                        Outlet::text(file, present.size)
+                    } else {
+                        Outlet::image(file, self.offset, present.size)
+                    }
+                }
+                Err(errno) => return Move::Done(Err(Trouble::local(&folder.path().join(name), errno))),
+            },
+        };
+        self.begun = true;
+        // APPE goes on behind what is there by definition; REST before STOR is filled up with zeros by some servers.
+        let verb = if self.append || self.offset > 0 { Verb::Appe } else { Verb::Stor };
+        Move::Wishes(vec![Wish::Transfer(Box::new(Transfer {
+            verb,
+            argument: self.remote.clone(),
+            text: self.text,
+            restart: 0,
+            pump: Pump::Out(Box::new(outlet)),
+        }))])
+    }
+
+    fn sent(&mut self, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
+        let Outcome { moved, elapsed, result, .. } = outcome;
+        match result {
+            Ok(reply) => {
+                self.moved =
+                    Moved { bytes: moved, offset: self.offset, elapsed, skipped: false, code: Some(reply.code) };
+                self.stamp(scene)
+            }
+            Err(failure) => {
+                let trouble = Trouble::of_transfer(&failure, moved);
+                let no_append =
+                    self.offset > 0 && matches!(&failure, Failure::Refused(r) if matches!(r.code, 500 | 502));
+                if no_append {
+                    self.resume = false;
+                    self.begun = false;
+                    return Move::Done(Err(trouble.again(Again::Otherwise)));
+                }
+                Move::Done(Err(trouble))
+            }
+        }
+    }
+
+    fn stamp(&mut self, scene: &mut Scene<'_>) -> Move {
+        let wanted = self.keep_time && scene.profile.has("MFMT") && scene.profile.mfmt != Standing::Fails;
+        let Some(modify) = self.modify.filter(|_| wanted) else { return self.check(scene) };
+        let mut argument = Vec::with_capacity(15 + self.remote.len());
+        append_stamp(modify, &mut argument);
+        argument.push(b' ');
+        argument.extend_from_slice(&self.remote);
+        self.state = State::Stamping;
+        Move::Wishes(vec![ask("MFMT", &argument)])
+    }
+
+    /// 226 says that the server has what it got; SIZE says that it got what was sent.
+    fn check(&mut self, scene: &mut Scene<'_>) -> Move {
+        let known = matches!(self.origin, Origin::File(..)) && !self.text && !self.append;
+        let ask_size = self.check_size && known && scene.profile.has("SIZE") && scene.profile.size != Standing::Fails;
+        if !ask_size {
+            return self.compare(scene);
+        }
+        self.state = State::Checking;
+        Move::Wishes(vec![ask("SIZE", &self.remote)])
+    }
+
+    fn checked(&mut self, size: Option<u64>, scene: &mut Scene<'_>) -> Move {
+        let sent = self.offset + self.moved.bytes;
+        match size {
+            Some(there) if there != sent => {
+                let text = format!("{sent} bytes were sent, the server has {there}");
+                Move::Done(Err(Trouble::new(Cause::Transfer, text).again(Again::Later)))
+            }
+            _ => self.compare(scene),
+        }
+    }
+
+    fn compare(&mut self, scene: &mut Scene<'_>) -> Move {
+        let Origin::File(folder, name) = &self.origin else { return self.done() };
+        if !self.verify || self.text || self.append {
+            return self.done();
+        }
+        let mut verifying = Verify::new(self.remote.clone(), Rc::clone(folder), name.clone());
+        let next = verifying.begin(scene);
+        self.verifying = Some(Box::new(verifying));
+        self.verified(next)
+    }
+
+    fn verified(&self, next: Move) -> Move {
+        match next {
+            Move::Done(Ok(_)) => self.done(),
+            other => other,
+        }
+    }
+
+    fn done(&self) -> Move {
+        Move::Done(Ok(Yield::Moved(self.moved.clone())))
+    }
+}

@@ -1,0 +1,184 @@
+//! One host and login: its sessions, what waits for them, and how many there may be.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::ErrandId;
+use crate::reactor::{Key, Moment};
+use crate::user::pi::Login;
+use crate::user::profile::Profile;
+
+/// Files that wait before directories have to: enough for the sessions, little enough for memory.
+const ENOUGH_TO_MOVE: usize = 256;
+
+/// Errands on one session: a second one only where the server lets commands wait behind a transfer.
+const DEPTH: usize = 2;
+
+/// Whom to talk to, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or address.
+    pub host: String,
+    /// Port of the control connection.
+    pub port: u16,
+    /// Who logs in.
+    pub login: Login,
+}
+
+/// What waits where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Reading directories.
+    Looking,
+    /// Everything else.
+    Moving,
+}
+
+#[derive(Debug)]
+struct Hand {
+    key: Key,
+    ready: bool,
+    errands: Vec<ErrandId>,
+}
+
+/// A site.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) target: Target,
+    pub(super) profile: Rc<RefCell<Profile>>,
+    pub(super) addresses: Option<Vec<SocketAddr>>,
+    pub(super) resolving: bool,
+    /// Sessions at most, as learnt.
+    pub(super) limit: usize,
+    /// A session was once logged in.
+    pub(super) worked: bool,
+    /// Sessions in a row that did not get so far.
+    pub(super) failures: u32,
+    /// No new session before.
+    pub(super) not_before: Option<Moment>,
+    hands: Vec<Hand>,
+    looking: VecDeque<ErrandId>,
+    moving: VecDeque<ErrandId>,
+}
+
+impl Site {
+    pub(super) fn new(target: Target, limit: usize) -> Self {
+        Self {
+            target,
+            profile: Rc::default(),
+            addresses: None,
+            resolving: false,
+            limit: limit.max(1),
+            worked: false,
+            failures: 0,
+            not_before: None,
+            hands: Vec::new(),
+            looking: VecDeque::new(),
+            moving: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.hands.iter().map(|hand| hand.key)
+    }
+
+    pub(super) fn enqueue(&mut self, lane: Lane, id: ErrandId) {
+        self.lane(lane).push_back(id);
+    }
+
+    pub(super) fn enqueue_first(&mut self, lane: Lane, id: ErrandId) {
+        self.lane(lane).push_front(id);
+    }
+
+    pub(super) fn dequeue(&mut self, id: ErrandId) {
+        self.looking.retain(|other| *other != id);
+        self.moving.retain(|other| *other != id);
+    }
+
+    pub(super) fn take_queues(&mut self) -> Vec<ErrandId> {
+        self.looking.drain(..).chain(self.moving.drain(..)).collect()
+    }
+
+    pub(super) fn opened(&mut self, key: Key) {
+        self.hands.push(Hand { key, ready: false, errands: Vec::new() });
+    }
+
+    pub(super) fn ready(&mut self, key: Key) {
+        self.worked = true;
+        self.failures = 0;
+        self.not_before = None;
+        if let Some(hand) = self.hands.iter_mut().find(|hand| hand.key == key) {
+            hand.ready = true;
+        }
+    }
+
+    /// A session is gone. Whether it had been logged in.
+    pub(super) fn closed(&mut self, key: Key) -> bool {
+        let Some(at) = self.hands.iter().position(|hand| hand.key == key) else { return false };
+        self.hands.remove(at).ready
+    }
+
+    /// An errand has come back.
+    pub(super) fn returned(&mut self, key: Key, id: ErrandId) {
+        if let Some(hand) = self.hands.iter_mut().find(|hand| hand.key == key) {
+            hand.errands.retain(|errand| *errand != id);
+        }
+    }
+
+    /// A session that has time, and the errand it should be sent on.
+    pub(super) fn pair(&mut self, light: impl Fn(ErrandId) -> bool) -> Option<(Key, ErrandId)> {
+        let next = self.peek()?;
+        let free = self.hands.iter().position(|hand| hand.ready && hand.errands.is_empty());
+        let at = match free {
+            Some(at) => at,
+            None => {
+                let deep = self.profile.borrow().queues() && light(next) && self.may_double();
+                let fits = |hand: &Hand| {
+                    hand.ready && hand.errands.len() < DEPTH && hand.errands.iter().all(|errand| light(*errand))
+                };
+                self.hands.iter().position(|hand| deep && fits(hand))?
+            }
+        };
+        self.dequeue_front(next);
+        let hand = self.hands.get_mut(at)?;
+        hand.errands.push(next);
+        Some((hand.key, next))
+    }
+
+    /// Only while there is more to do than there could be sessions: a file behind another one on the same session is
+    /// slower than on a session of its own.
+    fn may_double(&self) -> bool {
+        self.looking.len() + self.moving.len() + self.hands.len() > self.limit.saturating_sub(self.hands.len())
+    }
+
+    /// Whether another session would have something to do.
+    pub(super) fn wants_session(&self, now: Moment) -> bool {
+        let coming = self.hands.iter().filter(|hand| !hand.ready).count();
+        let waiting = self.looking.len() + self.moving.len();
+        self.hands.len() < self.limit && coming < waiting && self.not_before.is_none_or(|when| when <= now)
+    }
+
+    fn peek(&self) -> Option<ErrandId> {
+        let looking = self.looking.front();
+        let moving = self.moving.front();
+        let first = if self.moving.len() < ENOUGH_TO_MOVE { looking.or(moving) } else { moving.or(looking) };
+        first.copied()
+    }
+
+    fn dequeue_front(&mut self, id: ErrandId) {
+        if self.looking.front() == Some(&id) {
+            self.looking.pop_front();
+        } else if self.moving.front() == Some(&id) {
+            self.moving.pop_front();
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<ErrandId> {
+        match lane {
+            Lane::Looking => &mut self.looking,
+            Lane::Moving => &mut self.moving,
+        }
+    }
+}

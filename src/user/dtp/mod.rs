@@ -1,0 +1,372 @@
+//! The User-DTP: one data connection from the first SYN to the last byte, as one state a record.
+//!
+//! ```text
+//!   Order::Dial                         download: at once
+//!   ──────────▶ Dialling ─── up ───▶ Ready ───────────────▶ Running ── FIN sent ──▶ Lingering ──▶ closed
+//!                  │                   ▲    upload: Order::Go   │
+//!   Order::Listen  │ refused, too long │                        │ end, lost, stalled, cut
+//!   ──────────▶ Listening ── peer ─────┘                        ▼
+//!                  │  nobody came                         News::Done, closed
+//!                  ▼
+//!             News::Never
+//! ```
+//!
+//! It mirrors the Server-DTP. One difference: an upload that has sent everything reports at its FIN, and the record
+//! stays until the server has closed too, so that a reset cannot swallow the tail of the file.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+
+use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step, TURN_BYTES};
+use crate::user::mail::{News, Ticket};
+use crate::user::pump::{Pump, Snag};
+
+/// Bytes thrown away while an upload's end waits for the server's close.
+const DUST_LIMIT: usize = 64 * 1024;
+
+/// How long the server may take to close after our FIN.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Strangers turned away from a listening port before it is given up.
+const STRANGERS: usize = 16;
+
+/// How long a data connection may wait for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// To be made.
+    pub connect: Duration,
+    /// For the next byte.
+    pub stall: Duration,
+}
+
+/// One data connection.
+#[derive(Debug)]
+pub struct Data {
+    /// The session it works for.
+    pub owner: Key,
+    /// The wish it works for.
+    pub ticket: Ticket,
+    peer: IpAddr,
+    dtp: Dtp,
+    since: Moment,
+    began: Moment,
+    /// Paused until then, by the rate limit or for the local disk.
+    parked: Option<Moment>,
+    pace: Pace,
+    dust: usize,
+}
+
+#[derive(Debug)]
+enum Dtp {
+    /// Our SYN is out.
+    Dialling(Link, Pump),
+    /// The server was told to connect here.
+    Listening(TcpListener, Pump),
+    /// An upload whose connection is there before the server's 1yz.
+    Ready(Link, Pump),
+    /// Bytes flow.
+    Running(Link, Pump),
+    /// Everything is sent, our FIN too.
+    Lingering(Link),
+    /// Nothing is left but the record.
+    Over,
+}
+
+/// What a turn of a DTP needs from outside.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Readiness of the record.
+    pub ready: &'a mut Ready,
+    /// Registration under the record's key.
+    pub sockets: Sockets<'a>,
+    /// The pass's time.
+    pub now: Moment,
+    /// The loop's buffer for what comes in.
+    pub piece: &'a mut Vec<u8>,
+    /// The loop's buffers for what goes out.
+    pub scratch: &'a mut Scratch,
+    /// How long to wait for what.
+    pub waits: Waits,
+}
+
+/// What a turn came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the reactor should do with the record.
+    pub next: Next,
+    /// What the session must know, in order.
+    pub news: Vec<News>,
+}
+
+impl Outcome {
+    const fn of(next: Next) -> Self {
+        Self { next, news: Vec::new() }
+    }
+
+    fn last(news: News) -> Self {
+        Self { next: Next::Close, news: vec![news] }
+    }
+}
+
+impl Data {
+    /// A record whose connection is being made.
+    pub const fn dialling(
+        owner: Key,
+        ticket: Ticket,
+        stream: TcpStream,
+        peer: IpAddr,
+        pump: Pump,
+        now: Moment,
+    ) -> Self {
+        Self::new(owner, ticket, peer, Dtp::Dialling(Link::new(stream), pump), now)
+    }
+
+    /// A record that waits for the server.
+    pub const fn listening(
+        owner: Key,
+        ticket: Ticket,
+        listener: TcpListener,
+        peer: IpAddr,
+        pump: Pump,
+        now: Moment,
+    ) -> Self {
+        Self::new(owner, ticket, peer, Dtp::Listening(listener, pump), now)
+    }
+
+    const fn new(owner: Key, ticket: Ticket, peer: IpAddr, dtp: Dtp, now: Moment) -> Self {
+        Self { owner, ticket, peer, dtp, since: now, began: now, parked: None, pace: Pace::new(None, None), dust: 0 }
+    }
+
+    /// From now on no faster than this and all who share it.
+    pub fn set_pace(&mut self, bucket: Option<Rc<Bucket>>) {
+        self.pace = Pace::new(bucket, None);
+    }
+
+    /// Whether it still works for its session; a lingering one does not.
+    pub const fn employed(&self) -> bool {
+        !matches!(self.dtp, Dtp::Lingering(_) | Dtp::Over)
+    }
+
+    /// Has a listening socket's edges told.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn register(&mut self, sockets: Sockets<'_>) -> io::Result<()> {
+        match &mut self.dtp {
+            Dtp::Listening(listener, _) => sockets.register(listener),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes moved so far.
+    pub fn moved(&self) -> u64 {
+        match &self.dtp {
+            Dtp::Running(link, pump) => pump.moved(link),
+            _ => 0,
+        }
+    }
+
+    /// The server has accepted the upload.
+    pub fn go(&mut self, now: Moment) {
+        self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Ready(link, pump) => Dtp::Running(link, pump),
+            other => other,
+        };
+        self.since = now;
+    }
+
+    /// Closes now, so that the server cannot take it for an orderly end of an upload.
+    pub fn cut(&mut self, now: Moment) -> Option<News> {
+        match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Running(link, pump) | Dtp::Ready(link, pump) => {
+                let moved = pump.moved(&link);
+                link.reset();
+                Some(self.done(pump, moved, now, Err(Fault::Aborted.into())))
+            }
+            Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Some(News::Never(pump)),
+            Dtp::Lingering(_) | Dtp::Over => None,
+        }
+    }
+
+    /// When to look again at the latest.
+    pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
+        let span = match self.dtp {
+            Dtp::Dialling(..) | Dtp::Listening(..) => waits.connect,
+            Dtp::Running(..) => waits.stall,
+            Dtp::Lingering(_) => LINGER,
+            // The session keeps the time until the server answers.
+            Dtp::Ready(..) | Dtp::Over => return self.parked,
+        };
+        Some(self.parked.unwrap_or_else(|| self.since.after(span)))
+    }
+
+    /// One bounded turn.
+    pub fn advance(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        if turn.ready.take(Ready::EXPIRED) && self.is_overdue(turn) {
+            return self.expired(turn.now);
+        }
+        match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Running(link, pump) => self.run(link, pump, turn, Vec::new()),
+            Dtp::Dialling(link, pump) => self.dial(link, pump, turn),
+            Dtp::Listening(listener, pump) => self.accept(listener, pump, turn),
+            Dtp::Lingering(link) => self.linger(link, turn),
+            Dtp::Over => Outcome::of(Next::Close),
+            waiting @ Dtp::Ready(..) => {
+                self.dtp = waiting;
+                Outcome::of(Next::Sleep)
+            }
+        }
+    }
+
+    fn is_overdue(&self, turn: &Turn<'_>) -> bool {
+        self.parked.is_none() && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now)
+    }
+
+    fn expired(&mut self, now: Moment) -> Outcome {
+        match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Outcome::last(News::Never(pump)),
+            Dtp::Running(link, pump) | Dtp::Ready(link, pump) => {
+                let moved = pump.moved(&link);
+                link.reset();
+                Outcome::last(self.done(pump, moved, now, Err(Fault::Stalled.into())))
+            }
+            Dtp::Lingering(_) | Dtp::Over => Outcome::of(Next::Close),
+        }
+    }
+
+    /// A connection on loopback is often there before anybody asked the poller, so it is asked first.
+    fn dial(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>) -> Outcome {
+        let failed = match (link.socket().take_error(), link.socket().peer_addr()) {
+            (Ok(None), Ok(_)) => return self.up(link, pump, turn),
+            (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => None,
+            (Ok(Some(error)) | Err(error), _) | (_, Err(error)) => Some(error),
+        };
+        if let Some(error) = failed.or_else(|| link.register(turn.sockets).err()) {
+            log::debug!("data connection to {} failed: {error}", self.peer);
+            return Outcome::last(News::Never(pump));
+        }
+        turn.ready.clear(Ready::WRITE);
+        self.dtp = Dtp::Dialling(link, pump);
+        Outcome::of(Next::Sleep)
+    }
+
+    /// Only the server's own host may connect (RFC 2577 4); others are closed and the wait goes on.
+    fn accept(&mut self, mut listener: TcpListener, pump: Pump, turn: &mut Turn<'_>) -> Outcome {
+        for _ in 0..STRANGERS {
+            match listener.accept() {
+                Ok((stream, from)) if from.ip().to_canonical() == self.peer.to_canonical() => {
+                    // The record changes its socket: the old one must not wake it any more.
+                    turn.sockets.deregister(&mut listener);
+                    *turn.ready = Ready::unknown();
+                    return self.up(Link::new(stream), pump, turn);
+                }
+                Ok((_, from)) => log::warn!("{from} connected to our data port and is not the server"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.dtp = Dtp::Listening(listener, pump);
+                    return Outcome::of(Next::Sleep);
+                }
+                Err(error) => {
+                    log::debug!("cannot accept a data connection: {error}");
+                    return Outcome::last(News::Never(pump));
+                }
+            }
+        }
+        Outcome::last(News::Never(pump))
+    }
+
+    fn up(&mut self, link: Link, pump: Pump, turn: &mut Turn<'_>) -> Outcome {
+        self.since = turn.now;
+        self.began = turn.now;
+        *turn.ready = Ready::unknown();
+        match pump {
+            Pump::In(_) => self.run(link, pump, turn, vec![News::Up]),
+            Pump::Out(_) => {
+                self.dtp = Dtp::Ready(link, pump);
+                Outcome { next: Next::Sleep, news: vec![News::Up] }
+            }
+        }
+    }
+
+    fn run(&mut self, mut link: Link, mut pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
+        let budget = match self.pace.allowance(turn.now) {
+            Ok(bytes) => bytes,
+            Err(later) => return self.park(link, pump, later, turn.now, news),
+        };
+        self.parked = None;
+        let before = pump.moved(&link);
+        let step = match &mut pump {
+            Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
+            Pump::Out(outlet) => {
+                outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget })
+            }
+        };
+        let after = pump.moved(&link);
+        if after > before {
+            self.since = turn.now;
+            self.pace.spend(turn.now, after - before);
+        }
+        match step {
+            Ok(Step::Done) => self.complete(link, pump, turn, news),
+            Ok(Step::Wait(until)) => self.park(link, pump, until, turn.now, news),
+            Ok(step) => {
+                self.dtp = Dtp::Running(link, pump);
+                Outcome { next: if step == Step::More { Next::Yield } else { Next::Sleep }, news }
+            }
+            Err(snag) => {
+                link.reset();
+                news.push(self.done(pump, after, turn.now, Err(snag)));
+                Outcome { next: Next::Close, news }
+            }
+        }
+    }
+
+    fn park(&mut self, link: Link, pump: Pump, until: Moment, now: Moment, news: Vec<News>) -> Outcome {
+        self.parked = Some(until);
+        self.since = now; // waiting for ourselves is no stall of the server's
+        self.dtp = Dtp::Running(link, pump);
+        Outcome { next: Next::Sleep, news }
+    }
+
+    fn complete(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
+        let moved = pump.moved(&link);
+        if matches!(pump, Pump::In(_)) {
+            news.push(self.done(pump, moved, turn.now, Ok(())));
+            return Outcome { next: Next::Close, news };
+        }
+        let finished = link.finish().and_then(|()| link.register(turn.sockets));
+        let result = finished.as_ref().map_err(|error| Snag::Fault(Fault::of_link(error))).copied();
+        let next = if result.is_ok() { Next::Sleep } else { Next::Close };
+        news.push(self.done(pump, moved, turn.now, result));
+        if next == Next::Sleep {
+            turn.ready.clear(Ready::READ);
+            self.since = turn.now;
+            self.dtp = Dtp::Lingering(link);
+        }
+        Outcome { next, news }
+    }
+
+    fn linger(&mut self, mut link: Link, turn: &mut Turn<'_>) -> Outcome {
+        let mut dust = [0; 4096];
+        while turn.ready.has(Ready::READ) && self.dust <= DUST_LIMIT {
+            match link.read(turn.ready, turn.sockets, &mut dust) {
+                Ok(Moved::Bytes(count)) => self.dust += count,
+                Ok(Moved::Blocked) => {}
+                Ok(Moved::End) | Err(_) => return Outcome::of(Next::Close),
+            }
+        }
+        if self.dust > DUST_LIMIT {
+            return Outcome::of(Next::Close);
+        }
+        self.dtp = Dtp::Lingering(link);
+        Outcome::of(Next::Sleep)
+    }
+
+    fn done(&self, pump: Pump, moved: u64, now: Moment, result: Result<(), Snag>) -> News {
+        News::Done { pump, moved, elapsed: now.since(self.began), result }
+    }
+}

@@ -1,0 +1,221 @@
+//! The server's tree made the same here.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::rc::Rc;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::plan::Facts;
+use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task, join};
+use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_name};
+use crate::user::local::{Folder, PART, Present, safe_name};
+use crate::user::text::Shown;
+use crate::wire::directory::{Found, FoundKind, Parsed};
+
+/// A directory on both sides.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// On the server.
+    pub(super) path: Vec<u8>,
+    /// From the top of the tree.
+    within: Vec<u8>,
+    folder: Rc<Folder>,
+    depth: usize,
+}
+
+/// A file that waits: what the listing said, and where it goes.
+#[derive(Debug)]
+struct Waiting {
+    directory: Rc<Node>,
+    name: Box<[u8]>,
+    part: Option<OsString>,
+    size: Option<u64>,
+    modify: Option<i64>,
+    guess: bool,
+    link: bool,
+}
+
+/// The downward side of a mirror.
+#[derive(Debug)]
+pub(super) struct Down {
+    directories: VecDeque<Node>,
+    files: VecDeque<Waiting>,
+}
+
+impl Down {
+    pub(super) fn new(path: Vec<u8>, folder: Rc<Folder>) -> Self {
+        let top = Node { path, within: Vec::new(), folder, depth: 0 };
+        Self { directories: VecDeque::from([top]), files: VecDeque::new() }
+    }
+
+    pub(super) fn waiting(&self) -> bool {
+        !self.directories.is_empty() || !self.files.is_empty()
+    }
+
+    pub(super) fn visit(&mut self, node: Node) {
+        self.directories.push_back(node);
+    }
+
+    /// The next thing to do: a directory while few files wait, then files.
+    pub(super) fn next(&mut self, look_first: bool, bench: &mut Bench<'_>) -> Option<(Errand, Task)> {
+        if (look_first || self.files.len() < FILES_WAITING)
+            && let Some(node) = self.directories.pop_front()
+        {
+            return Some((Errand::List(Box::new(List::new(node.path.clone()))), Task::Look(node)));
+        }
+        let Waiting { directory, name, part, size, modify, guess, link } = self.files.pop_front()?;
+        let path = join(&directory.path, &name);
+        let source = bench.remote.place.show(&path);
+        let local = OsStr::from_bytes(&name).to_owned();
+        let destination = Shown(directory.folder.path().join(&local).as_os_str().as_bytes()).to_string();
+        let goal = match part {
+            Some(part) => Goal::File { folder: Rc::clone(&directory.folder), name: local, part },
+            None => Goal::file(Rc::clone(&directory.folder), local),
+        };
+        let guess = if guess { child(&directory, &name).ok() } else { None };
+        let mut fetch = Fetch::new(path, goal);
+        (fetch.size, fetch.modify) = (size, modify);
+        (fetch.resume, fetch.text, fetch.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
+        Some((Errand::Fetch(Box::new(fetch)), Task::File { source, destination, guess, link }))
+    }
+
+    /// A directory has been read.
+    pub(super) fn looked(&mut self, node: Node, result: Result<Yield, Trouble>, bench: &mut Bench<'_>) {
+        let shown = bench.remote.place.show(&node.path);
+        let parsed = match result {
+            Ok(Yield::Listing(parsed)) => parsed,
+            Ok(_) => return,
+            Err(trouble) => return bench.trouble(&shown, trouble),
+        };
+        for line in &parsed.odd {
+            bench.screen.note(&format!("{shown}: not understood: {}", Shown(line)));
+        }
+        let here = match prepare(&node, bench.policy.dry_run) {
+            Ok(here) => here,
+            Err(errno) => return bench.trouble("", Trouble::local(&node.folder.path(), errno)),
+        };
+        let node = Rc::new(node);
+        let names: HashSet<&[u8]> = parsed.entries.iter().map(|found| &found.name[..]).collect();
+        if bench.policy.delete {
+            remove_extra(&node, &here, &names, bench);
+        }
+        drop(names);
+        self.sort_out(&node, parsed, &here, bench);
+    }
+
+    fn sort_out(&mut self, node: &Rc<Node>, parsed: Parsed, here: &HashMap<OsString, Present>, bench: &mut Bench<'_>) {
+        let taken: HashSet<Vec<u8>> = parsed.entries.iter().map(|found| found.name.clone()).collect();
+        let mut seen = HashSet::new();
+        for found in parsed.entries {
+            if let Err(why) = safe_name(&found.name) {
+                let shown = format!("{}: {}", bench.remote.place.show(&node.path), Shown(&found.name));
+                bench.trouble(&shown, Trouble::new(Cause::Denied, format!("a name that is not used here ({why:?})")));
+                continue;
+            }
+            if !seen.insert(found.name.clone()) {
+                continue;
+            }
+            let within = join(&node.within, &found.name);
+            match found.kind {
+                FoundKind::Dir if bench.policy.filter.enters(&within) => self.descend(node, &found, bench),
+                FoundKind::Dir => {}
+                FoundKind::Other => bench.screen.note(&format!("{}: no file", Shown(&found.name))),
+                _ if !bench.policy.filter.takes(&within) => {}
+                _ => self.consider(node, found, &taken, here, bench),
+            }
+        }
+    }
+
+    fn descend(&mut self, node: &Rc<Node>, found: &Found, bench: &mut Bench<'_>) {
+        match child(node, &found.name) {
+            Ok(child) if child.depth <= DEPTH_LIMIT => self.directories.push_back(child),
+            _ => {
+                let shown = bench.remote.place.show(&join(&node.path, &found.name));
+                bench.trouble(&shown, Trouble::new(Cause::Denied, "too deep"));
+            }
+        }
+    }
+
+    fn consider(
+        &mut self,
+        node: &Rc<Node>,
+        found: Found,
+        taken: &HashSet<Vec<u8>>,
+        here: &HashMap<OsString, Present>,
+        bench: &mut Bench<'_>,
+    ) {
+        let link = found.kind == FoundKind::Link;
+        let size = found.size.filter(|_| !link && !bench.policy.text);
+        let there = Facts { size, modify: found.modify, exact: found.exact };
+        let present = here.get(OsStr::from_bytes(&found.name)).filter(|present| present.kind == FileType::RegularFile);
+        if let Some(present) = present {
+            let local = Facts { size: Some(present.size), modify: Some(present.modify), exact: true };
+            if !bench.policy.fetches(there, local) {
+                *bench.same += 1;
+                return;
+            }
+        }
+        if bench.policy.dry_run {
+            bench.screen.note(&format!("would get {}", bench.remote.place.show(&join(&node.path, &found.name))));
+            return;
+        }
+        let part = part_name(&found.name, |name| taken.contains(name));
+        let usual = part.as_bytes() == [&found.name[..], PART.as_bytes()].concat();
+        self.files.push_back(Waiting {
+            directory: Rc::clone(node),
+            name: found.name.into(),
+            part: (!usual).then_some(part),
+            size,
+            modify: found.modify,
+            guess: found.kind == FoundKind::Unknown,
+            link,
+        });
+    }
+}
+
+fn child(node: &Node, name: &[u8]) -> Result<Node, crate::user::local::Unsafe> {
+    Ok(Node {
+        path: join(&node.path, name),
+        within: join(&node.within, name),
+        folder: node.folder.within(name)?,
+        depth: node.depth + 1,
+    })
+}
+
+/// Makes the directory here and reads what is in it already.
+fn prepare(node: &Node, dry_run: bool) -> Result<HashMap<OsString, Present>, Errno> {
+    if !dry_run {
+        node.folder.make()?;
+    }
+    match node.folder.entries() {
+        Ok(entries) => Ok(entries.into_iter().collect()),
+        Err(Errno::NOENT) if dry_run => Ok(HashMap::new()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Removes what the server does not have. What the filter leaves alone, and unfinished files of this client, stay.
+fn remove_extra(node: &Node, here: &HashMap<OsString, Present>, there: &HashSet<&[u8]>, bench: &mut Bench<'_>) {
+    for (name, present) in here {
+        let bytes = name.as_bytes();
+        let unfinished = bytes.strip_suffix(PART.as_bytes()).is_some_and(|whole| there.contains(whole));
+        let within = join(&node.within, bytes);
+        let ours = if present.kind == FileType::Directory {
+            bench.policy.filter.enters(&within)
+        } else {
+            bench.policy.filter.takes(&within)
+        };
+        if there.contains(bytes) || unfinished || !ours {
+            continue;
+        }
+        let path = node.folder.path().join(OsString::from_vec(bytes.to_vec()));
+        if bench.policy.dry_run {
+            bench.screen.note(&format!("would remove {}", Shown(path.as_os_str().as_bytes())));
+        } else if let Err(errno) = node.folder.remove_all(name) {
+            bench.trouble("", Trouble::local(&path, errno));
+        }
+    }
+}

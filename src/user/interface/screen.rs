@@ -1,0 +1,258 @@
+//! What the user sees: data on standard output, words for people on standard error, JSON where that is wished.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::bars::{BEAT, Bars};
+use super::json::Object;
+use super::options::Options;
+use crate::user::crew::{Cause, ErrandId, Moved, Trouble};
+use crate::user::text::Shown;
+use crate::wire::date::Civil;
+use crate::wire::directory::{Found, FoundKind};
+
+/// The screen.
+#[derive(Debug)]
+pub struct Screen {
+    json: bool,
+    quiet: bool,
+    /// Standard output is a terminal: nothing raw goes there.
+    terminal: bool,
+    /// Nobody reads standard output any more.
+    closed: bool,
+    /// Progress, where it is shown.
+    bars: Option<Bars>,
+    /// The terminal belongs to the prompt for now.
+    paused: bool,
+}
+
+/// How a listing is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Names only.
+    Names,
+    /// Kind, size, time and name.
+    Long,
+}
+
+impl Screen {
+    /// As the options want it.
+    pub fn new(options: &Options) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let (json, quiet) = (options.json, options.quiet);
+        Self { json, quiet, terminal, closed: false, bars: None, paused: false }
+    }
+
+    /// Whether progress is shown.
+    pub const fn progress(&self) -> bool {
+        self.bars.is_some()
+    }
+
+    /// Shows progress from now on, or stops; answers how often [`Screen::tick`] wants to be called.
+    pub fn show_progress(&mut self, on: bool) -> Option<Duration> {
+        let fit = on && !self.json && !self.quiet && io::stderr().is_terminal();
+        if let Some(mut bars) = self.bars.take() {
+            bars.clear();
+        }
+        self.bars = fit.then(Bars::new);
+        fit.then_some(BEAT)
+    }
+
+    /// Where the transfers stand.
+    pub fn tick(&mut self, running: &[(ErrandId, u64, Option<u64>)]) {
+        if let Some(bars) = self.bars.as_mut().filter(|_| !self.paused) {
+            bars.show(running);
+        }
+    }
+
+    /// While the user types, nothing moves.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(bars) = self.bars.as_mut().filter(|_| paused) {
+            bars.clear();
+        }
+    }
+
+    /// Whether objects are written instead of text.
+    pub const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Data, as it is.
+    pub fn data(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
+            self.closed = true;
+            Trouble::new(Cause::Local, format!("standard output: {error}"))
+        })
+    }
+
+    /// A line of data that holds a server's words: raw into a pipe, escaped on a terminal.
+    pub fn line(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        if self.terminal {
+            return self.data(format!("{}\n", Shown(bytes)).as_bytes());
+        }
+        self.data(&[bytes, b"\n"].concat())
+    }
+
+    /// Words for a person, on standard error, unless there should be none.
+    pub fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.say(text);
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.aside(|| complain(text)),
+            None => complain(text),
+        }
+    }
+
+    /// Something went wrong; said whatever the options.
+    pub fn trouble(&self, about: &str, trouble: &Trouble) {
+        if about.is_empty() { self.say(&trouble.text) } else { self.say(&format!("{about}: {}", trouble.text)) }
+    }
+
+    /// Entries of a directory.
+    pub fn entries(&mut self, entries: &[Found], columns: Columns) -> Result<(), Trouble> {
+        let mut out = Vec::new();
+        for entry in entries {
+            if self.json {
+                out.extend_from_slice(json_entry(entry).as_bytes());
+                continue;
+            }
+            if columns == Columns::Long {
+                out.extend_from_slice(long_head(entry).as_bytes());
+            }
+            self.append_name(entry, columns, &mut out);
+            out.push(b'\n');
+        }
+        self.data(&out)
+    }
+
+    fn append_name(&self, entry: &Found, columns: Columns, out: &mut Vec<u8>) {
+        let mut name = entry.name.clone();
+        if let (Columns::Long, Some(target)) = (columns, &entry.target) {
+            name.extend_from_slice(b" -> ");
+            name.extend_from_slice(target);
+        }
+        if self.terminal { out.extend_from_slice(Shown(&name).to_string().as_bytes()) } else { out.append(&mut name) }
+    }
+
+    /// A transfer is over.
+    pub fn transferred(&mut self, source: &str, destination: &str, result: &Result<Moved, Trouble>) {
+        if self.json {
+            // Whoever stopped reading has seen enough; the exit code tells the rest.
+            if !self.closed {
+                drop(self.data(json_transfer(source, destination, result).as_bytes()));
+            }
+            return;
+        }
+        match result {
+            Ok(moved) if moved.skipped => self.note(&format!("{destination}: is there already")),
+            Ok(moved) => {
+                let rate = rate(moved.bytes, moved.elapsed);
+                self.note(&format!("{source} -> {destination}: {} bytes, {rate}", moved.bytes));
+            }
+            Err(trouble) => self.trouble(source, trouble),
+        }
+    }
+
+    /// Another try is coming.
+    pub fn retrying(&self, about: &str, trouble: &Trouble, pause: Duration) {
+        self.note(&format!("{about}: {}; trying again in {:.1} s", trouble.text, pause.as_secs_f64()));
+    }
+}
+
+/// A line on standard error. Nobody may be left to read it, which is no reason to stop.
+pub fn complain(text: &str) {
+    drop(writeln!(io::stderr(), "miniftp: {text}"));
+}
+
+/// Bytes a second as people say it.
+pub fn rate(bytes: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-6);
+    let (mut value, mut unit) = (bytes as f64 / seconds, "B/s");
+    for bigger in ["kB/s", "MB/s", "GB/s"] {
+        if value >= 1000.0 {
+            value /= 1000.0;
+            unit = bigger;
+        }
+    }
+    format!("{value:.1} {unit}")
+}
+
+fn kind_name(kind: FoundKind) -> &'static [u8] {
+    match kind {
+        FoundKind::File => b"file",
+        FoundKind::Dir => b"dir",
+        FoundKind::Link => b"link",
+        FoundKind::Other => b"other",
+        FoundKind::Unknown => b"unknown",
+    }
+}
+
+/// The object of one entry: name, type, size, modify, mode, owner, group, target.
+pub fn json_entry(entry: &Found) -> String {
+    let modify = entry.modify.map(iso);
+    let mode = entry.mode.map(|mode| format!("{mode:04o}"));
+    Object::new()
+        .text("name", &entry.name)
+        .text("type", kind_name(entry.kind))
+        .number("size", entry.size)
+        .optional("modify", modify.as_ref().map(String::as_bytes))
+        .optional("mode", mode.as_ref().map(String::as_bytes))
+        .optional("owner", entry.owner.as_deref())
+        .optional("group", entry.group.as_deref())
+        .optional("target", entry.target.as_deref())
+        .finish()
+}
+
+fn json_transfer(source: &str, destination: &str, result: &Result<Moved, Trouble>) -> String {
+    let (bytes, elapsed, code, word, error) = match result {
+        Ok(moved) => {
+            let word: &[u8] = if moved.skipped { b"skipped" } else { b"ok" };
+            (moved.bytes, moved.elapsed, moved.code, word, None)
+        }
+        Err(trouble) => (0, Duration::ZERO, trouble.code, b"failed".as_slice(), Some(trouble.text.as_bytes())),
+    };
+    let object = Object::new()
+        .text("event", b"transfer")
+        .text("src", source.as_bytes())
+        .text("dst", destination.as_bytes())
+        .number("bytes", Some(bytes))
+        .seconds("seconds", elapsed.as_secs_f64())
+        .text("result", word)
+        .number("code", code.map(u64::from));
+    match error {
+        Some(error) => object.text("error", error).finish(),
+        None => object.finish(),
+    }
+}
+
+/// `2024-03-09T17:05:09Z`
+pub fn iso(when: i64) -> String {
+    let Civil { year, month, day, hour, minute, second } = Civil::from_epoch(when);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The columns before the name, as `ls -l` would have them.
+fn long_head(entry: &Found) -> String {
+    let kind = match entry.kind {
+        FoundKind::File | FoundKind::Unknown => '-',
+        FoundKind::Dir => 'd',
+        FoundKind::Link => 'l',
+        FoundKind::Other => '?',
+    };
+    let letters: String = match entry.mode {
+        None => "?????????".into(),
+        Some(mode) => (0..9).map(|at| if mode >> (8 - at) & 1 == 1 { b"rwx"[at % 3] as char } else { '-' }).collect(),
+    };
+    let owner = entry.owner.as_deref().map_or_else(|| "-".into(), |name| Shown(name).to_string());
+    let group = entry.group.as_deref().map_or_else(|| "-".into(), |name| Shown(name).to_string());
+    let size = entry.size.map_or_else(|| "-".into(), |size| size.to_string());
+    let when =
+        entry.modify.map_or_else(|| " ".repeat(16), |when| iso(when).replace('T', " ").chars().take(16).collect());
+    format!("{kind}{letters} {owner:<8} {group:<8} {size:>12} {when} ")
+}

@@ -1,0 +1,279 @@
+//! The shell: a prompt or a script, one command after the other, jobs in the background.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use super::line::{self, Typed};
+use super::options::{Options, usage};
+use super::typist::Lines;
+use super::ui::{Heard, Remote, Ui};
+use super::words::{self, Where, Word};
+use crate::user::crew::{Cause, Trouble};
+use crate::user::text::Shown;
+use crate::wire::directory::{Found, FoundKind};
+
+/// Where the shell is, and what was switched on and off.
+#[derive(Debug, Default)]
+pub struct Shell {
+    /// The open site and the directory on it.
+    pub here: Option<Here>,
+    /// Where `cd -` leads.
+    pub before: Option<Vec<u8>>,
+    /// mget and mput ask before each file.
+    pub asks: bool,
+    /// Replies are shown.
+    pub verbose: bool,
+    /// `quit` was said.
+    pub leaving: bool,
+    /// The next job stays in the background.
+    pub background: bool,
+    lines: Option<Lines>,
+    /// Somebody sits at a terminal.
+    interactive: bool,
+}
+
+/// A directory on a server.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// Site and directory.
+    pub at: Remote,
+}
+
+impl Here {
+    /// A path of the user's in this directory.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn resolve(&self, path: &[u8]) -> Result<Remote, Trouble> {
+        if !crate::user::text::sendable(path) {
+            return Err(usage("a line break in a name cannot be sent"));
+        }
+        let directory = &self.at.path;
+        Ok(self.at.at(match path {
+            b"" | b"." => directory.clone(),
+            absolute if absolute.starts_with(b"/") || directory.is_empty() => absolute.to_vec(),
+            relative if directory.ends_with(b"/") => [&directory[..], relative].concat(),
+            relative => [&directory[..], b"/", relative].concat(),
+        }))
+    }
+}
+
+impl Shell {
+    /// The local directory: the process's own, which `lcd` changes.
+    pub fn local_directory(&self) -> PathBuf {
+        PathBuf::new()
+    }
+
+    /// Whether somebody sits at a terminal and can be asked.
+    pub const fn interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Names that a listing brought, for completion.
+    pub fn learn(&self, entries: &[Found]) {
+        let Some(lines) = &self.lines else { return };
+        let name = |found: &Found| {
+            let slash = if found.kind == FoundKind::Dir { "/" } else { "" };
+            String::from_utf8(found.name.clone()).ok().map(|name| format!("{name}{slash}"))
+        };
+        let mut names = lines.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.remote =
+            entries.iter().filter_map(name).filter(|name| Shown(name.as_bytes()).to_string() == *name).collect();
+    }
+}
+
+/// The shell on a terminal or a pipe.
+///
+/// # Errors
+/// On a pipe, the first failure; on a terminal only what ends the program.
+pub fn interact(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
+    let interactive = io::stdin().is_terminal();
+    ui.shell.interactive = interactive;
+    ui.shell.asks = interactive && !ui.options.no_questions;
+    let typist = ui.crew.client().helper().typist();
+    let lines = if interactive { Lines::edited(typist) } else { Lines::piped(typist) };
+    let lines = lines.map_err(|error| Trouble::new(Cause::Local, format!("no thread for the prompt: {error}")))?;
+    {
+        let mut names = lines.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.words = words::all_shell().map(|word| word.name.to_owned()).collect();
+        names.local = ["put", "mput", "lcd", "append", "send"].map(str::to_owned).to_vec();
+    }
+    ui.shell.lines = Some(lines);
+    let mut failed = None;
+    if !start.is_empty() {
+        let outcome = open(ui, start);
+        judge(ui, outcome, &mut failed)?;
+    }
+    while !ui.shell.leaving {
+        let prompt = prompt(ui);
+        let Some(line) = ask(ui, &prompt)? else { break };
+        let outcome = obey(ui, &line);
+        judge(ui, outcome, &mut failed)?;
+    }
+    finish(ui, failed)
+}
+
+/// A script: all its lines at once.
+///
+/// # Errors
+/// The first failure, or with `--keep-going` the first of all when the script is over.
+pub fn script(ui: &mut Ui, text: &str, start: &[String]) -> Result<(), Trouble> {
+    let mut failed = None;
+    if !start.is_empty() {
+        open(ui, start)?;
+    }
+    for line in text.lines() {
+        if ui.shell.leaving {
+            break;
+        }
+        let outcome = obey(ui, line);
+        judge(ui, outcome, &mut failed)?;
+    }
+    finish(ui, failed)
+}
+
+fn open(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
+    super::shell_words::open(ui, start.to_vec())
+}
+
+/// Jobs in the background are waited for: nobody is left to hear of them afterwards.
+fn finish(ui: &mut Ui, failed: Option<Trouble>) -> Result<(), Trouble> {
+    let mut failed = failed;
+    for (id, _) in ui.jobs() {
+        if let Err(trouble) = ui.wait(id) {
+            failed.get_or_insert(trouble);
+        }
+    }
+    match failed {
+        // Said already; only the exit code is left to tell.
+        Some(trouble) if !ui.shell.interactive => Err(Trouble { text: String::new(), ..trouble }),
+        _ => Ok(()),
+    }
+}
+
+/// What a failure means for the lines that follow.
+fn judge(ui: &Ui, outcome: Result<(), Trouble>, failed: &mut Option<Trouble>) -> Result<(), Trouble> {
+    let Err(trouble) = outcome else { return Ok(()) };
+    if ui.shell.interactive || ui.options.keep_going {
+        if !trouble.text.is_empty() {
+            super::screen::complain(&trouble.text);
+        }
+        failed.get_or_insert(trouble);
+        return Ok(());
+    }
+    Err(trouble)
+}
+
+/// Everything on one line, up to the first failure.
+fn obey(ui: &mut Ui, line: &str) -> Result<(), Trouble> {
+    let commands = line::read(line).map_err(|_| usage("a quote is not closed"))?;
+    for command in commands {
+        one(ui, command)?;
+    }
+    Ok(())
+}
+
+fn one(ui: &mut Ui, command: Typed) -> Result<(), Trouble> {
+    if let Some(escape) = command.escape {
+        return super::shell_words::system_shell(&escape);
+    }
+    let mut words = command.words.into_iter();
+    let Some(verb) = words.next() else { return Ok(()) };
+    let word = words::find(&verb).map_err(|why| usage(&why))?;
+    let (options, arguments) = word_options(word, words.collect(), &ui.options)?;
+    ui.shell.background = command.background;
+    let before = std::mem::replace(&mut ui.options, options);
+    let outcome = (word.run)(ui, arguments);
+    // Verbs that switch something for good say so in `lasting`; the rest was for this command only.
+    let lasting = (ui.options.text, ui.options.active);
+    ui.options = before;
+    if word.place == Where::Shell {
+        (ui.options.text, ui.options.active) = lasting;
+    }
+    ui.shell.background = false;
+    outcome
+}
+
+/// The options of one verb, on top of those of the command line.
+fn word_options(word: &Word, arguments: Vec<String>, base: &Options) -> Result<(Options, Vec<String>), Trouble> {
+    let mut options = base.clone();
+    if word.flags.is_empty() {
+        return Ok((options, arguments));
+    }
+    let mut table = getopts::Options::new();
+    let mut letters = word.flags.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let short = letter.to_string();
+        if letters.next_if_eq(&':').is_some() {
+            table.optmulti(&short, "", "", "")
+        } else {
+            table.optflag(&short, "", "")
+        };
+    }
+    table.optflag("", "delete", "").optflag("", "dry-run", "").optflag("", "newer", "");
+    table.optmulti("", "include", "", "").optmulti("", "exclude", "", "");
+    let matches = table.parse(arguments).map_err(|fail| usage(&fail.to_string()))?;
+    let has = |name: &str| word.flags.contains(name) && matches.opt_present(name);
+    let value = |name: &str| if word.flags.contains(name) { matches.opt_str(name) } else { None };
+    let count = |name: &str| match value(name) {
+        Some(text) => {
+            text.parse().ok().filter(|count| (1..=64).contains(count)).map(Some).ok_or_else(|| usage("1 to 64"))
+        }
+        None => Ok(None),
+    };
+    let mirror = word.name == "mirror";
+    options.resume |= has("c");
+    options.long = if word.name == "ls" { !has("1") } else { options.long };
+    options.output = value("o");
+    options.directory = value("d").or_else(|| value("O")).map(PathBuf::from);
+    options.parallel = count("P")?.or(options.parallel);
+    if mirror {
+        options.newer |= has("n") || matches.opt_present("newer");
+        options.delete |= has("e") || matches.opt_present("delete");
+        options.dry_run |= matches.opt_present("dry-run");
+        options.reverse = has("R");
+        options.verbose += usize::from(has("v"));
+        options.include.extend(matches.opt_strs("i").into_iter().chain(matches.opt_strs("I")));
+        options.include.extend(matches.opt_strs("include"));
+        options.exclude.extend(matches.opt_strs("x").into_iter().chain(matches.opt_strs("X")));
+        options.exclude.extend(matches.opt_strs("exclude"));
+    } else {
+        options.segments = count("n")?.unwrap_or(options.segments);
+    }
+    Ok((options, matches.free))
+}
+
+fn prompt(ui: &Ui) -> String {
+    match &ui.shell.here {
+        Some(here) => format!("{}:{}> ", here.at.place.host, Shown(&here.at.path)),
+        None => "miniftp> ".to_owned(),
+    }
+}
+
+/// Asks for a line; the loop goes on until it comes. `None`: there will be no more.
+///
+/// # Errors
+/// When the loop fails.
+pub fn ask(ui: &mut Ui, prompt: &str) -> Result<Option<String>, Trouble> {
+    let asked = ui.shell.lines.as_ref().is_some_and(|lines| lines.ask(prompt));
+    if !asked {
+        return Ok(None);
+    }
+    ui.screen.pause(ui.shell.interactive);
+    let line = wait_for_line(ui);
+    ui.screen.pause(false);
+    line
+}
+
+fn wait_for_line(ui: &mut Ui) -> Result<Option<String>, Trouble> {
+    loop {
+        ui.report_finished();
+        match ui.pump()? {
+            Heard::Line(line) => return Ok(line),
+            Heard::Cancelled => return Ok(Some(String::new())),
+            Heard::Nothing if ui.take_interrupt() => return Ok(None),
+            Heard::Nothing => {}
+        }
+    }
+}

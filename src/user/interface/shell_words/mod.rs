@@ -1,0 +1,95 @@
+//! The shell's own verbs, beside those it shares with the one-shot form.
+
+mod files;
+mod raw;
+mod sites;
+mod switches;
+
+use super::options::usage;
+use super::shell::{Here, ask};
+use super::ui::{Remote, Ui};
+use super::verbs;
+use crate::filesystem::Pattern;
+use crate::filesystem::pattern::STEP_LIMIT;
+use crate::user::crew::{Ask, Cause, Errand, Trouble, Yield};
+use crate::user::text::Shown;
+use crate::wire::directory::Found;
+use crate::wire::reply::Reply;
+
+pub use files::{append, get, mdelete, mget, mirror, mput, pget, put, reget, rename};
+pub use raw::{chmod, modtime, quote, rhelp, site, size, system};
+pub use sites::{bye, cd, cdup, close, dir, du, find, lcd, lpwd, mls, nlist, open, pwd, user};
+pub use switches::{ascii, binary, bookmark, hash, help, jobs, passive, prompt, status, system_shell, verbose, wait};
+
+fn replies(ui: &mut Ui, site: crate::user::crew::SiteId, lines: Vec<Vec<u8>>) -> Result<Vec<Reply>, Trouble> {
+    match ui.run(site, Errand::Ask(Ask::new(lines)))? {
+        Yield::Replies(replies) => Ok(replies),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn here(ui: &Ui) -> Result<Here, Trouble> {
+    ui.shell.here.clone().ok_or_else(|| usage("not connected; open HOST first"))
+}
+
+/// Enough arguments, asked for one by one where somebody can answer.
+fn wanted(ui: &mut Ui, mut arguments: Vec<String>, count: usize, names: &[&str]) -> Result<Vec<String>, Trouble> {
+    while arguments.len() < count {
+        let name = names.get(arguments.len()).copied().unwrap_or("argument");
+        if !ui.shell.interactive() {
+            return Err(usage(&format!("({name}) is missing")));
+        }
+        match ask(ui, &format!("({name}) "))? {
+            Some(answer) if !answer.trim().is_empty() => arguments.push(answer.trim().to_owned()),
+            _ => return Err(usage(&format!("({name}) is missing"))),
+        }
+    }
+    Ok(arguments)
+}
+
+/// Whether a file of many is to be moved. `a` agrees to all, `p` switches questions off, `q` ends.
+fn agreed(ui: &mut Ui, asking: &mut bool, verb: &str, name: &[u8]) -> Result<bool, Trouble> {
+    if !*asking {
+        return Ok(true);
+    }
+    let answer = ask(ui, &format!("{verb} {} [ynapq]? ", Shown(name)))?.unwrap_or_else(|| "q".into());
+    match answer.trim().chars().next() {
+        Some('n') => Ok(false),
+        Some('q') => Err(Trouble::new(Cause::Interrupted, "stopped")),
+        Some('a') => {
+            *asking = false;
+            Ok(true)
+        }
+        Some('p') => {
+            *asking = false;
+            ui.shell.asks = false;
+            Ok(true)
+        }
+        _ => Ok(true),
+    }
+}
+
+/// The entries that a pattern of the user's fits: its last component is held against names here, so that no server's
+/// idea of patterns matters.
+fn matching(ui: &mut Ui, argument: &str) -> Result<(Remote, Vec<Found>), Trouble> {
+    let (folder, last) = argument.rfind('/').map_or(("", argument), |slash| argument.split_at(slash + 1));
+    let directory = ui.remote(folder.strip_suffix('/').filter(|folder| !folder.is_empty()).unwrap_or(folder))?;
+    let pattern = Pattern::parse(last.as_bytes());
+    let mut entries = verbs::list(ui, &directory)?;
+    let hidden = pattern.wants_hidden();
+    entries.retain(|found| (hidden || !found.name.starts_with(b".")) && fits(&pattern, &found.name));
+    Ok((directory, entries))
+}
+
+fn fits(pattern: &Pattern, name: &[u8]) -> bool {
+    let mut steps = 0;
+    pattern.matches(name, STEP_LIMIT, &mut steps)
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() || directory.ends_with(b"/") {
+        [directory, name].concat()
+    } else {
+        [directory, b"/", name].concat()
+    }
+}

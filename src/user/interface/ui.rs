@@ -1,0 +1,292 @@
+//! The user interface's state: the crew, the jobs it is on, and the screen.
+//!
+//! Whatever moves files is a [`Job`]: it owns errands and hears of their ends. Verbs begin jobs and wait for them, or
+//! leave them in the background; either way [`Ui::pump`] is the only place where the loop runs.
+
+use std::collections::HashMap;
+
+use super::credentials;
+use super::job::{Job, JobId, Summary};
+use super::options::{Options, Tls};
+use super::screen::Screen;
+use super::shell::Shell;
+use super::url::{Place, Scheme};
+use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
+use crate::user::mail::Spoken;
+use crate::user::{Client, Terms};
+
+/// A path on a server.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// The host and login.
+    pub site: SiteId,
+    /// As it goes over the wire.
+    pub path: Vec<u8>,
+    /// `;type=`, if it was said.
+    pub text: Option<bool>,
+    /// The address it came from.
+    pub place: Place,
+}
+
+impl Remote {
+    /// As it is shown.
+    pub fn show(&self) -> String {
+        self.place.show(&self.path)
+    }
+
+    /// Another path on the same server.
+    #[must_use]
+    pub fn at(&self, path: Vec<u8>) -> Self {
+        Self { path, ..self.clone() }
+    }
+}
+
+/// What came from the pump that is nobody's errand.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing to act on.
+    Nothing,
+    /// A line was typed, or the end of input.
+    Line(Option<String>),
+    /// Ctrl-C at the prompt.
+    Cancelled,
+}
+
+/// The user interface.
+#[derive(Debug)]
+pub struct Ui {
+    /// Sessions and errands.
+    pub crew: Crew,
+    /// What the command line said; a verb of the shell may have its own for as long as it runs.
+    pub options: Options,
+    /// What the user sees.
+    pub screen: Screen,
+    /// The shell's own state, also there for one-shot verbs, which use its working directories only.
+    pub shell: Shell,
+    jobs: HashMap<JobId, Job>,
+    owners: HashMap<ErrandId, JobId>,
+    /// Results of errands that somebody waits for by name.
+    kept: HashMap<ErrandId, Option<Result<Yield, Trouble>>>,
+    next_job: u64,
+    /// Ctrl-C was heard and not yet acted on.
+    interrupted: bool,
+}
+
+impl Ui {
+    /// A user interface with nothing to do.
+    ///
+    /// # Errors
+    /// When the system has no poller or signals to give.
+    pub fn new(options: Options) -> Result<Self, Trouble> {
+        let terms = Terms { timeout: options.timeout, active: options.active, rate: options.rate, tell_replies: true };
+        let failed = |error: std::io::Error| Trouble::new(Cause::Local, format!("cannot start: {error}"));
+        let mut client = Client::new(terms).map_err(failed)?;
+        client.watch_signals().map_err(failed)?;
+        let rules = Rules {
+            parallel: options.parallel(),
+            retries: options.retries(),
+            insist: options.retries.is_some(),
+            family: options.family,
+        };
+        let mut ui = Self {
+            crew: Crew::new(client, rules),
+            screen: Screen::new(&options),
+            options,
+            shell: Shell::default(),
+            jobs: HashMap::new(),
+            owners: HashMap::new(),
+            kept: HashMap::new(),
+            next_job: 0,
+            interrupted: false,
+        };
+        ui.show_progress(true);
+        Ok(ui)
+    }
+
+    /// Reads what the user wrote for a path on a server: a URL, `HOST:PATH`, or in the shell a path of the open site.
+    ///
+    /// # Errors
+    /// It is neither, or no login can be made up for it.
+    pub fn remote(&mut self, text: &str) -> Result<Remote, Trouble> {
+        let malformed = |why| Trouble::new(Cause::Usage, format!("{text}: {why}"));
+        if let Some(place) = Place::url(text).map_err(malformed)? {
+            return self.visit(place);
+        }
+        if let Some(here) = &self.shell.here {
+            return here.resolve(text.as_bytes());
+        }
+        if Place::looks_short(text) {
+            return self.visit(Place::short(text).map_err(malformed)?);
+        }
+        Err(Trouble::new(Cause::Usage, format!("{text}: neither a URL nor HOST:PATH")))
+    }
+
+    /// The site of a place, with the login that belongs to it.
+    ///
+    /// # Errors
+    /// As [`Ui::remote`], and TLS where it is required: it is not in this build.
+    pub fn visit(&mut self, place: Place) -> Result<Remote, Trouble> {
+        if place.scheme != Scheme::Ftp || self.options.tls == Tls::Required {
+            let text = format!("{}: TLS is not in this build; nothing is sent in the clear instead", place.host);
+            return Err(Trouble::new(Cause::Tls, text));
+        }
+        let login = credentials::login(&place, &self.options)?;
+        let site = self.crew.site(Target { host: place.host.clone(), port: place.port, login });
+        Ok(Remote { site, path: place.path.clone(), text: place.text, place })
+    }
+
+    /// Sends an errand and waits for its end. Everything else goes on meanwhile.
+    ///
+    /// # Errors
+    /// The errand's.
+    pub fn run(&mut self, site: SiteId, errand: Errand) -> Result<Yield, Trouble> {
+        let id = self.crew.add(site, errand);
+        self.kept.insert(id, None);
+        loop {
+            if let Some(Some(_)) = self.kept.get(&id) {
+                let result = self.kept.remove(&id).flatten();
+                return result.unwrap_or_else(|| Err(Trouble::new(Cause::Local, "lost")));
+            }
+            if self.take_interrupt() {
+                self.crew.cancel(id);
+            }
+            self.pump()?;
+        }
+    }
+
+    /// Begins a job; it runs whenever the pump does.
+    pub fn begin(&mut self, mut job: Job) -> JobId {
+        self.next_job += 1;
+        let id = JobId(self.next_job);
+        let errands = job.begin(&mut self.crew, &mut self.screen);
+        self.employ(id, errands);
+        self.jobs.insert(id, job);
+        id
+    }
+
+    /// Waits for a job; Ctrl-C ends the job, not the program.
+    ///
+    /// # Errors
+    /// What the job's failures come to.
+    pub fn wait(&mut self, id: JobId) -> Result<Summary, Trouble> {
+        let mut cancelled = false;
+        loop {
+            match self.jobs.get(&id) {
+                None => return Ok(Summary::default()),
+                Some(job) if job.finished() => break,
+                Some(_) => {}
+            }
+            if self.take_interrupt() {
+                cancelled = true;
+                self.cancel(id);
+            }
+            self.pump()?;
+        }
+        let summary = self.jobs.remove(&id).map(|job| job.summary()).unwrap_or_default();
+        if cancelled { Err(Trouble::new(Cause::Interrupted, "interrupted")) } else { summary.verdict() }
+    }
+
+    /// Begins a job and waits for it, unless the user wants it in the background.
+    ///
+    /// # Errors
+    /// As [`Ui::wait`].
+    pub fn launch(&mut self, job: Job) -> Result<(), Trouble> {
+        let id = self.begin(job);
+        if self.shell.background {
+            self.screen.note(&format!("[{}] begun", id.0));
+            return Ok(());
+        }
+        let tree = matches!(self.jobs.get(&id), Some(Job::Mirror(_)));
+        let summary = self.wait(id)?;
+        if tree {
+            self.screen.note(&format!("{} files, {} bytes", summary.done, summary.bytes));
+        }
+        Ok(())
+    }
+
+    /// Says which background jobs have ended, and forgets them.
+    pub fn report_finished(&mut self) {
+        let over: Vec<JobId> = self.jobs.iter().filter(|(_, job)| job.finished()).map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(job) = self.jobs.remove(&id) else { continue };
+            let title = job.title();
+            match job.summary().verdict() {
+                Ok(summary) => self.screen.note(&format!("[{}] {title}: {} bytes", id.0, summary.bytes)),
+                Err(trouble) => self.screen.note(&format!("[{}] {title}: failed {}", id.0, trouble.text)),
+            }
+        }
+    }
+
+    /// Shows progress of running transfers, or stops doing so.
+    pub fn show_progress(&mut self, on: bool) {
+        let span = self.screen.show_progress(on);
+        self.crew.tick_every(span);
+    }
+
+    /// Jobs that are not over, oldest first.
+    pub fn jobs(&self) -> Vec<(JobId, String)> {
+        let open = self.jobs.iter().filter(|(_, job)| !job.finished());
+        let mut all: Vec<_> = open.map(|(id, job)| (*id, job.title())).collect();
+        all.sort_by_key(|(id, _)| id.0);
+        all
+    }
+
+    /// Ends a job.
+    pub fn cancel(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.cancel();
+        }
+        let errands: Vec<ErrandId> =
+            self.owners.iter().filter(|(_, owner)| **owner == id).map(|(errand, _)| *errand).collect();
+        errands.into_iter().for_each(|errand| self.crew.cancel(errand));
+    }
+
+    /// Runs the loop until something happened, and sees to it.
+    ///
+    /// # Errors
+    /// When the loop itself fails, or at the second Ctrl-C.
+    pub fn pump(&mut self) -> Result<Heard, Trouble> {
+        let told = self.crew.hear();
+        match told.map_err(|error| Trouble::new(Cause::Local, format!("the loop failed: {error}")))? {
+            Told::Done(id, result) => self.done(id, result),
+            Told::Retrying(id, trouble, pause) => {
+                let job = self.owners.get(&id).and_then(|owner| self.jobs.get(owner));
+                let about = job.map(|job| job.about(id)).unwrap_or_default();
+                self.screen.retrying(&about, &trouble, pause);
+            }
+            Told::Typed(line) => return Ok(Heard::Line(line)),
+            Told::Cancelled => return Ok(Heard::Cancelled),
+            Told::Interrupted if self.interrupted => {
+                return Err(Trouble::new(Cause::Interrupted, "interrupted"));
+            }
+            Told::Interrupted => self.interrupted = true,
+            Told::Heard(_, reply) => {
+                if self.shell.verbose {
+                    self.screen.note(&Spoken(&reply).to_string());
+                }
+            }
+            Told::Tick => self.screen.tick(&self.crew.progress()),
+        }
+        Ok(Heard::Nothing)
+    }
+
+    /// Whether Ctrl-C was pressed since the last time somebody asked.
+    pub fn take_interrupt(&mut self) -> bool {
+        std::mem::take(&mut self.interrupted)
+    }
+
+    fn done(&mut self, id: ErrandId, result: Result<Yield, Trouble>) {
+        if let Some(place) = self.kept.get_mut(&id) {
+            *place = Some(result);
+            return;
+        }
+        let Some(owner) = self.owners.remove(&id) else { return };
+        let Some(job) = self.jobs.get_mut(&owner) else { return };
+        let more = job.done(id, result, &mut self.crew, &mut self.screen);
+        self.employ(owner, more);
+    }
+
+    fn employ(&mut self, owner: JobId, errands: Vec<ErrandId>) {
+        self.owners.extend(errands.into_iter().map(|errand| (errand, owner)));
+    }
+}

@@ -1,0 +1,195 @@
+//! What the parts of the client say to each other: wishes and answers, orders and news.
+//!
+//! ```text
+//!   crew ── Wish ──▶ User-PI ── Order ──▶ User-DTP
+//!        ◀─ Answer ─         ◀── News ───
+//! ```
+//!
+//! A [`Ticket`] names one wish of one session from the first order to the last answer, so that two transfers of one
+//! session, of which the second is only being prepared, are never mixed up.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::pump::{Pump, Snag};
+use crate::wire::command::Verb;
+use crate::wire::reply::{Overlong, Reply};
+
+/// Names a wish among those of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What whoever uses a session wants of it.
+#[derive(Debug)]
+pub enum Wish {
+    /// One command and its final reply. The line must hold neither CR nor LF nor NUL; it is refused otherwise.
+    Ask {
+        /// The command as it goes over the wire, without its end and before FF is doubled.
+        line: Vec<u8>,
+        /// Whether it may leave while replies to earlier commands are still owed.
+        alone: bool,
+    },
+    /// One command with a data connection.
+    Transfer(Box<Transfer>),
+    /// QUIT, after everything that was wished before.
+    Quit,
+}
+
+/// A command that moves data, with all that prepares it.
+#[derive(Debug)]
+pub struct Transfer {
+    /// RETR, STOR, APPE, STOU, LIST, NLST or MLSD.
+    pub verb: Verb,
+    /// Its argument; empty for none.
+    pub argument: Vec<u8>,
+    /// TYPE A instead of TYPE I.
+    pub text: bool,
+    /// Restart marker; 0 sends no REST.
+    pub restart: u64,
+    /// Where the bytes come from or go to.
+    pub pump: Pump,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub enum Answer {
+    /// The final reply to an [`Wish::Ask`], whatever its code.
+    Reply(Reply),
+    /// A [`Wish::Transfer`] is over.
+    Moved(Box<Outcome>),
+    /// The session ended before the wish was done.
+    Dead(Death),
+}
+
+/// How a transfer ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The pump, with what it holds; absent when it went down with a data connection that had to be dropped.
+    pub pump: Option<Pump>,
+    /// Bytes moved on the data connection.
+    pub moved: u64,
+    /// Since the data connection was there.
+    pub elapsed: Duration,
+    /// The final reply, or what went wrong.
+    pub result: Result<Reply, Failure>,
+}
+
+/// Why a transfer did not succeed although the session lives.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// The server's 4yz or 5yz to the verb, before or after data flowed.
+    Refused(Reply),
+    /// It does not take the restart marker.
+    NoRestart(Reply),
+    /// It does not take the TYPE.
+    NoType(Reply),
+    /// No way to open a data connection is left.
+    NoChannel(String),
+    /// The data connection or the local side failed.
+    Snag(Snag),
+    /// The wish was withdrawn.
+    Aborted,
+    /// It could not be put into a line: a control character in a path.
+    Unsendable,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone)]
+pub enum Death {
+    /// No connection could be made.
+    Connect(String),
+    /// Nothing came in time.
+    TimedOut(&'static str),
+    /// The server closed without a word.
+    Closed,
+    /// The connection broke.
+    Lost(io::ErrorKind),
+    /// 421, or a greeting that is no welcome.
+    Dismissed(Reply),
+    /// The login was refused.
+    Login(Reply),
+    /// The server sends what no memory should hold.
+    Garbage(Overlong),
+    /// TLS was wished and cannot be had.
+    Insecure(String),
+    /// We left, by QUIT or because nobody needed the session any more.
+    Left,
+}
+
+/// Down: from a User-PI to its User-DTP.
+#[derive(Debug)]
+pub enum Order {
+    /// Connect to the server. A download begins as soon as the connection is there, an upload at [`Order::Go`].
+    Dial(SocketAddr, Pump),
+    /// Wait for the server's connection on a port of our own (PORT, EPRT); [`News::Listening`] answers.
+    Listen(Pump),
+    /// The server has accepted the upload.
+    Go,
+    /// Nothing more is expected of this transfer; nothing answers.
+    Drop,
+    /// Close the data connection now; a [`News::Done`] answers.
+    Cut,
+}
+
+/// Up: from a User-DTP to its User-PI.
+#[derive(Debug)]
+pub enum News {
+    /// The server may connect here.
+    Listening(SocketAddr),
+    /// The data connection is there.
+    Up,
+    /// No data connection came about; the pump is as it was.
+    Never(Pump),
+    /// The data connection is done with.
+    Done {
+        /// The pump.
+        pump: Pump,
+        /// Bytes moved.
+        moved: u64,
+        /// Since the connection was there.
+        elapsed: Duration,
+        /// How it ended.
+        result: Result<(), Snag>,
+    },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reply) => write!(f, "{}", Spoken(reply)),
+            Self::NoRestart(reply) => write!(f, "the server cannot restart: {}", Spoken(reply)),
+            Self::NoType(reply) => write!(f, "the server refuses the transfer type: {}", Spoken(reply)),
+            Self::NoChannel(why) => write!(f, "no data connection: {why}"),
+            Self::Snag(snag) => write!(f, "{snag}"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::Unsendable => f.write_str("a name with a line break or NUL in it cannot be sent"),
+        }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) | Self::Insecure(why) => f.write_str(why),
+            Self::TimedOut(what) => write!(f, "timed out {what}"),
+            Self::Closed => f.write_str("the server closed the connection"),
+            Self::Lost(kind) => write!(f, "the connection broke: {kind}"),
+            Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
+            Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
+            Self::Garbage(_) => f.write_str("the server's reply has no end"),
+            Self::Left => f.write_str("the session was closed"),
+        }
+    }
+}
+
+/// A reply's last line as a person may read it: code and text, control characters escaped.
+#[derive(Debug)]
+pub struct Spoken<'a>(pub &'a Reply);
+
+impl fmt::Display for Spoken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.code, super::text::Shown(self.0.text()))
+    }
+}

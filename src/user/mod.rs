@@ -1,0 +1,453 @@
+//! The client: User Interface, User-PI and User-DTP of Figure 1 on one readiness loop.
+//!
+//! ```text
+//!   interface ── what the user typed, what the user sees
+//!       │ tasks            ▲ results
+//!       ▼                  │
+//!     crew ──── sessions of a host, errands, retries, budgets
+//!       │ Wish             ▲ Event
+//!       ▼                  │
+//!    Client ── the loop:  control ── pi (dialogue)      dtp (data connections)
+//! ```
+//!
+//! Start with the data: [`Conn`] lists the kinds of record, [`Client`] holds the one table of them.
+//! [`Client::next_event`] is the loop: it runs records until something is worth telling. Any number of sessions run in
+//! it; they know nothing of each other. The load tester uses it as it stands, the programs' verbs through [`crew`].
+
+mod control;
+pub mod crew;
+mod desk;
+pub mod dtp;
+mod helper;
+pub mod interface;
+pub mod local;
+pub mod mail;
+pub mod pi;
+pub mod profile;
+pub mod pump;
+pub mod text;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use signal_hook::consts::signal::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::reactor::{Key, Moment, Next, Reactor, Ready, Weight};
+use crate::transfer::{Bucket, Scratch};
+use crate::wire::reply::Reply;
+
+use control::Control;
+use dtp::Data;
+use helper::{Bell, Helper};
+use mail::{Answer, Death, News, Ticket, Wish};
+use pi::{Input, Login, Manners, Output};
+use profile::Profile;
+
+pub use helper::{Message, Typist};
+
+/// How long a data connection may take to be made before another way is tried.
+const DATA_CONNECT: Duration = Duration::from_secs(15);
+
+/// What the loop has to tell.
+#[derive(Debug)]
+pub enum Event {
+    /// A session is logged in.
+    Ready(Key),
+    /// What became of a wish.
+    Answered(Key, Ticket, Answer),
+    /// A session has ended; nothing more comes from it.
+    Gone(Key, Death),
+    /// The server said something; told only where [`Terms::tell_replies`] asks for it.
+    Heard(Key, Reply),
+    /// A helper thread said something.
+    Helped(Message),
+    /// The moment given to [`Client::wake_at`] has come.
+    Woken,
+    /// The user or the system wants the program to stop.
+    Interrupted,
+}
+
+/// What holds for all sessions of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How long to wait for a reply, a connection, the next byte.
+    pub timeout: Duration,
+    /// Let servers connect to us.
+    pub active: bool,
+    /// Bytes a second, all transfers together.
+    pub rate: Option<u64>,
+    /// Whether replies are told as [`Event::Heard`].
+    pub tell_replies: bool,
+}
+
+/// The kinds of record in the table.
+enum Conn {
+    /// A control connection and its dialogue.
+    Control(Box<Control>),
+    /// A data connection.
+    Data(Box<Data>),
+    /// What wakes the loop: helper threads, and the time of [`Client::wake_at`].
+    Bell(Bell),
+    /// SIGINT and SIGTERM.
+    Signals(Box<Signals>),
+}
+
+impl fmt::Debug for Conn {
+    /// The signal crate's type has none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Control(_) => "Control",
+            Self::Data(_) => "Data",
+            Self::Bell(_) => "Bell",
+            Self::Signals(_) => "Signals",
+        })
+    }
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Client {
+    reactor: Reactor<Conn>,
+    terms: Terms,
+    /// The rate limit of all transfers together.
+    bucket: Option<Rc<Bucket>>,
+    scratch: Scratch,
+    piece: Vec<u8>,
+    bell: Key,
+    helper: Helper,
+    events: VecDeque<Event>,
+    /// News on their way from data records to their sessions.
+    mail: VecDeque<(Key, Ticket, News)>,
+    /// What the session that just ran wishes; empty between turns.
+    out: Vec<Output>,
+    /// Wishes for sessions that are not logged in yet.
+    held: HashMap<Key, Vec<(Ticket, Wish)>>,
+    /// Control records that may have output: flushed once, before the loop sleeps.
+    touched: Vec<Key>,
+    /// Records that are done for.
+    closing: Vec<Key>,
+}
+
+impl Client {
+    /// A client without sessions.
+    ///
+    /// # Errors
+    /// When the kernel has no poller to give.
+    pub fn new(terms: Terms) -> io::Result<Self> {
+        let mut reactor = Reactor::new()?;
+        let (bell, sender) = Bell::new();
+        let bell = reactor.insert(Conn::Bell(bell), Weight::Light);
+        let helper = Helper::new(reactor.waker(bell)?, sender);
+        let bucket = terms.rate.and_then(Bucket::new);
+        Ok(Self {
+            reactor,
+            terms,
+            bucket,
+            scratch: Scratch::default(),
+            piece: Vec::new(),
+            bell,
+            helper,
+            events: VecDeque::new(),
+            mail: VecDeque::new(),
+            out: Vec::new(),
+            held: HashMap::new(),
+            touched: Vec::new(),
+            closing: Vec::new(),
+        })
+    }
+
+    /// The time of the present pass.
+    pub const fn now(&self) -> Moment {
+        self.reactor.now()
+    }
+
+    /// What holds for all sessions.
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Who makes the data connections of sessions that begin from now on.
+    pub const fn set_active(&mut self, active: bool) {
+        self.terms.active = active;
+    }
+
+    /// Turns SIGINT and SIGTERM into [`Event::Interrupted`].
+    ///
+    /// # Errors
+    /// When handlers cannot be installed.
+    pub fn watch_signals(&mut self) -> io::Result<()> {
+        let signals = Signals::new([SIGINT, SIGTERM])?;
+        let key = self.reactor.insert(Conn::Signals(Box::new(signals)), Weight::Light);
+        match self.reactor.turn(key) {
+            Some((slot, sockets, _)) => match &mut slot.conn {
+                Conn::Signals(signals) => sockets.register(signals.as_mut()),
+                _ => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a session with the host behind `addresses`, which are tried in order.
+    pub fn connect(&mut self, addresses: Vec<SocketAddr>, login: Login, profile: Rc<RefCell<Profile>>) -> Key {
+        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active };
+        let control = Control::new(addresses, login, manners, profile, self.reactor.now());
+        let key = self.reactor.insert(Conn::Control(Box::new(control)), Weight::Light);
+        self.held.insert(key, Vec::new());
+        self.advance_control(key);
+        self.settle();
+        key
+    }
+
+    /// Wants something of a session; an [`Event::Answered`] comes, whatever happens.
+    pub fn wish(&mut self, session: Key, ticket: Ticket, wish: Wish) {
+        if let Some(held) = self.held.get_mut(&session) {
+            return held.push((ticket, wish));
+        }
+        if self.tell(session, Input::Wish(ticket, wish)).is_none() {
+            self.events.push_back(Event::Answered(session, ticket, Answer::Dead(Death::Left)));
+        }
+        self.settle();
+    }
+
+    /// Stops the transfers of a session (ABOR).
+    pub fn abort(&mut self, session: Key) {
+        self.tell(session, Input::Abort);
+        self.settle();
+    }
+
+    /// Ends a session at once, with whatever it is doing.
+    pub fn drop_session(&mut self, session: Key) {
+        if self.tell(session, Input::Gone(Death::Left)).is_some() {
+            self.hang_up(session, Death::Left);
+        }
+        self.settle();
+    }
+
+    /// Bytes that a session's transfers have moved so far: one entry a transfer under way.
+    pub fn progress(&mut self, session: Key) -> Vec<(Ticket, u64)> {
+        let keys = self.control(session).map(|control| control.data.clone()).unwrap_or_default();
+        keys.into_iter()
+            .filter_map(|key| match &self.reactor.slot_mut(key)?.conn {
+                Conn::Data(data) if data.employed() => Some((data.ticket, data.moved())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Asks for an [`Event::Woken`] at `when`; a later call replaces an earlier one.
+    pub fn wake_at(&mut self, when: Option<Moment>) {
+        if let Some(slot) = self.reactor.slot_mut(self.bell) {
+            slot.deadline = when;
+        }
+        self.reactor.arm(self.bell);
+    }
+
+    /// The helper threads.
+    pub const fn helper(&mut self) -> &mut Helper {
+        &mut self.helper
+    }
+
+    /// The server's address of a session.
+    pub fn peer(&mut self, session: Key) -> Option<SocketAddr> {
+        Some(self.control(session)?.session()?.peer())
+    }
+
+    /// Runs the loop until there is something to tell.
+    ///
+    /// # Errors
+    /// When the poller itself fails.
+    pub fn next_event(&mut self) -> io::Result<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            self.flush();
+            self.reap();
+            if !self.events.is_empty() {
+                continue;
+            }
+            self.reactor.wait()?;
+            while let Some(key) = self.reactor.next_runnable() {
+                self.advance(key);
+                self.settle();
+            }
+            self.reap();
+        }
+    }
+
+    /// What has happened already, without waiting. The loop is not run.
+    pub fn pending_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn advance(&mut self, key: Key) {
+        let Some(slot) = self.reactor.slot_mut(key) else { return };
+        match &mut slot.conn {
+            Conn::Control(_) => self.advance_control(key),
+            Conn::Data(_) => self.advance_data(key),
+            Conn::Bell(bell) => {
+                slot.ready.clear(Ready::READ);
+                if slot.ready.take(Ready::EXPIRED) {
+                    self.events.push_back(Event::Woken);
+                }
+                self.events.extend(bell.messages().map(Event::Helped));
+            }
+            Conn::Signals(signals) => {
+                slot.ready.clear(Ready::READ);
+                self.events.extend(signals.pending().map(|_| Event::Interrupted));
+            }
+        }
+    }
+
+    fn advance_control(&mut self, key: Key) {
+        let next = self.with_control(key, |control, turn| control.advance(turn)).unwrap_or(Next::Sleep);
+        self.after_control(key, next);
+    }
+
+    fn tell(&mut self, key: Key, input: Input) -> Option<()> {
+        self.with_control(key, |control, turn| control.tell(input, turn))?;
+        self.after_control(key, Next::Sleep);
+        Some(())
+    }
+
+    fn after_control(&mut self, key: Key, next: Next) {
+        self.follow(key, next);
+        self.touched.push(key);
+        self.grant(key);
+    }
+
+    /// Does what a session wishes, in order.
+    fn grant(&mut self, by: Key) {
+        let mut wishes = std::mem::take(&mut self.out);
+        for wish in wishes.drain(..) {
+            match wish {
+                Output::Command(line) => self.adjust(by, |control| control.queue_line(&line)),
+                Output::Interrupt => self.adjust(by, Control::queue_interrupt),
+                Output::Order(ticket, order) => self.ordered(by, ticket, order),
+                Output::Answer(ticket, answer) => self.events.push_back(Event::Answered(by, ticket, answer)),
+                Output::Connected | Output::Redialling => {}
+                Output::Ready => self.ready(by),
+                Output::Heard(reply) if self.terms.tell_replies => self.events.push_back(Event::Heard(by, reply)),
+                Output::Heard(_) => {}
+                Output::HangUp(death) => self.hang_up(by, death),
+            }
+        }
+        if self.out.is_empty() {
+            self.out = wishes; // its memory serves the next turn
+        }
+    }
+
+    fn ready(&mut self, key: Key) {
+        self.events.push_back(Event::Ready(key));
+        for (ticket, wish) in self.held.remove(&key).unwrap_or_default() {
+            self.tell(key, Input::Wish(ticket, wish));
+        }
+    }
+
+    fn hang_up(&mut self, key: Key, death: Death) {
+        for (ticket, _) in self.held.remove(&key).unwrap_or_default() {
+            self.events.push_back(Event::Answered(key, ticket, Answer::Dead(death.clone())));
+        }
+        let data = self.control(key).map(|control| std::mem::take(&mut control.data)).unwrap_or_default();
+        for record in data {
+            if self.is_employed(record) {
+                self.closing.push(record);
+            }
+        }
+        self.with_control(key, |control, turn| {
+            control.flush(turn);
+            control.hang_up();
+        });
+        self.closing.push(key);
+        self.events.push_back(Event::Gone(key, death));
+    }
+
+    /// News reach their sessions, until nobody has any.
+    fn settle(&mut self) {
+        while let Some((to, ticket, news)) = self.mail.pop_front() {
+            self.tell(to, Input::News(ticket, news));
+        }
+    }
+
+    fn follow(&mut self, key: Key, next: Next) {
+        self.reactor.arm(key);
+        match next {
+            Next::Yield => self.reactor.run_again(key),
+            Next::Sleep => {}
+            Next::Close => self.closing.push(key),
+        }
+    }
+
+    /// Sends what sessions have said: one write each, however many wishes it came from.
+    fn flush(&mut self) {
+        for key in std::mem::take(&mut self.touched) {
+            let next = self.with_control(key, |control, turn| control.flush(turn)).unwrap_or(Next::Sleep);
+            self.follow(key, next);
+            self.grant(key);
+        }
+        self.settle();
+    }
+
+    /// The one place that frees records.
+    fn reap(&mut self) {
+        for key in std::mem::take(&mut self.closing) {
+            if let Some(Conn::Data(data)) = self.reactor.remove(key) {
+                self.part(data.owner, key);
+            }
+        }
+    }
+
+    fn part(&mut self, owner: Key, data: Key) {
+        self.adjust(owner, |control| control.data.retain(|key| *key != data));
+    }
+
+    fn control(&mut self, key: Key) -> Option<&mut Control> {
+        match &mut self.reactor.slot_mut(key)?.conn {
+            Conn::Control(control) => Some(control),
+            _ => None,
+        }
+    }
+
+    fn adjust(&mut self, key: Key, change: impl FnOnce(&mut Control)) {
+        if let Some(control) = self.control(key) {
+            change(control);
+        }
+    }
+
+    fn with_control<R>(&mut self, key: Key, call: impl FnOnce(&mut Control, &mut control::Turn<'_>) -> R) -> Option<R> {
+        let (slot, sockets, now) = self.reactor.turn(key)?;
+        let Conn::Control(control) = &mut slot.conn else { return None };
+        let mut turn = control::Turn { ready: &mut slot.ready, sockets, now, out: &mut self.out };
+        let result = call(control, &mut turn);
+        slot.deadline = control.deadline();
+        self.reactor.arm(key);
+        Some(result)
+    }
+
+    fn with_data<R>(&mut self, key: Key, call: impl FnOnce(&mut Data) -> R) -> Option<R> {
+        match &mut self.reactor.slot_mut(key)?.conn {
+            Conn::Data(data) => Some(call(data)),
+            _ => None,
+        }
+    }
+
+    fn is_employed(&mut self, key: Key) -> bool {
+        self.with_data(key, |data| data.employed()).unwrap_or(false)
+    }
+
+    fn data_of(&mut self, session: Key, ticket: Ticket) -> Option<Key> {
+        let keys = self.control(session)?.data.clone();
+        keys.into_iter().find(|key| self.with_data(*key, |data| data.ticket) == Some(ticket))
+    }
+
+    fn ends_of(&mut self, session: Key) -> Option<(IpAddr, IpAddr)> {
+        let session = self.control(session)?.session()?;
+        Some((session.local(), session.peer().ip()))
+    }
+}

@@ -1,0 +1,388 @@
+//! The User-PI: one control dialogue as a state machine, the mirror image of the Server-PI. No socket and no clock
+//! in here.
+//!
+//! Replies, news and wishes come in by [`Session::handle`], commands, orders and answers go out through
+//! [`Stage::out`]. The diagram stands in [`state`]. Wishes wait in an agenda until the dialogue is ready for them:
+//! that is where commands are sent ahead of their replies, and where it is decided when they must not be.
+
+mod login;
+pub mod state;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Wish};
+use super::profile::Profile;
+use super::text::{Shown, sendable};
+use crate::wire::reply::{Overlong, Reply};
+
+use state::{Channel, Owed, Running, State, Word};
+
+pub use login::Login;
+
+/// Commands that may be out without a reply. Servers hold a few dozen lines at least; more would only make their
+/// buffers the judge.
+const AHEAD: usize = 16;
+
+/// Replies nobody asked for that a session survives.
+const STRAYS: usize = 64;
+
+/// An idle session says NOOP this often, so that neither server nor firewall forgets it.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// And so many times; then it may be forgotten.
+const KEEPALIVES: usize = 60;
+
+/// How long an upload waits for 1yz before it begins without: some servers never send one.
+const PATIENCE_FOR_1YZ: Duration = Duration::from_secs(5);
+
+/// How long an aborted transfer's replies are waited for.
+const PATIENCE_FOR_ABORT: Duration = Duration::from_secs(10);
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// A complete reply.
+    Reply(Reply),
+    /// The server's reply passed a limit.
+    Overlong(Overlong),
+    /// The user wants something.
+    Wish(Ticket, Wish),
+    /// The user does not want it any more: stop the transfers.
+    Abort,
+    /// The DTP's news.
+    News(Ticket, News),
+    /// The time that [`Session::patience`] allowed is over.
+    Expired,
+    /// The connection is no more.
+    Gone(Death),
+}
+
+/// What a session wants done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// To the server: a line without its end.
+    Command(Vec<u8>),
+    /// To the server: ABOR with the Telnet signal that RFC 959 puts before it.
+    Interrupt,
+    /// To the DTP.
+    Order(Ticket, Order),
+    /// To whoever wished.
+    Answer(Ticket, Answer),
+    /// The connection is there (said by the control record): wishes may be told.
+    Connected,
+    /// It is gone again before a word was said, and another address is tried.
+    Redialling,
+    /// The login is through.
+    Ready,
+    /// A reply, for those who show the dialogue.
+    Heard(Reply),
+    /// Close the connection; what is said about it.
+    HangUp(Death),
+}
+
+/// What a session sees of its surroundings while it handles something.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// What is known about the host.
+    pub profile: &'a mut Profile,
+    /// What is to be done.
+    pub out: &'a mut Vec<Output>,
+}
+
+/// How the session is to behave.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// How long to wait for a reply.
+    pub timeout: Duration,
+    /// Data connections are made by the server if it can be helped.
+    pub active: bool,
+}
+
+/// One control dialogue.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    login: Login,
+    manners: Manners,
+    peer: SocketAddr,
+    local: IpAddr,
+    owed: VecDeque<Owed>,
+    agenda: VecDeque<(Ticket, Wish)>,
+    transfers: VecDeque<Running>,
+    /// TYPE as the server has it: `Some(true)` for A.
+    text: Option<bool>,
+    strays: usize,
+    keepalives: usize,
+}
+
+impl Session {
+    /// A dialogue over a connection that was just made.
+    pub const fn new(login: Login, manners: Manners, peer: SocketAddr, local: IpAddr) -> Self {
+        Self {
+            state: State::Greeting,
+            login,
+            manners,
+            peer,
+            local,
+            owed: VecDeque::new(),
+            agenda: VecDeque::new(),
+            transfers: VecDeque::new(),
+            text: None,
+            strays: 0,
+            keepalives: 0,
+        }
+    }
+
+    /// Everything that can happen to a session comes through here.
+    pub fn handle(&mut self, input: Input, stage: &mut Stage<'_>) {
+        match input {
+            Input::Reply(reply) => self.reply(reply, stage),
+            Input::Overlong(overlong) => self.die(Death::Garbage(overlong), stage),
+            Input::Wish(ticket, wish) => self.wish(ticket, wish, stage),
+            Input::Abort => self.abort(stage),
+            Input::News(ticket, news) => self.news(ticket, news, stage),
+            Input::Expired => self.expired(stage),
+            Input::Gone(death) => self.die(death, stage),
+        }
+        self.proceed(stage);
+    }
+
+    /// The state.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// What it was begun with, to begin anew at another address.
+    pub fn terms(&self) -> (Login, Manners) {
+        (self.login.clone(), self.manners)
+    }
+
+    /// The server's address.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our own address on the control connection.
+    pub const fn local(&self) -> IpAddr {
+        self.local
+    }
+
+    /// Whether nothing is wished, owed or under way.
+    pub fn idle(&self) -> bool {
+        self.state == State::Member && self.owed.is_empty() && self.agenda.is_empty() && self.transfers.is_empty()
+    }
+
+    /// How long the present state may last, counted from the last command or reply. `None`: something else keeps the
+    /// time.
+    pub fn patience(&self) -> Option<Duration> {
+        match self.state {
+            State::Dead => None,
+            State::Leaving => Some(self.manners.timeout.min(Duration::from_secs(5))),
+            State::Member if self.idle() => Some(KEEPALIVE),
+            State::Member => self.patience_at_work(),
+            _ => Some(self.manners.timeout),
+        }
+    }
+
+    /// While a data connection is being made or moves bytes, its own record keeps the time.
+    fn patience_at_work(&self) -> Option<Duration> {
+        let Some(front) = self.transfers.front() else { return Some(self.manners.timeout) };
+        if front.aborted {
+            return Some(self.manners.timeout.min(PATIENCE_FOR_ABORT));
+        }
+        match (&front.channel, &front.word) {
+            (Channel::Up, Word::Sent) if !front.incoming() => Some(self.manners.timeout.min(PATIENCE_FOR_1YZ)),
+            (Channel::Up, Word::Unsent) => Some(self.manners.timeout),
+            (Channel::Up | Channel::Coming(_), _) => None,
+            _ => Some(self.manners.timeout),
+        }
+    }
+
+    /// The one place that changes the state.
+    fn enter(&mut self, next: State) {
+        log::trace!("{}: {:?} -> {next:?}", self.peer, self.state);
+        self.state = next;
+    }
+
+    fn wish(&mut self, ticket: Ticket, wish: Wish, stage: &mut Stage<'_>) {
+        if matches!(self.state, State::Dead | State::Leaving) {
+            return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Left)));
+        }
+        let words: &[u8] = match &wish {
+            Wish::Ask { line, .. } => line,
+            Wish::Transfer(transfer) => &transfer.argument,
+            Wish::Quit => &[],
+        };
+        if sendable(words) {
+            self.agenda.push_back((ticket, wish));
+            return;
+        }
+        let answer = match wish {
+            Wish::Transfer(transfer) => Answer::Moved(Box::new(Outcome {
+                pump: Some(transfer.pump),
+                moved: 0,
+                elapsed: Duration::ZERO,
+                result: Err(Failure::Unsendable),
+            })),
+            _ => Answer::Reply(Reply::new(553, "a line break in a name cannot be sent")),
+        };
+        stage.out.push(Output::Answer(ticket, answer));
+    }
+
+    /// Begins whatever of the agenda may begin now.
+    fn proceed(&mut self, stage: &mut Stage<'_>) {
+        while let Some((_, wish)) = self.agenda.front() {
+            if !self.may_begin(wish, stage.profile) {
+                return;
+            }
+            let Some((ticket, wish)) = self.agenda.pop_front() else { return };
+            match wish {
+                Wish::Ask { line, .. } => self.command(line, Owed::Ask(ticket), stage),
+                Wish::Transfer(transfer) => self.begin(ticket, *transfer, stage),
+                Wish::Quit => {
+                    self.command(b"QUIT".to_vec(), Owed::Quit, stage);
+                    self.enter(State::Leaving);
+                }
+            }
+        }
+    }
+
+    fn may_begin(&self, wish: &Wish, profile: &Profile) -> bool {
+        if self.state != State::Member {
+            return false;
+        }
+        let free = self.owed.is_empty() && self.transfers.is_empty();
+        let ahead = profile.pipelines() && self.owed.len() < AHEAD;
+        let behind = self.transfers.is_empty() || (profile.queues() && self.transfers.iter().all(Running::is_sent));
+        match wish {
+            Wish::Quit => free,
+            Wish::Ask { alone: true, .. } => free,
+            Wish::Ask { .. } => free || (ahead && behind),
+            Wish::Transfer(transfer) => {
+                let plain = self.text == Some(transfer.text) && transfer.restart == 0;
+                let second = self.transfers.len() == 1 && plain && self.sends_together(profile);
+                free || (ahead && (self.transfers.is_empty() || (behind && second)))
+            }
+        }
+    }
+
+    fn command(&mut self, line: Vec<u8>, owed: Owed, stage: &mut Stage<'_>) {
+        self.owed.push_back(owed);
+        stage.out.push(Output::Command(line));
+    }
+
+    fn reply(&mut self, reply: Reply, stage: &mut Stage<'_>) {
+        stage.out.push(Output::Heard(reply.clone()));
+        if self.state == State::Dead {
+            return;
+        }
+        if reply.code == 421 {
+            return self.dismissed(reply, stage);
+        }
+        if self.state == State::Greeting {
+            return self.greeted(reply, stage);
+        }
+        if reply.code < 200 {
+            return self.preliminary(&reply, stage);
+        }
+        match self.owed.front().copied() {
+            Some(owed) if fits(owed, reply.code) => {
+                self.owed.pop_front();
+                self.answered(owed, reply, stage);
+            }
+            _ => self.stray(&reply, stage),
+        }
+    }
+
+    fn dismissed(&mut self, reply: Reply, stage: &mut Stage<'_>) {
+        let quitting = self.state == State::Leaving;
+        self.die(if quitting { Death::Left } else { Death::Dismissed(reply) }, stage);
+    }
+
+    fn answered(&mut self, owed: Owed, reply: Reply, stage: &mut Stage<'_>) {
+        match owed {
+            Owed::Login => self.login_step(reply, stage),
+            Owed::Courtesy | Owed::Abort => {}
+            Owed::Type(text, ticket) => self.typed(text, ticket, reply, stage),
+            Owed::Ask(ticket) => stage.out.push(Output::Answer(ticket, Answer::Reply(reply))),
+            Owed::Pret(ticket) => self.after_pret(ticket, stage),
+            Owed::Way(ticket, way) => self.way_answered(ticket, way, &reply, stage),
+            Owed::Rest(ticket) => self.rest_answered(ticket, reply, stage),
+            Owed::Verb(ticket) => self.verb_answered(ticket, reply, stage),
+            Owed::Quit => self.die(Death::Left, stage),
+        }
+    }
+
+    /// A reply that fits nothing we said: some servers send 226 twice, or an extra 200. Taking it for the answer to
+    /// the next command would shift all that follow, so it is dropped.
+    fn stray(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
+        log::debug!("{}: unasked {} {}", self.peer, reply.code, Shown(reply.text()));
+        self.strays += 1;
+        if self.strays > STRAYS {
+            self.die(Death::Garbage(Overlong::Reply), stage);
+        }
+    }
+
+    fn expired(&mut self, stage: &mut Stage<'_>) {
+        if self.state == State::Member && self.begin_without_1yz(stage) {
+            return;
+        }
+        match self.state {
+            State::Member if self.idle() => {
+                if self.keepalives < KEEPALIVES {
+                    self.keepalives += 1;
+                    self.command(b"NOOP".to_vec(), Owed::Courtesy, stage);
+                }
+            }
+            State::Leaving => self.die(Death::Left, stage),
+            State::Dead => {}
+            State::Member => self.die(Death::TimedOut("waiting for the server's reply"), stage),
+            State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
+            State::Naming | State::Proving | State::Accounting | State::Asking => {
+                self.die(Death::TimedOut("logging in"), stage);
+            }
+        }
+    }
+
+    /// The end: everything that was wished is answered.
+    fn die(&mut self, death: Death, stage: &mut Stage<'_>) {
+        if self.state == State::Dead {
+            return;
+        }
+        self.enter(State::Dead);
+        if self.owed.len() > 1 && matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_)) {
+            // Commands were out ahead of their replies when it went wrong. It may be a coincidence, and it may be that.
+            stage.profile.careful = true;
+        }
+        for running in self.transfers.drain(..) {
+            stage.out.push(Output::Order(running.ticket, Order::Drop));
+            stage.out.push(Output::Answer(running.ticket, Answer::Dead(death.clone())));
+        }
+        for owed in self.owed.drain(..) {
+            if let Owed::Ask(ticket) = owed {
+                stage.out.push(Output::Answer(ticket, Answer::Dead(death.clone())));
+            }
+        }
+        for (ticket, _) in self.agenda.drain(..) {
+            stage.out.push(Output::Answer(ticket, Answer::Dead(death.clone())));
+        }
+        stage.out.push(Output::HangUp(death));
+    }
+}
+
+/// Whether a final reply can be the answer to what is owed. Only replies that certainly belong elsewhere are left
+/// out: servers are free with their codes.
+fn fits(owed: Owed, code: u16) -> bool {
+    let transfer_ends = matches!(code, 225 | 226 | 426);
+    match owed {
+        Owed::Way(_, way) if way.passive() => code >= 300 || matches!(code, 227..=229),
+        Owed::Rest(_) => code >= 300,
+        Owed::Way(..) | Owed::Pret(_) | Owed::Ask(_) | Owed::Courtesy | Owed::Login => !transfer_ends,
+        Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
+    }
+}

@@ -1,0 +1,188 @@
+//! Where one control dialogue stands, seen from the user's side.
+//!
+//! ```text
+//!            220            331              230              211, 5yz
+//!  Greeting ────▶ Naming ────────▶ Proving ────────▶ Asking ───────────▶ Member
+//!                   │ 230             │ 332             (FEAT; left out     │
+//!                   └───────▶ …       ▼ ACCT             when known)        │ QUIT
+//!                                  Accounting ─── 230 ──▶ …                 ▼
+//!                                                                        Leaving
+//!   any state ── 421, end, silence, refusal ──▶ Dead
+//! ```
+//!
+//! A member's replies are owed in the order in which commands went out ([`Owed`]). A transfer has two sides that
+//! move on their own, the word on the control connection and the channel beside it; it is over when both are:
+//!
+//! ```text
+//!   word:     Unsent ──▶ Sent ── 1yz ──▶ Opened ── final ──▶ Answered
+//!   channel:  Closed ──▶ Asked ──▶ Coming ──▶ Up ──▶ Over
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::user::mail::{Ticket, Transfer};
+use crate::user::profile::Way;
+use crate::user::pump::{Pump, Snag};
+use crate::wire::command::Verb;
+use crate::wire::reply::Reply;
+
+/// The dialogue's state. [`super::Session::enter`] is its only writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The connection is there; the server speaks first.
+    Greeting,
+    /// USER is out.
+    Naming,
+    /// PASS is out.
+    Proving,
+    /// ACCT is out.
+    Accounting,
+    /// FEAT is out.
+    Asking,
+    /// Logged in: wishes are taken.
+    Member,
+    /// QUIT is out.
+    Leaving,
+    /// Nothing more will be said.
+    Dead,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Greeting => "waiting for the greeting",
+            Self::Naming | Self::Proving | Self::Accounting => "logging in",
+            Self::Asking => "asking for features",
+            Self::Member => "logged in",
+            Self::Leaving => "leaving",
+            Self::Dead => "over",
+        })
+    }
+}
+
+/// A reply that the server owes, and to whom it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    /// To the login; the state says to which command.
+    Login,
+    /// To a command that only sets the scene (CLNT, OPTS, NOOP): whatever it is, it changes nothing.
+    Courtesy,
+    /// To TYPE: text or not.
+    Type(bool, Option<Ticket>),
+    /// To a command somebody asked for.
+    Ask(Ticket),
+    /// To PRET, EPSV, PASV, PORT or EPRT for a transfer.
+    Pret(Ticket),
+    /// As above.
+    Way(Ticket, Way),
+    /// To REST.
+    Rest(Ticket),
+    /// To the transfer's verb.
+    Verb(Ticket),
+    /// To ABOR.
+    Abort,
+    /// To QUIT.
+    Quit,
+}
+
+/// What the control connection has seen of a transfer.
+#[derive(Debug)]
+pub enum Word {
+    /// The verb is not out.
+    Unsent,
+    /// It is out.
+    Sent,
+    /// 1yz came.
+    Opened,
+    /// The final reply came.
+    Answered(Reply),
+}
+
+/// What the data side has seen of a transfer.
+#[derive(Debug)]
+pub enum Channel {
+    /// Nothing; the pump waits here.
+    Closed(Option<Pump>),
+    /// The server was asked for a port; the pump waits here.
+    Asked(Option<Pump>),
+    /// The DTP dials or listens.
+    Coming(Way),
+    /// The connection is there.
+    Up,
+    /// It is over.
+    Over(Over),
+}
+
+/// What the DTP reported at the end.
+#[derive(Debug)]
+pub struct Over {
+    /// With what it holds.
+    pub pump: Pump,
+    /// Bytes.
+    pub moved: u64,
+    /// Since the connection was there.
+    pub elapsed: Duration,
+    /// How it ended.
+    pub result: Result<(), Snag>,
+}
+
+/// A transfer under way.
+#[derive(Debug)]
+pub struct Running {
+    /// Its name.
+    pub ticket: Ticket,
+    /// The verb.
+    pub verb: Verb,
+    /// The verb's argument.
+    pub argument: Vec<u8>,
+    /// TYPE A.
+    pub text: bool,
+    /// REST's offset, while it is still to be sent.
+    pub restart: u64,
+    /// The control side.
+    pub word: Word,
+    /// The data side.
+    pub channel: Channel,
+    /// Ways that did not lead to a connection, with the last reason.
+    pub tried: Vec<Way>,
+    /// Why the last of them failed.
+    pub why: String,
+    /// A way failed after the verb was sent ahead: its final reply only clears the table for the next try.
+    pub again: bool,
+    /// The user does not want it any more.
+    pub aborted: bool,
+    /// 1yz replies so far.
+    pub preliminaries: usize,
+}
+
+impl Running {
+    /// A transfer that has not begun.
+    pub fn new(ticket: Ticket, transfer: Transfer) -> Self {
+        let Transfer { verb, argument, text, restart, pump } = transfer;
+        Self {
+            ticket,
+            verb,
+            argument,
+            text,
+            restart,
+            word: Word::Unsent,
+            channel: Channel::Closed(Some(pump)),
+            tried: Vec::new(),
+            why: String::new(),
+            again: false,
+            aborted: false,
+            preliminaries: 0,
+        }
+    }
+
+    /// Whether the server sends the data.
+    pub const fn incoming(&self) -> bool {
+        !matches!(self.verb, Verb::Stor | Verb::Stou | Verb::Appe)
+    }
+
+    /// Whether it is a listing: those may end without a data connection when there is nothing to list.
+    pub const fn listing(&self) -> bool {
+        matches!(self.verb, Verb::List | Verb::Nlst | Verb::Mlsd)
+    }
+}

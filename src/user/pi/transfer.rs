@@ -1,0 +1,408 @@
+//! A transfer from the wish to the answer: TYPE, a way to a data connection, REST, the verb, and both ends of it.
+
+use std::time::Duration;
+
+use super::state::{Channel, Over, Owed, Running, Word};
+use super::{Output, Session, Stage};
+use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
+use crate::user::profile::{Profile, Standing, Way};
+use crate::user::pump::Pump;
+use crate::wire::address;
+use crate::wire::command::rule;
+use crate::wire::reply::{Kind, Reply};
+
+/// 1yz replies to one verb. RFC 959's restart markers (110) are not used in stream mode, so more is a flood.
+const PRELIMINARIES: usize = 64;
+
+impl Running {
+    /// Whether its verb has left, so that more commands may be put behind it.
+    pub(super) const fn is_sent(&self) -> bool {
+        !matches!(self.word, Word::Unsent) && !self.again && !self.aborted
+    }
+}
+
+impl Session {
+    pub(super) fn begin(&mut self, ticket: Ticket, transfer: Transfer, stage: &mut Stage<'_>) {
+        let (text, verb) = (transfer.text, transfer.verb);
+        let running = Running::new(ticket, transfer);
+        // A listing comes as lines whatever the TYPE is, and switching would cost two commands a directory.
+        let switch = self.text != Some(text) && !(running.listing() && self.text.is_some());
+        let pret = stage.profile.has("PRET").then(|| with_argument("PRET", rule(verb).name.as_bytes()));
+        let pret = pret
+            .map(|line| if running.argument.is_empty() { line } else { [&line[..], b" ", &running.argument].concat() });
+        self.transfers.push_back(running);
+        if switch {
+            let line: &[u8] = if text { b"TYPE A" } else { b"TYPE I" };
+            self.command(line.to_vec(), Owed::Type(text, Some(ticket)), stage);
+        } else if let Some(line) = pret {
+            self.command(line, Owed::Pret(ticket), stage);
+        } else {
+            self.open(ticket, stage);
+        }
+    }
+
+    pub(super) fn after_type(&mut self, ticket: Ticket, accepted: Result<(), Reply>, stage: &mut Stage<'_>) {
+        match accepted {
+            Ok(()) => self.open(ticket, stage),
+            Err(reply) => self.fail(ticket, Failure::NoType(reply), stage),
+        }
+    }
+
+    pub(super) fn after_pret(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        self.open(ticket, stage);
+    }
+
+    /// Whether EPSV and the verb leave together: only where EPSV has worked before, so that nothing has to be undone.
+    pub(super) fn sends_together(&self, profile: &Profile) -> bool {
+        let way = self.first_way(profile, &[]);
+        let proven = way.is_some_and(|way| way.passive() && profile.way(way) == Standing::Works);
+        profile.pipelines() && proven && !profile.has("PRET")
+    }
+
+    /// Asks for a data connection in the best way that is left.
+    fn open(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let together = self.sends_together(stage.profile);
+        let Some(at) = self.index(ticket) else { return };
+        let Some(running) = self.transfers.get_mut(at) else { return };
+        let (tried, restart) = (running.tried.clone(), running.restart);
+        let first_try = tried.is_empty();
+        let Some(way) = self.first_way(stage.profile, &tried) else {
+            let why = self.transfers.get(at).map(|running| running.why.clone()).unwrap_or_default();
+            return self.fail(ticket, Failure::NoChannel(why), stage);
+        };
+        if !way.passive() {
+            return self.listen(ticket, way, stage);
+        }
+        if let Some(running) = self.transfers.get_mut(at)
+            && let Channel::Closed(pump) = &mut running.channel
+        {
+            running.channel = Channel::Asked(pump.take());
+        }
+        self.command(way.word().as_bytes().to_vec(), Owed::Way(ticket, way), stage);
+        if together && first_try && restart == 0 {
+            self.send_verb(ticket, stage);
+        }
+    }
+
+    fn listen(&mut self, ticket: Ticket, way: Way, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        let Channel::Closed(pump) = &mut running.channel else { return };
+        let Some(pump) = pump.take() else { return };
+        running.channel = Channel::Coming(way);
+        stage.out.push(Output::Order(ticket, Order::Listen(pump)));
+    }
+
+    /// The first way that has not been tried for this transfer; those known to fail come last.
+    fn first_way(&self, profile: &Profile, tried: &[Way]) -> Option<Way> {
+        let four = self.peer.is_ipv4();
+        let passive: &[Way] = if four { &[Way::Epsv, Way::Pasv] } else { &[Way::Epsv] };
+        let active: &[Way] = if four { &[Way::Port, Way::Eprt] } else { &[Way::Eprt] };
+        let order = if self.manners.active { [active, passive] } else { [passive, active] }.concat();
+        let left = || order.iter().copied().filter(|way| !tried.contains(way));
+        left().find(|way| profile.way(*way) != Standing::Fails).or_else(|| left().next())
+    }
+
+    pub(super) fn way_answered(&mut self, ticket: Ticket, way: Way, reply: &Reply, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        if !way.passive() {
+            return self.port_answered(ticket, way, reply, stage);
+        }
+        let Some(port) = port_in(reply) else {
+            running.why = format!("{}: {}", way.word(), crate::user::mail::Spoken(reply));
+            // 4yz may be another matter next time; anything else is what this server does.
+            if reply.kind() != Kind::Transient {
+                stage.profile.note_way(way, Standing::Fails);
+            }
+            return self.way_failed(ticket, way, stage);
+        };
+        let mut to = self.peer;
+        to.set_port(port);
+        let proven = stage.profile.way(way) == Standing::Works;
+        let Some(running) = self.running(ticket) else { return };
+        let Channel::Asked(pump) = &mut running.channel else { return };
+        let Some(pump) = pump.take() else { return };
+        running.channel = Channel::Coming(way);
+        stage.out.push(Output::Order(ticket, Order::Dial(to, pump)));
+        if proven {
+            self.send_rest_or_verb(ticket, stage);
+        }
+    }
+
+    fn port_answered(&mut self, ticket: Ticket, way: Way, reply: &Reply, stage: &mut Stage<'_>) {
+        if reply.kind() == Kind::Completion {
+            return self.send_rest_or_verb(ticket, stage);
+        }
+        let Some(running) = self.running(ticket) else { return };
+        running.why = format!("{}: {}", way.word(), crate::user::mail::Spoken(reply));
+        stage.profile.note_way(way, Standing::Fails);
+        // The DTP gives the pump back as "never connected", which leads to the next way.
+        stage.out.push(Output::Order(ticket, Order::Cut));
+    }
+
+    /// On to the next way; if the verb went ahead, only after its final reply.
+    fn way_failed(&mut self, ticket: Ticket, way: Way, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        running.tried.push(way);
+        if let Channel::Asked(pump) = &mut running.channel {
+            running.channel = Channel::Closed(pump.take());
+        }
+        match running.word {
+            Word::Unsent => self.open(ticket, stage),
+            Word::Sent | Word::Opened => running.again = true,
+            Word::Answered(_) => self.conclude(ticket, stage),
+        }
+    }
+
+    /// REST goes right before the verb: older servers forget it at any other command.
+    fn send_rest_or_verb(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        if !matches!(running.word, Word::Unsent) {
+            return;
+        }
+        let restart = running.restart;
+        if restart == 0 {
+            return self.send_verb(ticket, stage);
+        }
+        if !self.owed.iter().any(|owed| *owed == Owed::Rest(ticket)) {
+            self.command(format!("REST {restart}").into_bytes(), Owed::Rest(ticket), stage);
+        }
+    }
+
+    pub(super) fn rest_answered(&mut self, ticket: Ticket, reply: Reply, stage: &mut Stage<'_>) {
+        if reply.kind() == Kind::Intermediate {
+            self.send_verb(ticket, stage);
+        } else {
+            self.fail(ticket, Failure::NoRestart(reply), stage);
+        }
+    }
+
+    fn send_verb(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        if !matches!(running.word, Word::Unsent) {
+            return;
+        }
+        running.word = Word::Sent;
+        let line = with_argument(rule(running.verb).name, &running.argument);
+        self.command(line, Owed::Verb(ticket), stage);
+    }
+
+    /// 1yz.
+    pub(super) fn preliminary(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
+        let Some(Owed::Verb(ticket)) = self.owed.front().copied() else { return self.stray(reply, stage) };
+        let Some(running) = self.running(ticket) else { return };
+        running.preliminaries += 1;
+        if running.preliminaries > PRELIMINARIES {
+            return self.die(Death::TimedOut("waiting for the end of the server's 1yz replies"), stage);
+        }
+        if matches!(running.word, Word::Sent) {
+            running.word = Word::Opened;
+            if matches!(running.channel, Channel::Up) && !running.incoming() {
+                stage.out.push(Output::Order(ticket, Order::Go));
+            }
+        }
+    }
+
+    /// An upload whose 1yz does not come begins without it. False: there is none.
+    pub(super) fn begin_without_1yz(&mut self, stage: &mut Stage<'_>) -> bool {
+        let Some(front) = self.transfers.front_mut() else { return false };
+        if front.incoming() || front.aborted || !matches!((&front.word, &front.channel), (Word::Sent, Channel::Up)) {
+            return false;
+        }
+        front.word = Word::Opened;
+        stage.out.push(Output::Order(front.ticket, Order::Go));
+        true
+    }
+
+    pub(super) fn verb_answered(&mut self, ticket: Ticket, reply: Reply, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        if running.again {
+            running.again = false;
+            running.word = Word::Unsent;
+            return self.open(ticket, stage);
+        }
+        let failed = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
+        running.word = Word::Answered(reply);
+        if failed && matches!(running.channel, Channel::Up | Channel::Coming(_)) {
+            // No more data is to come; what has come is in the pump, which the DTP gives back.
+            stage.out.push(Output::Order(ticket, Order::Cut));
+            return;
+        }
+        self.conclude(ticket, stage);
+    }
+
+    pub(super) fn news(&mut self, ticket: Ticket, news: News, stage: &mut Stage<'_>) {
+        match news {
+            News::Listening(at) => self.listening(ticket, at, stage),
+            News::Up => self.is_up(ticket, stage),
+            News::Never(pump) => self.never(ticket, pump, stage),
+            News::Done { pump, moved, elapsed, result } => {
+                let Some(running) = self.running(ticket) else { return };
+                running.channel = Channel::Over(Over { pump, moved, elapsed, result });
+                self.conclude(ticket, stage);
+            }
+        }
+    }
+
+    fn listening(&mut self, ticket: Ticket, at: std::net::SocketAddr, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        let Channel::Coming(way) = running.channel else { return };
+        let line = match (way, at) {
+            (Way::Port, std::net::SocketAddr::V4(at)) => format!("PORT {}", address::port_argument(at)),
+            _ => format!("EPRT {}", address::eprt_argument(at)),
+        };
+        self.command(line.into_bytes(), Owed::Way(ticket, way), stage);
+    }
+
+    fn is_up(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        if let Channel::Coming(way) = running.channel {
+            stage.profile.note_way(way, Standing::Works);
+        }
+        running.channel = Channel::Up;
+        match running.word {
+            Word::Unsent => self.send_rest_or_verb(ticket, stage),
+            Word::Opened if !running.incoming() => stage.out.push(Output::Order(ticket, Order::Go)),
+            _ => {}
+        }
+    }
+
+    /// No connection came about. Before the verb another way is tried. After it the dialogue is in a state that only
+    /// the server's own time-out would end, so the session is given up and the wish can be tried on a fresh one.
+    fn never(&mut self, ticket: Ticket, pump: Pump, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        let Channel::Coming(way) = running.channel else { return };
+        running.channel = Channel::Closed(Some(pump));
+        if running.why.is_empty() {
+            let what = if way.passive() { "the server's port cannot be reached" } else { "the server did not connect" };
+            running.why = format!("{}: {what}", way.word());
+        }
+        match running.word {
+            Word::Unsent => {
+                if way.passive() {
+                    stage.profile.note_way(way, Standing::Fails);
+                }
+                self.way_failed(ticket, way, stage);
+            }
+            Word::Answered(_) => self.conclude(ticket, stage),
+            Word::Sent | Word::Opened => {
+                stage.profile.note_way(way, Standing::Fails);
+                let why = running.why.clone();
+                self.die(Death::Connect(why), stage);
+            }
+        }
+    }
+
+    /// Ends the transfer if both sides have ended.
+    fn conclude(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        let Word::Answered(reply) = &running.word else { return };
+        let (reply, listing, aborted) = (reply.clone(), running.listing(), running.aborted);
+        let refused = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
+        let over = match std::mem::replace(&mut running.channel, Channel::Closed(None)) {
+            Channel::Over(over) => over,
+            Channel::Closed(pump) | Channel::Asked(pump) => {
+                let result = match (refused, listing) {
+                    (true, _) => Err(Failure::Refused(reply)),
+                    // An empty directory is not worth a connection to some servers.
+                    (false, true) => Ok(reply),
+                    (false, false) => Err(Failure::NoChannel(running.why.clone())),
+                };
+                return self.finish(ticket, pump, 0, Duration::ZERO, result, stage);
+            }
+            waiting => {
+                running.channel = waiting;
+                return;
+            }
+        };
+        let Over { pump, moved, elapsed, result } = over;
+        let satisfied = matches!(&pump, Pump::In(intake) if intake.satisfied());
+        let result = match result {
+            _ if aborted => Err(Failure::Aborted),
+            // A segment that has all it wanted cuts the server short, which is then free to complain.
+            Ok(()) if satisfied => Ok(reply),
+            // Our own fault is the cause of the server's complaint, not the other way round.
+            Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),
+            _ if refused => Err(Failure::Refused(reply)),
+            Ok(()) => Ok(reply),
+            Err(snag) => Err(Failure::Snag(snag)),
+        };
+        self.finish(ticket, Some(pump), moved, elapsed, result, stage);
+    }
+
+    fn fail(&mut self, ticket: Ticket, failure: Failure, stage: &mut Stage<'_>) {
+        let Some(running) = self.running(ticket) else { return };
+        match std::mem::replace(&mut running.channel, Channel::Closed(None)) {
+            Channel::Closed(pump) | Channel::Asked(pump) => {
+                self.finish(ticket, pump, 0, Duration::ZERO, Err(failure), stage);
+            }
+            _ => {
+                stage.out.push(Output::Order(ticket, Order::Drop));
+                self.finish(ticket, None, 0, Duration::ZERO, Err(failure), stage);
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        ticket: Ticket,
+        pump: Option<Pump>,
+        moved: u64,
+        elapsed: Duration,
+        result: Result<Reply, Failure>,
+        stage: &mut Stage<'_>,
+    ) {
+        if let Some(at) = self.index(ticket) {
+            self.transfers.remove(at);
+        }
+        let outcome = Outcome { pump, moved, elapsed, result };
+        stage.out.push(Output::Answer(ticket, Answer::Moved(Box::new(outcome))));
+    }
+
+    /// The user has had enough: data connections are closed, the server is told.
+    pub(super) fn abort(&mut self, stage: &mut Stage<'_>) {
+        let mut verbs_out = false;
+        let mut unsent = Vec::new();
+        for running in &mut self.transfers {
+            running.aborted = true;
+            match running.word {
+                Word::Unsent => unsent.push(running.ticket),
+                Word::Sent | Word::Opened => {
+                    verbs_out = true;
+                    stage.out.push(Output::Order(running.ticket, Order::Cut));
+                }
+                Word::Answered(_) => stage.out.push(Output::Order(running.ticket, Order::Cut)),
+            }
+        }
+        for ticket in unsent {
+            self.fail(ticket, Failure::Aborted, stage);
+        }
+        if verbs_out {
+            self.owed.push_back(Owed::Abort);
+            stage.out.push(Output::Interrupt);
+        }
+    }
+
+    fn index(&self, ticket: Ticket) -> Option<usize> {
+        self.transfers.iter().position(|running| running.ticket == ticket)
+    }
+
+    fn running(&mut self, ticket: Ticket) -> Option<&mut Running> {
+        self.transfers.iter_mut().find(|running| running.ticket == ticket)
+    }
+}
+
+fn with_argument(verb: &str, argument: &[u8]) -> Vec<u8> {
+    if argument.is_empty() { verb.as_bytes().to_vec() } else { [verb.as_bytes(), b" ", argument].concat() }
+}
+
+/// The port in a 227, 228 or 229, on whichever line it stands. The address is not looked at: the data connection goes
+/// to the host that we talk to, so that no server can send us elsewhere.
+fn port_in(reply: &Reply) -> Option<u16> {
+    let classic = |text: &[u8]| address::parse_pasv_text(text).map(|address| address.port());
+    let texts = || reply.texts();
+    match reply.code {
+        227 => texts().find_map(classic).or_else(|| texts().find_map(address::parse_epsv_text)),
+        229 => texts().find_map(address::parse_epsv_text).or_else(|| texts().find_map(classic)),
+        _ => None,
+    }
+}

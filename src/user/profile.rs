@@ -1,0 +1,125 @@
+//! What has been found out about a host, shared by all sessions with it.
+//!
+//! Nothing here is believed for ever: a fact is learnt when a server shows it, and what it refuses once is not asked
+//! again by the next session. Without this every small file would pay for the same failed EPSV.
+
+use crate::wire::features::Features;
+
+/// A way to get a data connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// EPSV (RFC 2428): a port only, so nothing to be fooled by.
+    Epsv,
+    /// PASV (RFC 959): of its address only the port is used.
+    Pasv,
+    /// PORT (RFC 959): the server connects to us.
+    Port,
+    /// EPRT (RFC 2428).
+    Eprt,
+}
+
+impl Way {
+    /// Whether we are the one who connects.
+    pub const fn passive(self) -> bool {
+        matches!(self, Self::Epsv | Self::Pasv)
+    }
+
+    /// The verb.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Epsv => "EPSV",
+            Self::Pasv => "PASV",
+            Self::Port => "PORT",
+            Self::Eprt => "EPRT",
+        }
+    }
+
+    const ALL: usize = 4;
+}
+
+/// What experience says about something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// Nothing.
+    #[default]
+    Untried,
+    /// It worked.
+    Works,
+    /// It was refused or led nowhere.
+    Fails,
+}
+
+/// What is known about one host.
+#[derive(Debug, Default)]
+pub struct Profile {
+    /// The 220 of the last session, as text.
+    pub greeting: String,
+    /// The answer to FEAT: `None` before it was asked.
+    pub features: Option<Features>,
+    /// FEAT was answered with a list, which says that the server knows of this century.
+    pub modern: bool,
+    /// Commands must be sent one at a time: sending ahead has led to trouble.
+    pub careful: bool,
+    ways: [Standing; Way::ALL],
+    /// MLSD as such.
+    pub mlsd: Standing,
+    /// LIST with `-a`.
+    pub list_all: Standing,
+    /// REST before RETR, proven by what was sent.
+    pub rest: Standing,
+    /// MFMT.
+    pub mfmt: Standing,
+    /// SIZE.
+    pub size: Standing,
+    /// MDTM.
+    pub mdtm: Standing,
+}
+
+impl Profile {
+    /// Whether a feature was listed.
+    pub fn has(&self, label: &str) -> bool {
+        self.features.as_ref().is_some_and(|features| features.has(label))
+    }
+
+    /// Whether commands may be sent before earlier ones are answered (never across a transfer).
+    pub const fn pipelines(&self) -> bool {
+        self.modern && !self.careful
+    }
+
+    /// Whether commands may also wait behind a running transfer. Most servers look at the control connection
+    /// meanwhile and some of them end the transfer when they see anything there, so only those are trusted that are
+    /// known to leave lines alone.
+    pub fn queues(&self) -> bool {
+        const KNOWN: [&str; 2] = ["miniftpd", "(vsftpd "];
+        let greeting = self.greeting.to_ascii_lowercase();
+        self.pipelines() && KNOWN.iter().any(|name| greeting.contains(name))
+    }
+
+    /// What is known of a way to get data connections.
+    pub const fn way(&self, way: Way) -> Standing {
+        self.ways[way as usize]
+    }
+
+    /// Remembers how a way did. What worked once is not condemned by a single failure later.
+    pub fn note_way(&mut self, way: Way, standing: Standing) {
+        log::debug!("{}: {standing:?}", way.word());
+        self.ways[way as usize] = standing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_servers_get_commands_behind_a_transfer() {
+        let mut profile = Profile { modern: true, greeting: "miniftpd ready".into(), ..Profile::default() };
+        assert!(profile.queues());
+        profile.greeting = "(vsFTPd 3.0.3)".into();
+        assert!(profile.queues());
+        profile.greeting = "pyftpdlib 1.5.6 ready.".into();
+        assert!(profile.pipelines() && !profile.queues());
+        profile.careful = true;
+        assert!(!profile.pipelines());
+    }
+}

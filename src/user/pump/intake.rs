@@ -1,0 +1,263 @@
+//! Link → file, memory or stream: the receiving pump of the client.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::Snag;
+use crate::reactor::{Link, Moved, Ready, Sockets};
+use crate::transfer::{Fault, Step};
+use crate::wire::text::FromWire;
+
+/// How much is read at once; larger pieces fall out of the second-level cache.
+const PIECE: usize = 128 * 1024;
+
+/// What is received, and where it goes.
+#[derive(Debug)]
+pub struct Intake {
+    place: Place,
+    /// Bytes that the stream must begin with: the tail of what an earlier transfer left. They are compared, not
+    /// written, and prove both that the server went where REST sent it and that the file is still the same.
+    proof: Vec<u8>,
+    proven: usize,
+    /// Where the next byte of the wire belongs in the remote file.
+    at: u64,
+    /// The wire's byte at which enough is there: the end of a segment.
+    end: Option<u64>,
+    lines: Option<Box<Lines>>,
+    moved: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A file written at its own position, so that segments can share it.
+    File(OwnedFd, u64),
+    /// Memory, up to so many bytes: listings.
+    Memory(Vec<u8>, usize),
+    /// A file that should hold the same already: read beside the stream, compared, not written.
+    Same(OwnedFd, u64),
+    /// Standard output or a pipe.
+    Stream(OwnedFd),
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    converter: FromWire,
+    piece: Vec<u8>,
+}
+
+impl Intake {
+    const fn new(place: Place, at: u64) -> Self {
+        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0 }
+    }
+
+    /// Into a file, from byte `at` of the remote file and of the local one on.
+    pub const fn file(file: OwnedFd, at: u64) -> Self {
+        Self::new(Place::File(file, at), at)
+    }
+
+    /// Nowhere: compared with a file that should be the same.
+    pub const fn comparing(file: OwnedFd) -> Self {
+        Self::new(Place::Same(file, 0), 0)
+    }
+
+    /// Into memory, at most `limit` bytes.
+    pub const fn memory(limit: usize) -> Self {
+        Self::new(Place::Memory(Vec::new(), limit), 0)
+    }
+
+    /// Into a stream. Writing may block: whoever reads the stream sets the pace.
+    pub const fn stream(stream: OwnedFd, at: u64) -> Self {
+        Self::new(Place::Stream(stream), at)
+    }
+
+    /// CRLF becomes LF on the way (TYPE A).
+    #[must_use]
+    pub fn as_text(mut self, text: bool) -> Self {
+        self.lines = text.then(Box::default);
+        self
+    }
+
+    /// The first bytes received must be these and are not written again.
+    #[must_use]
+    pub fn proving(mut self, proof: Vec<u8>) -> Self {
+        if let Place::File(_, offset) = &mut self.place {
+            *offset += proof.len() as u64;
+        }
+        self.proof = proof;
+        self
+    }
+
+    /// Stops when the byte before `end` is there.
+    #[must_use]
+    pub const fn until(mut self, end: u64) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// Bytes received.
+    pub const fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Where in the remote file the next byte would belong.
+    pub const fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Whether it had all it wanted before the server ended the connection.
+    pub const fn satisfied(&self) -> bool {
+        matches!(self.end, Some(end) if self.at >= end)
+    }
+
+    /// The file back, to be finished and named.
+    pub fn into_file(self) -> Option<OwnedFd> {
+        match self.place {
+            Place::File(file, _) => Some(file),
+            Place::Memory(..) | Place::Same(..) | Place::Stream(_) => None,
+        }
+    }
+
+    /// What memory was filled with.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self.place {
+            Place::Memory(bytes, _) => bytes,
+            Place::File(..) | Place::Same(..) | Place::Stream(_) => Vec::new(),
+        }
+    }
+
+    /// One bounded turn.
+    ///
+    /// # Errors
+    /// What ends the transfer.
+    pub fn turn(
+        &mut self,
+        link: &mut Link,
+        ready: &mut Ready,
+        sockets: Sockets<'_>,
+        scratch: &mut Vec<u8>,
+        budget: usize,
+    ) -> Result<Step, Snag> {
+        scratch.resize(PIECE, 0);
+        let mut left = budget;
+        while left > 0 {
+            if !ready.has(Ready::READ) {
+                return Ok(Step::Blocked);
+            }
+            let piece = scratch.get_mut(..left.min(PIECE)).unwrap_or_default();
+            match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
+                Moved::Bytes(count) => {
+                    left = left.saturating_sub(count);
+                    self.take(piece.get(..count).unwrap_or_default())?;
+                    if self.satisfied() {
+                        return Ok(Step::Done);
+                    }
+                }
+                Moved::Blocked => return Ok(Step::Blocked),
+                Moved::End => {
+                    self.finish()?;
+                    return Ok(Step::Done);
+                }
+            }
+        }
+        Ok(Step::More)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Snag> {
+        self.moved += bytes.len() as u64;
+        let mut bytes = bytes;
+        if let Some(end) = self.end {
+            let wanted = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            bytes = bytes.get(..wanted.min(bytes.len())).unwrap_or_default();
+        }
+        self.at += bytes.len() as u64;
+        let bytes = self.prove(bytes)?;
+        match self.lines.take() {
+            None => self.put(bytes),
+            Some(mut lines) => {
+                lines.piece.clear();
+                lines.converter.convert(bytes, &mut lines.piece);
+                let result = self.put(&lines.piece);
+                self.lines = Some(lines);
+                result
+            }
+        }
+    }
+
+    /// Takes off what is only there to be compared.
+    fn prove<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Snag> {
+        let expected = self.proof.get(self.proven..).unwrap_or_default();
+        let count = expected.len().min(bytes.len());
+        let (head, rest) = bytes.split_at(count);
+        if Some(head) != expected.get(..count) {
+            return Err(Snag::Differs);
+        }
+        self.proven += count;
+        Ok(rest)
+    }
+
+    fn finish(&mut self) -> Result<(), Snag> {
+        let Some(mut lines) = self.lines.take() else { return Ok(()) };
+        lines.piece.clear();
+        lines.converter.finish(&mut lines.piece);
+        self.put(&lines.piece)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Snag> {
+        match &mut self.place {
+            Place::Memory(held, limit) => {
+                if held.len() + bytes.len() > *limit {
+                    return Err(Snag::Overlong);
+                }
+                held.extend_from_slice(bytes);
+                Ok(())
+            }
+            Place::File(file, offset) => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let wrote = rustix::io::retry_on_intr(|| rustix::io::pwrite(file.as_fd(), rest, *offset));
+                    let count = settled(wrote)?;
+                    *offset += count as u64;
+                    rest = rest.get(count..).unwrap_or_default();
+                }
+                Ok(())
+            }
+            Place::Same(file, offset) => compare(file, offset, bytes),
+            Place::Stream(stream) => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let count = settled(rustix::io::retry_on_intr(|| rustix::io::write(stream.as_fd(), rest)))?;
+                    rest = rest.get(count..).unwrap_or_default();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a file goes on with these bytes.
+fn compare(file: &OwnedFd, offset: &mut u64, bytes: &[u8]) -> Result<(), Snag> {
+    let mut rest = bytes;
+    let mut here = vec![0; bytes.len().min(PIECE)];
+    while !rest.is_empty() {
+        let wanted = here.get_mut(..rest.len().min(PIECE)).unwrap_or_default();
+        let count = rustix::io::retry_on_intr(|| rustix::io::pread(file.as_fd(), &mut *wanted, *offset));
+        let count = count.map_err(Fault::of_file)?;
+        let (head, tail) = rest.split_at(count.min(rest.len()));
+        if count == 0 || here.get(..count) != Some(head) {
+            return Err(Snag::Differs);
+        }
+        *offset += count as u64;
+        rest = tail;
+    }
+    Ok(())
+}
+
+/// A write that takes nothing, and says no more, found no room.
+fn settled(wrote: Result<usize, Errno>) -> Result<usize, Snag> {
+    match wrote {
+        Ok(0) => Err(Snag::Fault(Fault::DiskFull)),
+        Ok(count) => Ok(count),
+        Err(errno) => Err(Snag::Fault(Fault::of_file(errno))),
+    }
+}

@@ -1,0 +1,74 @@
+//! What moves a transfer's bytes on the client's side: the pumps that a User-PI hands to its User-DTP and gets back.
+//!
+//! They are the counterpart of the crate's `transfer`, which they use for files that go out. What differs is where bytes
+//! go: into memory (listings), beside an existing file to be compared, from and to streams.
+
+mod intake;
+mod outlet;
+
+use std::fmt;
+
+use crate::reactor::Link;
+use crate::transfer::Fault;
+
+pub use intake::Intake;
+pub use outlet::Outlet;
+
+/// Which way bytes flow, and from or to what.
+#[derive(Debug)]
+pub enum Pump {
+    /// The server's bytes come in.
+    In(Box<Intake>),
+    /// Local bytes go out.
+    Out(Box<Outlet>),
+}
+
+/// What ended a data connection before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snag {
+    /// The connection or the local file failed.
+    Fault(Fault),
+    /// The bytes that were to prove a restart are others: REST was ignored or the file has changed.
+    Differs,
+    /// More came than memory is meant to hold.
+    Overlong,
+}
+
+impl Snag {
+    /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
+    /// connection that is closed for it is then only an echo.
+    pub const fn is_ours(self) -> bool {
+        match self {
+            Self::Differs | Self::Overlong => true,
+            Self::Fault(fault) => {
+                matches!(fault, Fault::Local(_) | Fault::DiskFull | Fault::OverQuota | Fault::Truncated)
+            }
+        }
+    }
+}
+
+impl From<Fault> for Snag {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl fmt::Display for Snag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "{fault}"),
+            Self::Differs => f.write_str("the restarted data does not continue what is here"),
+            Self::Overlong => f.write_str("the server sends more than a listing may hold"),
+        }
+    }
+}
+
+impl Pump {
+    /// Bytes moved, given what the link still holds.
+    pub fn moved(&self, link: &Link) -> u64 {
+        match self {
+            Self::In(intake) => intake.moved(),
+            Self::Out(outlet) => outlet.moved(link),
+        }
+    }
+}

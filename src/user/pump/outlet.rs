@@ -1,0 +1,137 @@
+//! File or stream → link: the sending pump of the client.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use mio::unix::SourceFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::Snag;
+use crate::reactor::{Link, Ready, Sockets};
+use crate::transfer::{CHUNK, Fault, Scratch, Sender, Share, Source, Step, TURN_BYTES};
+use crate::wire::text::ToWire;
+
+/// What is sent, and how.
+#[derive(Debug)]
+pub struct Outlet(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    File(Sender),
+    Stream(Stream),
+}
+
+/// Standard input or a pipe: its end is not known before it comes, and it may have nothing to give for a while.
+#[derive(Debug)]
+struct Stream {
+    input: OwnedFd,
+    watched: bool,
+    ended: bool,
+    handed: u64,
+    lines: Option<ToWire>,
+    piece: Vec<u8>,
+}
+
+impl Outlet {
+    /// Bytes `at` up to `end` of a file, as they are.
+    pub fn image(file: OwnedFd, at: u64, end: u64) -> Self {
+        Self(Kind::File(Sender::new(Source::Image { file, at, end })))
+    }
+
+    /// A file of `size` bytes with LF as CRLF (TYPE A).
+    pub fn text(file: OwnedFd, size: u64) -> Self {
+        Self(Kind::File(Sender::new(Source::text(file, size, 0))))
+    }
+
+    /// A stream up to its end.
+    pub fn stream(input: OwnedFd, text: bool) -> Self {
+        let lines = text.then(ToWire::new);
+        Self(Kind::Stream(Stream { input, watched: false, ended: false, handed: 0, lines, piece: Vec::new() }))
+    }
+
+    /// Bytes that the kernel has taken, given what the link still holds.
+    pub fn moved(&self, link: &Link) -> u64 {
+        match &self.0 {
+            Kind::File(sender) => sender.moved(link),
+            Kind::Stream(stream) => stream.handed.saturating_sub(link.unsent() as u64),
+        }
+    }
+
+    /// One bounded turn.
+    ///
+    /// # Errors
+    /// What ends the transfer.
+    pub fn turn(
+        &mut self,
+        link: &mut Link,
+        ready: &mut Ready,
+        sockets: Sockets<'_>,
+        scratch: &mut Scratch,
+        share: Share,
+    ) -> Result<Step, Snag> {
+        match &mut self.0 {
+            Kind::File(sender) => Ok(sender.turn(link, ready, sockets, scratch, share)?),
+            Kind::Stream(stream) => stream.turn(link, ready, sockets, share.bytes.min(TURN_BYTES)),
+        }
+    }
+}
+
+impl Stream {
+    fn turn(
+        &mut self,
+        link: &mut Link,
+        ready: &mut Ready,
+        sockets: Sockets<'_>,
+        mut budget: usize,
+    ) -> Result<Step, Snag> {
+        self.watch(sockets);
+        while budget > 0 {
+            if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
+                return Ok(Step::Blocked);
+            }
+            if self.ended {
+                return Ok(Step::Done);
+            }
+            if !self.has_input() {
+                return Ok(Step::Blocked);
+            }
+            let count = self.read().map_err(Fault::of_file)?;
+            budget = budget.saturating_sub(count.max(1));
+            self.handed += self.piece.len() as u64;
+            link.send(ready, sockets, &self.piece).map_err(|error| Fault::of_link(&error))?;
+        }
+        Ok(Step::More)
+    }
+
+    /// Has the stream's edges told under the transfer's key. A regular file cannot be watched and never needs to be.
+    fn watch(&mut self, sockets: Sockets<'_>) {
+        if !self.watched {
+            self.watched = true;
+            if let Err(error) = sockets.register(&mut SourceFd(&self.input.as_raw_fd())) {
+                log::debug!("the input is not watched: {error}");
+            }
+        }
+    }
+
+    /// Asked before each read, so that the stream, which other processes may share, need not be made non-blocking.
+    fn has_input(&self) -> bool {
+        let mut asked = [PollFd::new(&self.input, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        !matches!(poll(&mut asked, Some(&now)), Ok(0))
+    }
+
+    fn read(&mut self) -> Result<usize, Errno> {
+        let mut raw = vec![0; CHUNK];
+        let count = rustix::io::retry_on_intr(|| rustix::io::read(self.input.as_fd(), &mut raw[..]))?;
+        raw.truncate(count);
+        self.ended = count == 0;
+        match &mut self.lines {
+            None => self.piece = raw,
+            Some(lines) => {
+                self.piece.clear();
+                lines.convert(&raw, &mut self.piece);
+            }
+        }
+        Ok(count)
+    }
+}
