@@ -165,9 +165,6 @@ fn a_long_digest_stands_beside_other_sessions_and_can_be_aborted() {
     endless(&server, "big");
     server.put("b.bin", "hello");
     let (mut busy, mut other) = (server.login(), server.login());
-    // The pool of passive ports stays.
-    other.fetch("RETR b.bin");
-    let idle = server.descriptors();
     busy.say("OPTS HASH SHA-512").expect(200);
     busy.order("HASH big");
     for _ in 0..100 {
@@ -181,7 +178,7 @@ fn a_long_digest_stands_beside_other_sessions_and_can_be_aborted() {
     busy.reply().expect(200);
     busy.reply().expect(226);
     busy.is_well();
-    settled(&mut other, &server, idle);
+    until_closed(&mut other, &server, "big");
 }
 
 #[test]
@@ -201,22 +198,26 @@ fn who_leaves_takes_the_digest_along() {
     let server = Server::full();
     endless(&server, "big");
     let mut other = server.login();
-    let idle = server.descriptors();
     for _ in 0..3 {
         let mut busy = server.login();
         busy.order("HASH big");
         busy.order("NOOP");
         sockopt::set_socket_linger(busy.stream(), Some(Duration::ZERO)).unwrap();
     }
-    settled(&mut other, &server, idle);
+    until_closed(&mut other, &server, "big");
 }
 
-/// Until no more descriptors are open than that.
+/// Until the server has that file open no longer.
 #[track_caller]
-fn settled(ftp: &mut Peer, server: &Server, idle: usize) {
+fn until_closed(ftp: &mut Peer, server: &Server, name: &str) {
     let end = Instant::now() + PATIENCE;
-    while server.descriptors() > idle {
-        assert!(Instant::now() < end, "{} descriptors, not {idle}", server.descriptors());
+    let folder = format!("/proc/{}/fd", server.pid());
+    let is_open = || {
+        let mut all = fs::read_dir(&folder).unwrap().map(|entry| fs::read_link(entry.unwrap().path()));
+        all.any(|target| target.is_ok_and(|target| target == server.path(name)))
+    };
+    while is_open() {
+        assert!(Instant::now() < end, "{name} is still open");
         ftp.is_well();
     }
 }

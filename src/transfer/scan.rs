@@ -61,7 +61,9 @@ impl Scan {
     /// # Errors
     /// What the file system says; [`Fault::Truncated`] when the file has become shorter than the stretch.
     pub fn turn(&mut self, scratch: &mut Scratch, now: Moment) -> Result<Sight, Fault> {
-        let mut filled = self.read(scratch, Disk::Ready)?;
+        // Even a read that does not wait has the disk fetch something: not before there is a lane.
+        let queued = self.wait.as_ref().is_some_and(Wait::is_queued);
+        let mut filled = if queued { Filled::Cold } else { self.read(scratch, Disk::Ready)? };
         if filled == Filled::Cold {
             let stretch = Stretch { file: self.file.as_fd(), at: self.at, end: self.end };
             match self.wait.get_or_insert_with(|| scratch.lanes.enter(now, self.at)).visit(stretch, now) {
