@@ -402,7 +402,11 @@ fn promises_without_end_cost_no_descriptors() {
 
 /// A few ports that nobody uses right now.
 fn free_ports(count: u16) -> (u16, u16) {
-    'search: for low in (20_000 + std::process::id() as u16 % 5000..30_000).step_by(usize::from(count)) {
+    // Tests run side by side: each search begins where no other one looks.
+    static SEARCHES: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    let turn = SEARCHES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let first = 20_000 + turn * 2000 + std::process::id() as u16 % 1000;
+    'search: for low in (first..first + 900).step_by(usize::from(count)) {
         for port in low..low + count {
             if std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
                 continue 'search;
