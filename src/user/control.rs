@@ -120,7 +120,7 @@ impl Control {
         }
     }
 
-    /// Tells the session something. Wishes made before there is a dialogue must be kept by the caller: `false`.
+    /// Tells the session something. Before there is a connection nobody hears it: wishes are kept until the login.
     pub fn tell(&mut self, input: Input, turn: &mut Turn<'_>) {
         self.feed(input, turn);
     }

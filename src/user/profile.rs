@@ -100,7 +100,7 @@ impl Profile {
         self.ways[way as usize]
     }
 
-    /// Remembers how a way did. What worked once is not condemned by a single failure later.
+    /// Remembers how a way did the last time: a way that stops working is not tried first again.
     pub fn note_way(&mut self, way: Way, standing: Standing) {
         log::debug!("{}: {standing:?}", way.word());
         self.ways[way as usize] = standing;

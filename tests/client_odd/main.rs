@@ -255,6 +255,33 @@ fn segments_that_rest_serves_and_segments_that_it_does_not() {
 }
 
 #[test]
+fn a_server_that_is_cut_short_may_say_anything_or_nothing() {
+    let file = content(3 << 20);
+    for word in ["150 0.036 seconds", "426 you left", "226 done", "451 what", ""] {
+        let odd = move |talk: &mut Talk, verb: &str, argument: &str| {
+            verb == "RETR" && {
+                let from = std::mem::take(&mut talk.restart);
+                let file = talk.file(argument).unwrap();
+                talk.say("150 go");
+                let mut data = talk.data().unwrap();
+                let sent = std::io::Write::write_all(&mut data, &file[from..]);
+                drop(data);
+                // Only the last piece is taken whole.
+                if from > 2 << 20 || sent.is_ok() && from > 0 {
+                    talk.say("226 done");
+                } else if !word.is_empty() {
+                    talk.say(word);
+                }
+                true
+            }
+        };
+        let (fake, client) = (Fake::start(&[("a", &file)], odd), Client::new());
+        assert_eq!(client.code(&["-t", "3", "-n", "2", "get", &fake.url("a")]), 0, "{word}");
+        assert!(client.read("a") == Some(file.clone()) && client.names() == ["a"], "{word}");
+    }
+}
+
+#[test]
 fn sizes_that_are_not_so() {
     // SIZE says too much, and again when asked again: the file is not whole.
     let more = |talk: &mut Talk, verb: &str, _: &str| {

@@ -40,6 +40,9 @@ const KEEPALIVES: usize = 60;
 /// How long an upload waits for 1yz before it begins without: some servers never send one.
 const PATIENCE_FOR_1YZ: Duration = Duration::from_secs(5);
 
+/// How long a server that was cut short may take to say so.
+const PATIENCE_WITH_THE_CUT: Duration = Duration::from_secs(5);
+
 /// How long an aborted transfer's replies are waited for.
 const PATIENCE_FOR_ABORT: Duration = Duration::from_secs(10);
 
@@ -199,6 +202,7 @@ impl Session {
             (Channel::Up, Word::Sent) if !front.incoming() => Some(self.manners.timeout.min(PATIENCE_FOR_1YZ)),
             (Channel::Up, Word::Unsent) => Some(self.manners.timeout),
             (Channel::Up | Channel::Coming(_), _) => None,
+            _ if front.has_enough() => Some(self.manners.timeout.min(PATIENCE_WITH_THE_CUT)),
             _ => Some(self.manners.timeout),
         }
     }
@@ -341,7 +345,10 @@ impl Session {
             }
             State::Leaving => self.die(Death::Left, stage),
             State::Dead => {}
-            State::Member => self.die(Death::TimedOut("waiting for the server's reply"), stage),
+            State::Member => {
+                self.close_without_reply(stage);
+                self.die(Death::TimedOut("waiting for the server's reply"), stage);
+            }
             State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
             State::Naming | State::Proving | State::Accounting | State::Asking => {
                 self.die(Death::TimedOut("logging in"), stage);

@@ -15,6 +15,11 @@ use crate::wire::reply::{Kind, Reply};
 const PRELIMINARIES: usize = 64;
 
 impl Running {
+    /// Whether it got all it wanted and closed the data connection before the server did.
+    pub(super) fn has_enough(&self) -> bool {
+        matches!(&self.channel, Channel::Over(Over { pump: Pump::In(intake), result: Ok(()), .. }) if intake.satisfied())
+    }
+
     /// Whether its verb has left, so that more commands may be put behind it.
     pub(super) const fn is_sent(&self) -> bool {
         !matches!(self.word, Word::Unsent) && !self.again && !self.aborted
@@ -194,12 +199,26 @@ impl Session {
         if running.preliminaries > PRELIMINARIES {
             return self.die(Death::TimedOut("waiting for the end of the server's 1yz replies"), stage);
         }
+        if running.has_enough() {
+            // A segment was cut off when it had all it wanted, and one server in wide use says 150 again instead of
+            // 226 or 426 then. Nothing else will come.
+            self.owed.pop_front();
+            return self.verb_answered(ticket, reply.clone(), stage);
+        }
         if matches!(running.word, Word::Sent) {
             running.word = Word::Opened;
             if matches!(running.channel, Channel::Up) && !running.incoming() {
                 stage.out.push(Output::Order(ticket, Order::Go));
             }
         }
+    }
+
+    /// A transfer that has all it wanted is done, whether the server has a word to say about it or not.
+    pub(super) fn close_without_reply(&mut self, stage: &mut Stage<'_>) {
+        let Some(front) = self.transfers.front_mut().filter(|front| front.has_enough()) else { return };
+        front.word = Word::Answered(Reply::new(226, "enough"));
+        let ticket = front.ticket;
+        self.conclude(ticket, stage);
     }
 
     /// An upload whose 1yz does not come begins without it. False: there is none.
@@ -221,8 +240,10 @@ impl Session {
             return self.open(ticket, stage);
         }
         let failed = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
+        // After 1yz, what was sent before it went wrong is still on its way, and worth having.
+        let arriving = running.incoming() && matches!((&running.word, &running.channel), (Word::Opened, Channel::Up));
         running.word = Word::Answered(reply);
-        if failed && matches!(running.channel, Channel::Up | Channel::Coming(_)) {
+        if failed && !arriving && matches!(running.channel, Channel::Up | Channel::Coming(_)) {
             // No more data is to come; what has come is in the pump, which the DTP gives back.
             stage.out.push(Output::Order(ticket, Order::Cut));
             return;
