@@ -18,14 +18,14 @@ mod master;
 mod passive;
 pub mod pi;
 mod quota_check;
-mod realm;
+pub mod realm;
 mod scans;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
 mod tables;
 pub mod transfer_log;
-mod world;
+pub mod world;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

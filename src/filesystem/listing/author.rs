@@ -7,6 +7,7 @@ use crate::filesystem::policy::Links;
 use crate::filesystem::rights::{Right, Rights, Rules};
 use crate::filesystem::root::{Fault, Kind, Last, Root, Stat};
 use crate::wire::listing::{Entry, FactSet, Perm, sendable};
+use crate::filesystem::kernel;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -160,7 +161,7 @@ impl Author {
         if name.to_bytes() == b".." {
             return self.root.stat(&self.path.parent()).ok();
         }
-        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let stat = kernel::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(Stat::from_system(&stat))
     }
 

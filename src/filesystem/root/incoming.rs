@@ -13,6 +13,7 @@ use super::change::rename_new;
 use super::upload::{create, random_letters};
 use super::writers::Claim;
 use super::{Fault, Parent, Stat};
+use crate::filesystem::kernel;
 use rustix::fs::{AtFlags, FlockOperation, Mode};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -113,7 +114,7 @@ impl Incoming {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(goal.mode & 0o777))?;
         let directory = Parent::Root(hidden.directory.as_fd());
         if goal.replace {
-            rustix::fs::renameat(&directory, &hidden.name[..], &directory, &goal.name[..])?;
+            kernel::renameat(&directory, &hidden.name[..], &directory, &goal.name[..])?;
         } else {
             rename_new(&directory, &hidden.name, &directory, &goal.name)?;
         }
@@ -147,7 +148,7 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         if !self.name.is_empty()
-            && let Err(errno) = rustix::fs::unlinkat(&self.directory, &self.name[..], AtFlags::empty())
+            && let Err(errno) = kernel::unlinkat(&self.directory, &self.name[..], AtFlags::empty())
         {
             log::warn!("{}: an unfinished upload stays behind: {errno}", self.name.escape_ascii());
         }

@@ -2,6 +2,7 @@
 
 use super::Fault;
 pub use crate::wire::listing::Kind;
+use crate::filesystem::kernel;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -38,7 +39,7 @@ pub struct Stat {
 impl Stat {
     /// The facts of an open descriptor.
     pub fn of(descriptor: impl AsFd) -> Result<Self, Errno> {
-        Ok(Self::from_system(&rustix::fs::fstat(descriptor)?))
+        Ok(Self::from_system(&kernel::fstat(descriptor)?))
     }
 
     /// The system's record, whose field types differ between architectures.
