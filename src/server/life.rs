@@ -236,7 +236,7 @@ impl Server {
             },
             Command::Stop => self.stop(),
             Command::Reload => self.reload(),
-            Command::Handed(text) => self.handed(&text),
+            Command::Handed(body) => self.handed(&body),
             Command::Verifier(socket) => {
                 if let Err(error) = self.hire(socket) {
                     log::error!("cannot take up the new verifier: {error}");
@@ -294,9 +294,9 @@ impl Server {
         }
     }
 
-    fn handed(&mut self, text: &str) {
+    fn handed(&mut self, body: &[u8]) {
         let renewed =
-            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+            crate::process::Handover::read(body).and_then(|handover| self.renew(handover.settings, &handover.accounts));
         self.tell_master(&match renewed {
             Ok(()) => FromWorker::Reloaded,
             Err(error) => FromWorker::Refused(error.to_string()),
