@@ -18,6 +18,7 @@ use super::listener::Listener;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Rates, Realm};
+use super::scribe::Scribe;
 use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
@@ -65,7 +66,7 @@ impl Server {
             pool: Pool::default(),
             census: Census::default(),
             scratch: Scratch::default(),
-            transfers,
+            scribe: Scribe::new(transfers),
             invocation,
             course: Course::Running,
             master,
@@ -314,7 +315,7 @@ impl Server {
         }
         log::set_max_level(self.world.settings.log.level.filter());
         match open_transfer_log(&self.world.settings) {
-            Ok(transfers) => self.transfers = transfers,
+            Ok(transfers) => self.scribe.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
         if self.invocation.is_some() {

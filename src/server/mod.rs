@@ -20,6 +20,7 @@ pub mod pi;
 mod quota_check;
 mod realm;
 mod scans;
+mod scribe;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
@@ -50,9 +51,9 @@ use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use quota_check::QuotaCheck;
 use scans::Scanner;
+use scribe::Scribe;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
-use transfer_log::TransferLog;
 use world::World;
 
 pub use tables::{replies, states};
@@ -158,7 +159,7 @@ struct Server {
     pool: Pool,
     census: Census,
     scratch: Scratch,
-    transfers: Option<TransferLog>,
+    scribe: Scribe,
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
     course: Course,
@@ -185,11 +186,12 @@ struct Server {
 impl Server {
     fn run(mut self) -> io::Result<()> {
         while self.course != Course::Over {
-            self.reactor.wait()?; // sleep: sockets, signals, the nearest deadline
+            self.reactor.wait_until(self.scribe.due())?; // sleep: sockets, signals, the nearest deadline
             while let Some(key) = self.reactor.next_runnable() {
                 self.turn(key);
             }
             self.reap(); // free what closed: nobody borrows a record here
+            self.scribe.advance(self.reactor.now());
         }
         Ok(())
     }
