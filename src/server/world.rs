@@ -1,6 +1,7 @@
 //! What every session may look at: who may log in, what is allowed, what time it is.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,11 +27,29 @@ pub struct World {
     pub compressors: Places,
     /// The ports this server listens on for control connections: never to be dialled.
     pub doors: Vec<u16>,
+    /// The key under which wrong passwords are told apart without being kept.
+    pub guesses: RandomState,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }
 
 impl World {
+    /// Surroundings with nobody in them.
+    #[cfg(any(test, fuzzing))]
+    pub fn empty(settings: Settings) -> Self {
+        Self {
+            settings: Rc::new(settings),
+            owners: Rc::new(Owners::empty()),
+            anonymous: None,
+            accounts: HashMap::new(),
+            digests: Rc::default(),
+            compressors: Places::default(),
+            doors: Vec::new(),
+            guesses: RandomState::new(),
+            draining: false,
+        }
+    }
+
     /// Seconds since 1970, for time stamps shown to people; never for a timer.
     pub fn wall() -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

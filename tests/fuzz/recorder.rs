@@ -66,7 +66,8 @@ impl Tree {
         tree.put(root, "a.bin", What::File);
         let text = tree.put(folder, "t.txt", What::File);
         let _ = rustix::io::pwrite(&tree.nodes[&text].file, b"one\ntwo\r\nthree\n", 0);
-        for (name, target) in [("in", "d/t.txt"), ("indir", "d"), ("out", "../secret"), ("abs", "/etc/passwd"), ("gone", "none")]
+        for (name, target) in
+            [("in", "d/t.txt"), ("indir", "d"), ("out", "../secret"), ("abs", "/etc/passwd"), ("gone", "none")]
         {
             tree.put(root, name, What::Link(target.into()));
         }
@@ -183,7 +184,11 @@ fn bytes(path: &impl Arg) -> Vec<u8> {
 /// A name as it may reach a call that resolves nothing: one component, and none that leads up.
 fn component(path: &impl Arg) -> Vec<u8> {
     let name = bytes(path);
-    assert!(!name.contains(&b'/') && name != b".." && !name.is_empty(), "a name that is a path: {}", name.escape_ascii());
+    assert!(
+        !name.contains(&b'/') && name != b".." && !name.is_empty(),
+        "a name that is a path: {}",
+        name.escape_ascii()
+    );
     name
 }
 
@@ -441,4 +446,3 @@ impl RawDirEntry {
         self.kind
     }
 }
-

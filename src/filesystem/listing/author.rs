@@ -1,13 +1,13 @@
 //! Who writes the lines: from a name to what this session may know about it.
 
 use super::request::{Form, Request};
+use crate::filesystem::kernel;
 use crate::filesystem::owners::Owners;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::policy::Links;
 use crate::filesystem::rights::{Right, Rights, Rules};
 use crate::filesystem::root::{Fault, Kind, Last, Root, Stat};
 use crate::wire::listing::{Entry, FactSet, Perm, sendable};
-use crate::filesystem::kernel;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::ffi::CStr;

@@ -1,10 +1,10 @@
 //! Making, moving and removing names, and changing facts.
 
 use super::{Fault, Kind, Parent, Root, Stat, WARY};
+use crate::filesystem::kernel;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::policy::Links;
 use crate::filesystem::watch::watched;
-use crate::filesystem::kernel;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -12,10 +12,10 @@
 //! [`VirtualPath`], also where it stands after a link.
 
 use super::{Parent, Stat};
+use crate::filesystem::kernel;
 use crate::filesystem::path::{PathFault, VirtualPath};
 use crate::filesystem::policy::Links;
 use crate::filesystem::root::Kind;
-use crate::filesystem::kernel;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;

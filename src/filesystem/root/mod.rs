@@ -256,9 +256,7 @@ impl Root {
         }
         for _ in 0..RESOLVE_TRIES {
             let open = || match self.resolver {
-                Resolver::Kernel(resolve) => {
-                    kernel::openat2(&self.directory, relative, flags, Mode::empty(), resolve)
-                }
+                Resolver::Kernel(resolve) => kernel::openat2(&self.directory, relative, flags, Mode::empty(), resolve),
                 Resolver::Walk => self.walk(relative, flags),
             };
             match watched("open", open) {

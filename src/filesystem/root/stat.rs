@@ -1,8 +1,8 @@
 //! The facts of one file, in types that are the same on every machine.
 
 use super::Fault;
-pub use crate::wire::listing::Kind;
 use crate::filesystem::kernel;
+pub use crate::wire::listing::Kind;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::os::fd::AsFd;

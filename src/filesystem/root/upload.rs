@@ -3,10 +3,10 @@
 use super::incoming::Goal;
 use super::links::{self, Last};
 use super::{Fault, Incoming, Kind, Parent, Root, Stat, WARY};
+use crate::filesystem::kernel;
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
 use crate::filesystem::policy::Uploads;
 use crate::filesystem::watch::watched;
-use crate::filesystem::kernel;
 use rustix::fs::{Access as Test, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};

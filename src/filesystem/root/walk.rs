@@ -6,8 +6,8 @@
 //! is not among the components.
 
 use super::{Parent, Stat};
-use crate::filesystem::root::Kind;
 use crate::filesystem::kernel;
+use crate::filesystem::root::Kind;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::state::TRANSITIONS;
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::{Owners, Rights, Rules, Stat};
+use crate::filesystem::{Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Found, Order, Places, Report};
+use crate::transfer::{Fault, Found, Order, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -31,14 +31,9 @@ impl Dialogue {
         let rules = || Rules::uniform(Rights::parse("full").expect("a preset"));
         let realm = |name: &str| Rc::new(Realm::new(name, home.path().to_owned(), rules()));
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
-            draining: false,
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
+            ..World::empty(Settings::default())
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use miniftp::filesystem::kernel::{self, ROOT};
-use miniftp::filesystem::{Links, Owners, Policy, Rights, Rules, Uploads};
+use miniftp::filesystem::{Links, Policy, Rights, Rules, Uploads};
 use miniftp::reactor::Clock;
 use miniftp::server::pi::state::State;
 use miniftp::server::pi::{Input, Output, Patience, Session, Stage, Verdict};
 use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::Settings;
 use miniftp::server::world::World;
-use miniftp::transfer::{Fault, Flow, Job, Order, Places, Report, Scan, Scratch, Sight};
+use miniftp::transfer::{Fault, Flow, Job, Order, Report, Scan, Scratch, Sight};
 use miniftp::wire::address::may_dial;
 use miniftp::wire::command::{Verb, split};
 use miniftp::wire::line::{Line, LineReader};
@@ -83,14 +83,10 @@ impl Play {
         };
         let guarded = Rules::new(Rights::FULL, [("/d", Rights::READ)]).expect("rules");
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST, Rules::uniform(Rights::FULL))),
             accounts: HashMap::from([("ann".into(), realm("ann", guarded))]),
-            digests: Rc::default(),
-            compressors: Places::default(),
             doors: vec![2121],
-            draining: false,
+            ..World::empty(Settings::default())
         };
         let host = if bit(4) { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
         Self {
@@ -128,6 +124,11 @@ impl Play {
             b'n' => self.no_port ^= true,
             b'p' if self.job.is_none() => self.handle(Input::Report(Report::Lapsed), 0),
             b'x' => self.expired(),
+            b't' if self.session.state().takes_lines() => self.handle(Input::Dripping, 1),
+            b'b' => {
+                let stays = self.over || matches!(self.session.state(), State::Member(_));
+                self.handle(Input::Banned, u32::from(!stays));
+            }
             b'D' => {
                 self.world.draining = true;
                 let busy = self.session.state().transferring() || self.over;
@@ -196,7 +197,7 @@ impl Play {
                 }
                 Output::Order(order) => orders.push(order),
                 Output::Check { .. } => self.checking = true,
-                Output::Record(_) => {}
+                Output::Record(_) | Output::Guessed(_) => {}
                 Output::HangUp => {
                     self.over = true;
                     assert!(!self.replies.partial(), "left with half a reply");
