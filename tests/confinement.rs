@@ -74,7 +74,7 @@ fn refused(ftp: &mut Peer, line: &str) {
 }
 
 #[test]
-fn up_ends_at_the_root() {
+fn p01_up_ends_at_the_root() {
     let server = baited();
     let mut ftp = server.login();
     for line in ["CWD ../../../..", "CWD /../..", "CWD ..", "CWD inside/../../.."] {
@@ -90,7 +90,7 @@ fn up_ends_at_the_root() {
 }
 
 #[test]
-fn spellings_of_the_way_out_are_names() {
+fn p02_p03_spellings_of_the_way_out_are_names() {
     let server = baited();
     let mut ftp = server.login();
     for path in [
@@ -119,7 +119,7 @@ fn spellings_of_the_way_out_are_names() {
 }
 
 #[test]
-fn no_verb_follows_a_link_to_a_file_outside() {
+fn p04_no_verb_follows_a_link_to_a_file_outside() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
@@ -174,7 +174,7 @@ fn no_verb_follows_a_link_to_a_file_outside() {
 }
 
 #[test]
-fn no_verb_passes_through_a_link_to_a_directory_outside() {
+fn p05_no_verb_passes_through_a_link_to_a_directory_outside() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
@@ -221,7 +221,7 @@ fn refused_rename(ftp: &mut Peer, to: &str) {
 }
 
 #[test]
-fn nothing_is_made_through_a_dangling_link() {
+fn p10_nothing_is_made_through_a_dangling_link() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
@@ -236,7 +236,7 @@ fn nothing_is_made_through_a_dangling_link() {
 }
 
 #[test]
-fn links_inside_serve_and_links_out_are_only_names() {
+fn p06_p07_links_inside_serve_and_links_out_are_only_names() {
     let server = baited();
     symlink("inside/file", server.path("good")).unwrap();
     symlink("inside", server.path("good-dir")).unwrap();
@@ -268,7 +268,7 @@ fn links_inside_serve_and_links_out_are_only_names() {
 }
 
 #[test]
-fn a_rename_cannot_lead_out() {
+fn p11_a_rename_cannot_lead_out() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
@@ -305,7 +305,7 @@ fn links_that_lead_out_cannot_be_made() {
 }
 
 #[test]
-fn the_root_itself_stays() {
+fn p14_the_root_itself_stays() {
     let server = Server::full();
     server.put("f", "");
     let mut ftp = server.login();
@@ -332,7 +332,7 @@ fn the_root_itself_stays() {
 }
 
 #[test]
-fn a_home_is_no_prefix() {
+fn p16_a_home_is_no_prefix() {
     let hash = "*";
     let accounts = format!("[[account]]\nname = \"a\"\npassword = \"{hash}\"\nhome = \"root\"\n");
     let server = Server::with_accounts("[anonymous]\nenabled = true\npermissions = \"full\"\n", &accounts);
@@ -351,7 +351,7 @@ fn a_home_is_no_prefix() {
 }
 
 #[test]
-fn rules_hold_for_every_spelling_of_a_path() {
+fn p18_rules_hold_for_every_spelling_of_a_path() {
     let text = "[anonymous]\nenabled = false\n";
     let accounts = format!(
         "[[account]]\nname = \"a\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n\
@@ -417,7 +417,7 @@ fn a_link_is_no_way_around_a_rule() {
 }
 
 #[test]
-fn long_and_deep_names_are_refused_or_served() {
+fn p20_long_and_deep_names_are_refused_or_served() {
     let server = Server::full();
     let mut ftp = server.login();
     for verb in ["RETR", "STOR", "MKD", "CWD", "SIZE", "LIST", "DELE", "RNFR", "MLST"] {
@@ -452,7 +452,7 @@ fn swap(a: &Path, b: &Path, stop: &AtomicBool) {
 }
 
 #[test]
-fn a_race_between_a_directory_and_a_link_is_always_lost() {
+fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
     const ROUNDS: usize = 400;
     let server = Server::full();
     fs::write(server.outside().join("f"), SECRET).unwrap();

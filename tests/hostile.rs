@@ -400,7 +400,7 @@ fn sessions_come_and_go_without_a_trace() {
 }
 
 #[test]
-fn sigterm_lets_transfers_finish() {
+fn s01_sigterm_lets_transfers_finish() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle, mut stranger) = (server.login(), server.login(), server.connect());
@@ -427,7 +427,7 @@ fn is_refused(server: &Server) -> bool {
 }
 
 #[test]
-fn a_second_sigterm_ends_at_once() {
+fn s01_a_second_sigterm_ends_at_once() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle) = (server.login(), server.login());
@@ -445,7 +445,7 @@ fn a_second_sigterm_ends_at_once() {
 }
 
 #[test]
-fn draining_has_an_end() {
+fn s01_draining_has_an_end() {
     let server = Server::full_and("[limits]\ndrain = \"1s\"\n");
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
@@ -459,7 +459,7 @@ fn draining_has_an_end() {
 }
 
 #[test]
-fn sighup_and_sigusr1_disturb_nobody() {
+fn s02_sighup_and_sigusr1_disturb_nobody() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();

@@ -399,7 +399,7 @@ fn twenty_thousand_entries_stream_and_stop_when_told() {
 }
 
 #[test]
-fn a_listing_survives_what_happens_to_its_directory() {
+fn f10_a_listing_survives_what_happens_to_its_directory() {
     let server = Server::full();
     for number in 0..3000 {
         server.put(format!("d/{number:04}"), "");
@@ -427,7 +427,7 @@ fn a_listing_survives_what_happens_to_its_directory() {
 }
 
 #[test]
-fn a_directory_that_vanished_under_the_session() {
+fn f08_a_directory_that_vanished_under_the_session() {
     let server = Server::full();
     fs::create_dir(server.path("gone")).unwrap();
     let mut ftp = server.login();

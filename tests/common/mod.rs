@@ -17,6 +17,7 @@
 
 mod peer;
 mod server;
+pub mod strace;
 mod table;
 
 pub use peer::{Peer, Reply};

@@ -107,8 +107,11 @@ impl Incoming {
     /// All bytes have come: the file gets its mode and its name. Called again it does nothing.
     ///
     /// # Errors
-    /// What the system says; EXIST when the name was taken meanwhile and may not be replaced. The upload is lost then.
+    /// What the system says, also what it said only at a close; EXIST when the name was taken meanwhile and may not be replaced. The upload is lost then.
     pub fn commit(&mut self) -> Result<(), Errno> {
+        if !matches!(self.fate, Fate::Settled) {
+            self.confess()?;
+        }
         let Fate::Hidden(hidden) = &self.fate else { return Ok(()) };
         let goal = &hidden.goal;
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(goal.mode & 0o777))?;
@@ -122,6 +125,20 @@ impl Incoming {
             hidden.forget();
         }
         Ok(())
+    }
+
+    /// Makes the file system say what it keeps to itself until a close, as network file systems do of a full disk.
+    ///
+    /// A duplicate is closed: every close makes them tell, and the file itself is still needed. Where there is no
+    /// descriptor for it nobody asks, since a complete upload must not fail for that.
+    fn confess(&self) -> Result<(), Errno> {
+        rustix::io::retry_on_intr(|| match self.file.try_clone() {
+            Ok(twin) => nix::unistd::close(twin).map_err(|errno| Errno::from_raw_os_error(errno as i32)),
+            Err(error) => {
+                log::debug!("not asked at close: {error}");
+                Ok(())
+            }
+        })
     }
 }
 

@@ -9,6 +9,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use miniftp::wire::line::{ENDLESS_LIMIT, LINE_LIMIT, Line, LineReader};
 
+/// Eighty of them make a line that is given up.
+const STEP: usize = ENDLESS_LIMIT / 80;
+
 #[derive(Arbitrary, Debug)]
 struct Connection {
     segments: Vec<Segment>,
@@ -17,8 +20,8 @@ struct Connection {
 #[derive(Arbitrary, Debug)]
 enum Segment {
     Octets(Vec<u8>),
-    /// So many times the same octet, up to what the limits are about.
-    Run(u8, u16),
+    /// So many times the same octet, in steps that reach what the limits are about.
+    Run(u8, u8),
     /// So many lines are taken before more comes.
     Take(u8),
     /// The look ahead during a transfer.
@@ -44,7 +47,7 @@ fuzz_target!(|connection: Connection| {
     for segment in connection.segments {
         match segment {
             Segment::Octets(octets) => feed(&mut reader, &octets, &mut stream),
-            Segment::Run(octet, times) => feed(&mut reader, &vec![octet; usize::from(times)], &mut stream),
+            Segment::Run(octet, steps) => feed(&mut reader, &vec![octet; usize::from(steps) * STEP], &mut stream),
             Segment::Take(times) => lines.extend(reader.by_ref().take(times.into()).map(shown)),
             Segment::TakeFirst(initial) => {
                 let waiting = reader.waiting();
@@ -59,7 +62,7 @@ fuzz_target!(|connection: Connection| {
     assert_eq!(rest.len(), waiting);
     assert!(reader.bytes() <= LINE_LIMIT + 1);
     lines.extend(rest);
-    if in_order && stream.len() < 4 * ENDLESS_LIMIT {
+    if in_order && stream.len() < 2 * LINE_LIMIT {
         let mut octet_by_octet = LineReader::new();
         stream.chunks(1).for_each(|octet| octet_by_octet.feed(octet, &mut Vec::new()));
         assert_eq!(octet_by_octet.map(shown).collect::<Vec<_>>(), lines);
