@@ -156,7 +156,7 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
 }
 
 fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners) -> io::Result<()> {
-    let rights = privilege::shed(None)?;
+    let rights = privilege::shed(None, settings.sandbox)?;
     let transfers = match &settings.log.transfers {
         Some(path) => {
             Some(transfer_log::append(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?)

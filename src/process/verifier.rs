@@ -32,7 +32,7 @@ pub fn run(keeper: OwnedFd) -> io::Result<()> {
     let Some(Secrets { run_as, sandbox, .. }) = verifier.await_secrets()? else {
         return Ok(());
     };
-    let rights = privilege::shed(run_as.as_ref())?;
+    let rights = privilege::shed(run_as.as_ref(), sandbox)?;
     // It opens nothing and connects to nobody.
     enter(Kind::Verifier, sandbox, &rights, &Needs::default())?;
     verifier.serve()

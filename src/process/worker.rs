@@ -52,7 +52,7 @@ fn begin(text: &str, keeper: OwnedFd, listeners: Vec<Bound>) -> io::Result<Inher
     let Handover { settings, accounts, announce } = Handover::read(text)?;
     logging::start(&settings.log);
     unblock(Some(&keeper))?;
-    let rights = privilege::shed(settings.run_as.as_ref())?;
+    let rights = privilege::shed(settings.run_as.as_ref(), settings.sandbox)?;
     let master = Master::Keeper(keeper);
     Ok(Inheritance { settings, accounts, listeners, master, verifier: None, transfers: None, rights, announce })
 }

@@ -4,7 +4,7 @@
 //!   started as root, `user` set ──> bounding set emptied ──> groups, gid, uid ──> all sets emptied ──> a way back? ── yes: abort
 //!   started as root, no `user` ───> kept, and said so                                                       └─ no: Dropped
 //!   started otherwise ────────────> all sets emptied ──> Own
-//!   then, in each case: no new privileges, not dumpable
+//!   then: no new privileges, not dumpable
 //! ```
 //!
 //! The order matters: only root may empty the bounding set, and groups cannot be changed once the user is. The calls work
@@ -20,7 +20,7 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 
-use crate::server::settings::RunAs;
+use crate::server::settings::{RunAs, SandboxMode};
 
 /// As whom a process goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Rights {
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rights::Own => write!(f, "uid {}, no capabilities", geteuid().as_raw()),
+            Rights::Own => write!(f, "uid {}", geteuid().as_raw()),
             Rights::Root => f.write_str("root, since `user` is not set"),
             Rights::Dropped(RunAs { name, uid, gid }) => {
                 write!(f, "user {name} (uid {uid}, gid {gid}), no capabilities, no way back")
@@ -54,19 +54,22 @@ pub fn is_root() -> bool {
 ///
 /// # Errors
 /// Any refusal of the kernel, and any right that is still there afterwards: the process must not serve then.
-pub fn shed(run_as: Option<&RunAs>) -> io::Result<Rights> {
+pub fn shed(run_as: Option<&RunAs>, mode: SandboxMode) -> io::Result<Rights> {
     let rights = match (is_root(), run_as) {
         (true, Some(user)) => {
             drop_to(user).map_err(|e| saying(&format!("cannot become user {}", user.name), &e))?;
             Rights::Dropped(user.clone())
         }
         (true, None) => Rights::Root,
+        (false, _) if mode == SandboxMode::Off => Rights::Own,
         (false, _) => {
             give_up_capabilities().map_err(|e| saying("cannot give up capabilities", &e))?;
             Rights::Own
         }
     };
-    harden().map_err(|e| saying("cannot refuse new privileges", &e))?;
+    if mode != SandboxMode::Off || matches!(rights, Rights::Dropped(_)) {
+        harden().map_err(|e| saying("cannot refuse new privileges", &e))?;
+    }
     Ok(rights)
 }
 
