@@ -11,12 +11,12 @@ use crate::server::accounts::Accounts;
 use crate::server::settings::{LogSettings, Settings};
 use crate::server::transfer_log;
 
-/// Texts and descriptors for the children.
+/// Bytes and descriptors for the children.
 pub struct Contents {
-    /// One text a worker: the settings with its share of what is divided.
-    pub handovers: Vec<String>,
+    /// One for each worker: the settings with its share of what is divided.
+    pub handovers: Vec<Vec<u8>>,
     /// For the verifier; `None` where there are no accounts.
-    pub secrets: Option<String>,
+    pub secrets: Option<Vec<u8>>,
     /// What transfers get when a worker is to end.
     pub drain: Duration,
     /// The keeper's own log.
@@ -26,7 +26,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The texts of these settings for so many workers, with a transfer log that is still to be opened.
+    /// What these settings are for so many workers, with a transfer log that is still to be opened.
     ///
     /// # Errors
     /// What cannot be written down.
@@ -39,7 +39,7 @@ impl Contents {
         for number in 0..workers {
             handover.settings = settings.share(number, workers);
             handover.announce = number == 0;
-            handovers.push(toml::to_string(&handover).map_err(io::Error::other)?);
+            handovers.push(postcard::to_allocvec(&handover).map_err(io::Error::other)?);
         }
         let secrets = credentials.map(|credentials| Secrets {
             log: settings.log.clone(),
@@ -49,7 +49,7 @@ impl Contents {
         });
         Ok(Contents {
             handovers,
-            secrets: secrets.as_ref().map(toml::to_string).transpose().map_err(io::Error::other)?,
+            secrets: secrets.as_ref().map(postcard::to_allocvec).transpose().map_err(io::Error::other)?,
             drain: settings.limits.drain,
             log: settings.log.clone(),
             transfers: None,
@@ -71,6 +71,6 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        wipe(&mut self.secrets.take().unwrap_or_default().into_bytes());
+        wipe(self.secrets.as_deref_mut().unwrap_or_default());
     }
 }

@@ -185,7 +185,7 @@ impl Keeper {
     }
 
     pub(super) fn tell_secrets(&mut self) {
-        let secrets = self.contents.secrets.iter().flat_map(|text| Chunk::cut(text));
+        let secrets = self.contents.secrets.iter().flat_map(|body| Chunk::cut(body));
         secrets.for_each(|chunk| self.verifier.tell(&Instruction::Secrets(chunk), None));
     }
 
@@ -417,13 +417,13 @@ impl Keeper {
     }
 }
 
-/// Sends a worker everything but its sockets: the transfer log and the text of its settings, which `wrap` tells the use of.
+/// Sends a worker everything but its sockets: the transfer log and its settings, which `wrap` tells the use of.
 pub(super) fn hand_down(contents: &Contents, number: usize, wrap: fn(Chunk) -> ToWorker, place: &mut Place) {
     if let Some((_, file)) = &contents.transfers {
         place.tell(&ToWorker::TransferLog, Some(file.as_fd()));
     }
-    let text = contents.handovers.get(number).map_or("", String::as_str);
-    Chunk::cut(text).for_each(|chunk| place.tell(&wrap(chunk), None));
+    let body = contents.handovers.get(number).map_or(&[][..], Vec::as_slice);
+    Chunk::cut(body).for_each(|chunk| place.tell(&wrap(chunk), None));
 }
 
 /// Joins a worker to the verifier, if both are there.

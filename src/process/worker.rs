@@ -35,8 +35,8 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
             (ToWorker::Verifier, passed) => verifier = passed,
             (ToWorker::TransferLog, passed) => transfers = passed,
             (ToWorker::Settings(chunk), _) => {
-                if let Some(text) = assembly.add(chunk)? {
-                    let inheritance = begin(&text, keeper, listeners)?;
+                if let Some(body) = assembly.add(chunk)? {
+                    let inheritance = begin(&body, keeper, listeners)?;
                     unblock(verifier.as_ref())?;
                     return Ok(Some(Inheritance { verifier, transfers: transfers.map(Into::into), ..inheritance }));
                 }
@@ -48,8 +48,8 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
 }
 
 /// Everything is handed over: from here on the process is who it will be.
-fn begin(text: &str, keeper: OwnedFd, listeners: Vec<Bound>) -> io::Result<Inheritance> {
-    let Handover { settings, accounts, announce } = Handover::read(text)?;
+fn begin(body: &[u8], keeper: OwnedFd, listeners: Vec<Bound>) -> io::Result<Inheritance> {
+    let Handover { settings, accounts, announce } = Handover::read(body)?;
     logging::start(&settings.log);
     unblock(Some(&keeper))?;
     let rights = privilege::shed(settings.run_as.as_ref(), settings.sandbox)?;

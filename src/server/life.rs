@@ -2,23 +2,26 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
 use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
+use super::bans::BanList;
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
 use super::listener::Listener;
+use super::liveness::watch_control;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Rates, Realm};
+use super::scribe::Scribe;
 use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
@@ -31,12 +34,6 @@ use crate::process::sandbox::{self, Walls};
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
-
-/// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How long unacknowledged data, keep-alive probes among it, may stay unanswered.
-const GONE: Duration = Duration::from_secs(120);
 
 impl Server {
     /// Everything that must work before the first client comes.
@@ -59,6 +56,7 @@ impl Server {
             digests: Rc::default(),
             compressors: Places::default(),
             doors: Vec::new(),
+            guesses: RandomState::new(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -66,8 +64,9 @@ impl Server {
             world,
             pool: Pool::default(),
             census: Census::default(),
+            bans: BanList::default(),
             scratch: Scratch::default(),
-            transfers,
+            scribe: Scribe::new(transfers),
             invocation,
             walls: Walls::default(),
             course: Course::Running,
@@ -126,9 +125,7 @@ impl Server {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
             sockopt::set_socket_oobinline(&listener, true)?;
-            sockopt::set_socket_keepalive(&listener, true)?;
-            sockopt::set_tcp_keepidle(&listener, KEEPALIVE)?;
-            sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
+            watch_control(&listener, &self.world.settings.limits)?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
             let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
@@ -244,7 +241,7 @@ impl Server {
             },
             Command::Stop => self.stop(),
             Command::Reload => self.reload(),
-            Command::Handed(text, transfers) => self.handed(&text, transfers.map(File::from)),
+            Command::Handed(body, transfers) => self.handed(&body, transfers.map(File::from)),
             Command::Verifier(socket) => {
                 if let Err(error) = self.hire(socket) {
                     log::error!("cannot take up the new verifier: {error}");
@@ -310,14 +307,14 @@ impl Server {
         }
     }
 
-    fn handed(&mut self, text: &str, transfers: Option<File>) {
-        let answer = match crate::process::Handover::read(text) {
+    fn handed(&mut self, body: &[u8], transfers: Option<File>) {
+        let answer = match crate::process::Handover::read(body) {
             Err(error) => FromWorker::Refused(error.to_string()),
             Ok(handover) => match self.walls.hold(&confine::needs(&handover.settings, &handover.accounts, None)) {
                 Err(why) => FromWorker::Outgrown(why),
                 Ok(()) => match self.renew(handover.settings, &handover.accounts) {
                     Ok(()) => {
-                        self.transfers = transfer_log(&self.world.settings, transfers);
+                        self.scribe.transfers = transfer_log(&self.world.settings, transfers);
                         FromWorker::Reloaded
                     }
                     Err(error) => FromWorker::Refused(error.to_string()),
@@ -331,7 +328,7 @@ impl Server {
     fn reopen_log(&mut self) {
         let path = self.world.settings.log.transfers.as_ref();
         match path.map(|path| TransferLog::open(path).map_err(|error| (path, error))).transpose() {
-            Ok(log) => self.transfers = log,
+            Ok(log) => self.scribe.transfers = log,
             Err((path, error)) => log::error!("the old transfer log stays in use: {}: {error}", path.display()),
         }
     }
@@ -347,6 +344,9 @@ impl Server {
         }
         if (old.sandbox, &old.run_as) != (self.world.settings.sandbox, &self.world.settings.run_as) {
             log::warn!("user and sandbox change only with a restart");
+        }
+        if self.world.settings.limits.bans.is_none() {
+            self.bans.clear();
         }
         log::set_max_level(self.world.settings.log.level.filter());
         Ok(())
@@ -372,9 +372,10 @@ impl Server {
         let [control, data, ports, scans, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
-             {} promises; {} files written in place; sessions by state: {states:?}",
+             {} promises; {} files written in place; {} addresses banned; sessions by state: {states:?}",
             self.pool.promised(),
-            self.writers.count()
+            self.writers.count(),
+            self.bans.count(self.reactor.now()),
         );
     }
 
@@ -386,7 +387,7 @@ impl Server {
         }
     }
 
-    fn keys_of(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<Key> {
+    pub(super) fn keys_of(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<Key> {
         self.reactor.records().filter(|(_, conn)| wanted(conn)).map(|(key, _)| key).collect()
     }
 }

@@ -21,7 +21,7 @@ pub enum Command {
     /// Read the files again.
     Reload,
     /// The files as the keeper has read them, and the transfer log as it has opened it.
-    Handed(String, Option<OwnedFd>),
+    Handed(Vec<u8>, Option<OwnedFd>),
     /// The way to a new verifier.
     Verifier(OwnedFd),
     /// Say in the log what there is.
@@ -130,7 +130,7 @@ fn hear(
                 (ToWorker::Verifier, Some(socket)) => commanded(Command::Verifier(socket)),
                 (ToWorker::TransferLog, file) => *transfers = file,
                 (ToWorker::Reload(chunk), _) => match reload.add(chunk) {
-                    Ok(Some(text)) => commanded(Command::Handed(text, transfers.take())),
+                    Ok(Some(body)) => commanded(Command::Handed(body, transfers.take())),
                     Ok(None) => {}
                     Err(error) => return forsaken(&error, commanded),
                 },
