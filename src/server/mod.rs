@@ -5,6 +5,7 @@
 //! `mail` and delivered before the next record runs, so that PASV is answered and a small file sent within one turn.
 
 pub mod accounts;
+mod bans;
 mod census;
 pub mod check;
 mod clerk;
@@ -13,6 +14,7 @@ mod desk;
 mod dtp;
 mod life;
 mod listener;
+mod liveness;
 pub mod logging;
 mod master;
 mod passive;
@@ -25,11 +27,12 @@ pub mod stamp;
 mod sweeper;
 mod tables;
 pub mod transfer_log;
+mod vigil;
 mod world;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -41,6 +44,7 @@ use crate::reactor::{Hush, Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
 use accounts::Account;
+use bans::BanList;
 use census::Census;
 use clerk::Clerk;
 use control::Control;
@@ -135,6 +139,8 @@ enum Letter {
     Reported { to: Key, from: Key, report: Report },
     /// From the verifier to the session that asked.
     Judged(Key, Verdict),
+    /// An address is shut out: to its strangers.
+    Banned(IpAddr),
     /// From the master to all.
     Commanded(Command),
 }
@@ -157,6 +163,7 @@ struct Server {
     world: World,
     pool: Pool,
     census: Census,
+    bans: BanList,
     scratch: Scratch,
     transfers: Option<TransferLog>,
     /// What to read again on SIGHUP, when there is no keeper to do it.
@@ -254,6 +261,7 @@ impl Server {
                 Letter::Connected(to, stream) => self.connected(to, stream),
                 Letter::Reported { to, from, report } => self.reported(to, from, report),
                 Letter::Judged(to, verdict) => self.notify(to, Input::Verdict(verdict)),
+                Letter::Banned(peer) => self.shut_out(peer),
                 Letter::Commanded(command) => self.commanded(command),
             }
         }
