@@ -118,6 +118,8 @@ pub enum Death {
     Garbage(Overlong),
     /// TLS was wished and cannot be had.
     Insecure(String),
+    /// It was over before the wish came to it, or was given up for the sake of another wish.
+    Abandoned,
     /// We left, by QUIT or because nobody needed the session any more.
     Left,
 }
@@ -184,6 +186,7 @@ impl fmt::Display for Death {
             Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
             Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
+            Self::Abandoned => f.write_str("the session was given up"),
             Self::Left => f.write_str("the session was closed"),
         }
     }

@@ -144,7 +144,7 @@ impl Trouble {
             Death::Connect(_) => Self::new(Cause::Connect, text).again(Again::Later),
             Death::NoChannel(_) => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::TimedOut(_) => Self::new(Cause::TimedOut, text).again(Again::Later),
-            Death::Closed | Death::Lost(_) => Self::new(Cause::Transfer, text).again(Again::Later),
+            Death::Closed | Death::Lost(_) | Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::Dismissed(reply) => {
                 let again = if reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
                 Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(again) }

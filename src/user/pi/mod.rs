@@ -231,7 +231,7 @@ impl Session {
 
     fn wish(&mut self, ticket: Ticket, wish: Wish, stage: &mut Stage<'_>) {
         if matches!(self.state, State::Dead | State::Leaving) {
-            return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Left)));
+            return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Abandoned)));
         }
         let words: &[u8] = match &wish {
             Wish::Ask { line, .. } => line,
