@@ -16,7 +16,9 @@
 #![allow(dead_code, unused_imports)]
 
 mod peer;
+pub mod processes;
 mod server;
+pub mod shim;
 pub mod strace;
 mod table;
 

@@ -1,16 +1,20 @@
 //! Link → file, memory or stream: the receiving pump of the client.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use super::Snag;
 use crate::reactor::{Link, Moved, Ready, Sockets};
-use crate::transfer::{Fault, Step};
+use crate::transfer::{Fault, LEAST_COST, Step};
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
 const PIECE: usize = 128 * 1024;
+
+/// Bytes of one line of a listing. Names have 255; what has no line end at all is no listing.
+const LINE_LIMIT: usize = 64 * 1024;
 
 /// What is received, and where it goes.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Intake {
     end: Option<u64>,
     lines: Option<Box<Lines>>,
     moved: u64,
+    /// Bytes since the last line end, where they are held in memory.
+    unended: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +54,7 @@ struct Lines {
 
 impl Intake {
     const fn new(place: Place, at: u64) -> Self {
-        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0 }
+        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0, unended: 0 }
     }
 
     /// Into a file, from byte `at` of the remote file and of the local one on.
@@ -93,6 +99,11 @@ impl Intake {
     pub const fn until(mut self, end: u64) -> Self {
         self.end = Some(end);
         self
+    }
+
+    /// Whether it is held in memory: a listing, which has an end.
+    pub const fn is_listing(&self) -> bool {
+        matches!(self.place, Place::Memory(..))
     }
 
     /// Bytes received.
@@ -147,7 +158,7 @@ impl Intake {
             let piece = scratch.get_mut(..left.min(PIECE)).unwrap_or_default();
             match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
-                    left = left.saturating_sub(count);
+                    left = left.saturating_sub(count.max(LEAST_COST));
                     self.take(piece.get(..count).unwrap_or_default())?;
                     if self.satisfied() {
                         return Ok(Step::Done);
@@ -158,6 +169,8 @@ impl Intake {
                     self.finish()?;
                     return Ok(Step::Done);
                 }
+                // Somebody on the way may have cut the tail off: it is no whole file.
+                Moved::Cut => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof).into()),
             }
         }
         Ok(Step::More)
@@ -206,7 +219,11 @@ impl Intake {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Snag> {
         match &mut self.place {
             Place::Memory(held, limit) => {
-                if held.len() + bytes.len() > *limit {
+                self.unended = match bytes.iter().rposition(|byte| *byte == b'\n') {
+                    Some(last) => bytes.len() - last - 1,
+                    None => self.unended + bytes.len(),
+                };
+                if held.len() + bytes.len() > *limit || self.unended > LINE_LIMIT {
                     return Err(Snag::Overlong);
                 }
                 held.extend_from_slice(bytes);
