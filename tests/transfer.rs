@@ -62,6 +62,11 @@ fn f15_four_gigabytes_and_their_neighbours() {
     file.write_all_at(b"abcdef", EDGE - 3).unwrap();
     let mut ftp = server.login();
     ftp.say("SIZE sparse").expect(213).says("4294967306");
+    file.write_all_at(b"uvwxyz", (EDGE >> 1) - 3).unwrap();
+    for (first, words) in [((EDGE >> 1) - 1, b"wxyz"), (EDGE >> 1, b"xyz\0"), ((EDGE >> 1) + 1, b"yz\0\0")] {
+        ftp.say(format!("RANG {first} {}", first + 3)).expect(350);
+        assert_eq!(ftp.fetch("RETR sparse"), words, "from {first}");
+    }
     for (mark, words) in [(EDGE - 1, &b"cdef"[..]), (EDGE, b"def"), (EDGE + 1, b"ef")] {
         ftp.say(format!("REST {mark}")).expect(350);
         let bytes = ftp.fetch("RETR sparse");
@@ -361,7 +366,13 @@ fn p19_directories_pipes_and_devices_are_no_files() {
     rustix::fs::mknodat(rustix::fs::CWD, server.path("p"), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(server.path("s")).unwrap();
     let mut ftp = server.login();
-    for name in ["d", "p", "s"] {
+    let mut names = vec!["d", "p", "s"];
+    // /dev/zero, which would never end; made by the superuser only.
+    let (kind, number) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 5));
+    if rustix::fs::mknodat(rustix::fs::CWD, server.path("c"), kind, 0o666.into(), number).is_ok() {
+        names.push("c");
+    }
+    for name in names {
         for verb in ["RETR", "STOR", "APPE", "SIZE", "MDTM"] {
             ftp.epsv();
             let reply = ftp.say(format!("{verb} {name}"));

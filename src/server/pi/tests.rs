@@ -253,6 +253,20 @@ fn a_digest_can_be_aborted_and_its_file_may_fail() {
     assert_eq!(ftp.feed(Input::Report(Report::Scanned(Err(Fault::Local(rustix::io::Errno::IO))))), [451]);
 }
 
+/// Found by fuzzing.
+#[test]
+fn a_reply_that_has_begun_ends_before_the_last_words() {
+    for end in [Input::Drain, Input::Stop] {
+        let mut ftp = hashing();
+        ftp.feed(Input::Expired);
+        assert_eq!(ftp.text(), "213-Computing, one moment.\r\n");
+        ftp.feed(end);
+        let words = "Server is shutting down.";
+        assert_eq!(ftp.text(), format!("213 Not computed: {words}\r\n421 {words}\r\n"));
+        assert!(ftp.hung_up());
+    }
+}
+
 #[test]
 fn what_is_remembered_is_not_read_again() {
     let mut ftp = Dialogue::guest();
