@@ -34,6 +34,7 @@
 
 pub mod codec;
 pub mod filesystem;
+pub mod load;
 pub mod process;
 pub mod reactor;
 pub mod server;

@@ -62,6 +62,17 @@ impl Link {
         Ok(if moved == Moved::Bytes(0) { Moved::End } else { moved })
     }
 
+    /// Reads once and forgets what it read, at most a buffer's length; the buffer may hold anything afterwards.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn discard(&mut self, ready: &mut Ready, sockets: Sockets<'_>, buffer: &mut [u8]) -> io::Result<Moved> {
+        let offered = buffer.len();
+        let result = retry(|| self.transport.discard(buffer));
+        let moved = self.judge(ready, Ready::READ, offered, sockets, result)?;
+        Ok(if moved == Moved::Bytes(0) { Moved::End } else { moved })
+    }
+
     /// Takes all of `bytes`: what the socket does not take now is kept and sent by [`Link::flush`].
     /// The caller bounds how much it hands over by looking at [`Link::unsent`].
     ///

@@ -104,6 +104,11 @@ impl<C> Reactor<C> {
         self.now
     }
 
+    /// Where the passes' times come from, for those who must know the time within a pass.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Takes a record in and names it.
     pub fn insert(&mut self, conn: C, weight: Weight) -> Key {
         self.slots.insert(conn, weight)

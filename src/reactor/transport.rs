@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::TcpStream;
+use rustix::net::RecvFlags;
 
 /// The ways bytes can travel. Sessions and transfers never ask which one it is.
 #[derive(Debug)]
@@ -16,6 +17,16 @@ impl Transport {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
+        }
+    }
+
+    /// Takes bytes off the stream that nobody wants to see. Over TCP the kernel drops them without a copy.
+    pub(super) fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            // The second number is the true one: nothing was put into the buffer.
+            Self::Plain(stream) => {
+                stream.try_io(|| Ok(rustix::net::recv(stream.as_fd(), buffer, RecvFlags::TRUNC)?.1))
+            }
         }
     }
 

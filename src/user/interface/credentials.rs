@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::options::Options;
-use super::url::Place;
+use crate::user::url::Place;
 use crate::user::crew::{Cause, Trouble};
 use crate::user::pi::Login;
 use crate::user::text::sendable;

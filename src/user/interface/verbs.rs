@@ -13,7 +13,7 @@ use super::options::usage;
 use super::screen::Columns;
 use super::segments::Segments;
 use super::ui::{Remote, Ui};
-use super::url::Place;
+use crate::user::url::Place;
 use crate::user::crew::{
     Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
 };

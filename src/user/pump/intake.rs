@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::Snag;
+use super::audit::{Appetite, Audit};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 use crate::transfer::{Fault, Step};
 use crate::wire::text::FromWire;
@@ -38,6 +39,8 @@ enum Place {
     Same(OwnedFd, u64),
     /// Standard output or a pipe.
     Stream(OwnedFd),
+    /// Nowhere: looked at in part, otherwise only counted.
+    Nowhere(Box<Audit>),
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,19 @@ impl Intake {
     /// Nowhere: compared with a file that should be the same.
     pub const fn comparing(file: OwnedFd) -> Self {
         Self::new(Place::Same(file, 0), 0)
+    }
+
+    /// Nowhere.
+    pub fn nowhere(audit: Audit) -> Self {
+        Self::new(Place::Nowhere(Box::new(audit)), 0)
+    }
+
+    /// What was found out on the way to nowhere.
+    pub fn audit(&mut self) -> Option<&mut Audit> {
+        match &mut self.place {
+            Place::Nowhere(audit) => Some(audit),
+            _ => None,
+        }
     }
 
     /// Into memory, at most `limit` bytes.
@@ -114,7 +130,7 @@ impl Intake {
     pub fn into_file(self) -> Option<OwnedFd> {
         match self.place {
             Place::File(file, _) => Some(file),
-            Place::Memory(..) | Place::Same(..) | Place::Stream(_) => None,
+            Place::Memory(..) | Place::Same(..) | Place::Stream(_) | Place::Nowhere(_) => None,
         }
     }
 
@@ -122,7 +138,7 @@ impl Intake {
     pub fn into_bytes(self) -> Vec<u8> {
         match self.place {
             Place::Memory(bytes, _) => bytes,
-            Place::File(..) | Place::Same(..) | Place::Stream(_) => Vec::new(),
+            Place::File(..) | Place::Same(..) | Place::Stream(_) | Place::Nowhere(_) => Vec::new(),
         }
     }
 
@@ -138,17 +154,36 @@ impl Intake {
         scratch: &mut Vec<u8>,
         budget: usize,
     ) -> Result<Step, Snag> {
-        scratch.resize(PIECE, 0);
+        if scratch.len() < budget.max(PIECE) {
+            scratch.resize(budget.max(PIECE), 0);
+        }
         let mut left = budget;
         while left > 0 {
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }
-            let piece = scratch.get_mut(..left.min(PIECE)).unwrap_or_default();
-            match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
+            let appetite = match &self.place {
+                Place::Nowhere(audit) => audit.appetite(left),
+                _ => Appetite::Look(left.min(PIECE)),
+            };
+            let (piece, moved) = match appetite {
+                Appetite::Look(span) => {
+                    let piece = scratch.get_mut(..span).unwrap_or_default();
+                    let moved = link.read(ready, sockets, piece);
+                    (&*piece, moved)
+                }
+                Appetite::Drop(span) => {
+                    let buffer = scratch.get_mut(..span).unwrap_or_default();
+                    (&[][..], link.discard(ready, sockets, buffer))
+                }
+            };
+            match moved.map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
                     left = left.saturating_sub(count);
-                    self.take(piece.get(..count).unwrap_or_default())?;
+                    match piece.get(..count) {
+                        Some(bytes) => self.take(bytes)?,
+                        None => self.forget(count),
+                    }
                     if self.satisfied() {
                         return Ok(Step::Done);
                     }
@@ -161,6 +196,14 @@ impl Intake {
             }
         }
         Ok(Step::More)
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.moved += count as u64;
+        self.at += count as u64;
+        if let Place::Nowhere(audit) = &mut self.place {
+            audit.dropped(count);
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Snag> {
@@ -222,6 +265,7 @@ impl Intake {
                 }
                 Ok(())
             }
+            Place::Nowhere(audit) => audit.look(bytes).then_some(()).ok_or(Snag::Differs),
             Place::Same(file, offset) => compare(file, offset, bytes),
             Place::Stream(stream) => {
                 let mut rest = bytes;
