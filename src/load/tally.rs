@@ -150,14 +150,14 @@ impl Tally {
     /// One phase has passed.
     pub fn passed(&mut self, phase: Phase, took: Duration) {
         if let Some(histogram) = self.histograms.get_mut(phase as usize) {
-            histogram.saturating_record(micros(took));
+            note(histogram, took);
         }
     }
 
     /// An event was handled so long after the poller told it.
     pub fn lagged(&mut self, late: Duration) {
         if let Some(histogram) = self.histograms.get_mut(LAG) {
-            histogram.saturating_record(micros(late));
+            note(histogram, late);
         }
     }
 
@@ -226,6 +226,13 @@ impl Tally {
         const LATE: Duration = Duration::from_millis(20);
         let late = self.lag().is_some_and(|lag| lag.value_at_quantile(0.99) > micros(LATE));
         late || (self.seconds > 0.0 && self.cpu / self.seconds > BUSY)
+    }
+}
+
+/// The histogram grows as far as it must; what it cannot hold even so, an hour and more, counts as the longest it can.
+fn note(histogram: &mut Histogram<u64>, span: Duration) {
+    if histogram.record(micros(span)).is_err() {
+        histogram.saturating_record(micros(span));
     }
 }
 

@@ -79,7 +79,7 @@ impl Audit {
         match self.every {
             0 => false,
             _ if block >= BLOCKS => false,
-            every => block < HEAD || (block + u64::from(self.turn)) % u64::from(every) == 0,
+            every => block < HEAD || (block + u64::from(self.turn)).is_multiple_of(u64::from(every)),
         }
     }
 
@@ -94,13 +94,13 @@ impl Audit {
         self.crc.update(bytes);
         self.at += bytes.len() as u64;
         self.looked += bytes.len() as u64;
-        self.at % BLOCK != 0 || self.agrees(block)
+        !self.at.is_multiple_of(BLOCK) || self.agrees(block)
     }
 
     /// The file has ended, and whole: the last block counts too. False: others have been seen in its place.
     pub fn ends(&mut self) -> bool {
         let block = self.at / BLOCK;
-        self.at % BLOCK == 0 || !self.looks(block) || self.agrees(block)
+        self.at.is_multiple_of(BLOCK) || !self.looks(block) || self.agrees(block)
     }
 
     fn agrees(&mut self, block: u64) -> bool {
