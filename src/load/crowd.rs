@@ -296,7 +296,7 @@ impl<'a> Crowd<'a> {
             if track.flows() {
                 self.tally.bytes += self.client.progress(key).iter().map(|(_, bytes)| bytes).sum::<u64>();
                 self.by_key.remove(&key);
-                self.client.drop_session(key);
+                self.client.drop_session(key, &Death::Left);
                 self.rest(index, State::Away);
                 self.busy -= 1;
             }
@@ -310,7 +310,7 @@ impl<'a> Crowd<'a> {
             let (class, said) = match user.state {
                 State::Working(track) if track.waits_for_226() => (tally::MISSING, "no reply after the data"),
                 State::Working(_) => (tally::TIMED_OUT, "no reply before the end"),
-                State::Arriving(_) => (tally::TIMED_OUT, "no login before the end"),
+                State::Arriving(track) if track.step.is_some() => (tally::TIMED_OUT, "no login before the end"),
                 State::Leaving(Some(_)) => (tally::TIMED_OUT, "no reply to QUIT before the end"),
                 _ => continue,
             };

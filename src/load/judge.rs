@@ -142,7 +142,9 @@ impl Files {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != bytes) {
             return Verdict::Bad { class: tally::WRONG, said: format!("{bytes} bytes instead of {wanted}") };
         }
-        let Some(audit) = outcome.pump.as_mut().and_then(Pump::audit) else { return Verdict::Good { bytes, looked: 0 } };
+        let Some(audit) = outcome.pump.as_mut().and_then(Pump::audit) else {
+            return Verdict::Good { bytes, looked: 0 };
+        };
         if audit.ends() {
             return Verdict::Good { bytes, looked: audit.looked() };
         }
@@ -189,6 +191,8 @@ fn connecting(why: &str) -> &'static str {
 pub fn death(track: Option<&Track>, death: &Death) -> (&'static str, String) {
     let class = match death {
         _ if track.is_some_and(Track::waits_for_226) => tally::MISSING,
+        // It may have been quicker to read that the session is over than that the data is: no reply comes either way.
+        Death::Closed | Death::Lost(_) if track.is_some_and(Track::flows) => tally::MISSING,
         Death::TimedOut(_) => tally::TIMED_OUT,
         Death::Connect(_) => tally::DATA,
         Death::Garbage(_) => tally::GARBAGE,

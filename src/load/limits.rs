@@ -17,7 +17,8 @@ const PORTS: (u64, u64) = (32_768, 60_999);
 /// # Errors
 /// Which limit is in the way, and what can be done, for a person.
 pub fn make_room(options: &Options) -> Result<(), String> {
-    let (_, most) = (0..options.processes).map(|part| options.share(part)).max_by_key(|share| share.1).unwrap_or((0, 0));
+    let (_, most) =
+        (0..options.processes).map(|part| options.share(part)).max_by_key(|share| share.1).unwrap_or((0, 0));
     let each = if options.scenario.transfers() { 2 } else { 1 };
     descriptors(most as u64 * each + OWN, options.processes)?;
     ports(options, ephemeral())

@@ -75,11 +75,8 @@ fn obey(options: &Options, arguments: &[OsString]) -> Result<u8, String> {
     let server = options.server_pid.map(|pid| observe::look(pid).ok_or(format!("--server-pid: no process {pid}")));
     server.transpose()?;
     let began = SystemTime::now();
-    let (tally, server) = if options.processes == 1 {
-        alone(options, addresses)?
-    } else {
-        together(options, arguments)?
-    };
+    let (tally, server) =
+        if options.processes == 1 { alone(options, addresses)? } else { together(options, arguments)? };
     if let Some(path) = &options.histogram {
         let wrong = |error| format!("{}: {error}", path.display());
         let mut file = BufWriter::new(File::create(path).map_err(wrong)?);
@@ -141,7 +138,8 @@ impl Watch {
 fn addresses(options: &Options) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = (options.target.host.as_str(), options.target.port);
     let found = (host, port).to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
-    let fits = |address: &SocketAddr| options.sources.is_none_or(|sources| sources.of(0).is_ipv4() == address.is_ipv4());
+    let fits =
+        |address: &SocketAddr| options.sources.is_none_or(|sources| sources.of(0).is_ipv4() == address.is_ipv4());
     let fitting: Vec<SocketAddr> = found.filter(fits).collect();
     if fitting.is_empty() { Err(format!("{host}: no address that --source fits")) } else { Ok(fitting) }
 }

@@ -144,7 +144,9 @@ impl Options {
         let processes = number(matches, "processes")?.map_or(1, saturated);
         let clients = number(matches, "clients")?.map_or(10, saturated);
         if !(1..=MOST_PROCESSES).contains(&processes) || !(processes..=MOST_CLIENTS).contains(&clients) {
-            return Err(format!("--clients must be 1 to {MOST_CLIENTS}, with at least one for each of the --processes"));
+            return Err(format!(
+                "--clients must be 1 to {MOST_CLIENTS}, with at least one for each of the --processes"
+            ));
         }
         Ok(Self {
             clients,

@@ -86,7 +86,11 @@ impl Report<'_> {
     }
 
     fn table(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "ms", "count", "p50", "p90", "p99", "p99.9", "max")?;
+        writeln!(
+            text,
+            "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "ms", "count", "p50", "p90", "p99", "p99.9", "max"
+        )?;
         for (phase, histogram) in present(self.tally) {
             write!(text, "{:<12} {:>9}", phase.name(), histogram.len())?;
             for (_, at) in QUANTILES {

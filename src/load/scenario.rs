@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
 
 use crate::user::text::sendable;
 
@@ -48,21 +48,14 @@ pub struct Scenario {
     steps: Vec<Step>,
 }
 
-/// A file of steps.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    step: Vec<Row>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A step as a file has it.
+#[derive(Default)]
 struct Row {
-    r#do: String,
+    what: String,
     path: Option<String>,
     line: Option<String>,
     size: Option<u64>,
-    weight: Option<u32>,
+    weight: Option<u64>,
     think: Option<u64>,
 }
 
@@ -94,15 +87,17 @@ impl Scenario {
                 step(Act::Login, 10),
             ],
             file if file.ends_with(".toml") => return Self::file(file, path, size),
-            other => return Err(format!("--scenario: no {other}; login, idle, command, get, put, list, mix or FILE.toml")),
+            other => {
+                return Err(format!("--scenario: no {other}; login, idle, command, get, put, list, mix or FILE.toml"));
+            }
         };
         Self { steps }.checked(name)
     }
 
     fn file(name: &str, path: &[u8], size: u64) -> Result<Self, String> {
         let text = std::fs::read_to_string(name).map_err(|error| format!("{name}: {error}"))?;
-        let file: File = toml::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
-        let steps: Result<Vec<Step>, String> = file.step.into_iter().map(|row| row.step(path, size)).collect();
+        let rows = rows(&text).map_err(|why| format!("{name}: {why}"))?;
+        let steps: Result<Vec<Step>, String> = rows.into_iter().map(|row| row.step(path, size)).collect();
         let scenario = Self { steps: steps.map_err(|why| format!("{name}: {why}"))? };
         if scenario.steps.is_empty() || scenario.steps.len() > MOST_STEPS {
             return Err(format!("{name}: 1 to {MOST_STEPS} steps"));
@@ -113,7 +108,9 @@ impl Scenario {
     fn checked(self, name: &str) -> Result<Self, String> {
         for step in &self.steps {
             match &step.act {
-                Act::Get(path) if path.is_empty() => return Err(format!("{name} downloads a file: which, --path says")),
+                Act::Get(path) if path.is_empty() => {
+                    return Err(format!("{name} downloads a file: which, --path says"));
+                }
                 Act::Get(bytes) | Act::Put(bytes, _) | Act::List(bytes) | Act::Command(bytes) if !sendable(bytes) => {
                     return Err(format!("{name}: a line break cannot be sent"));
                 }
@@ -158,10 +155,46 @@ impl Scenario {
     }
 }
 
+/// The array `step` and nothing else.
+fn rows(text: &str) -> Result<Vec<Row>, String> {
+    let table = DeTable::parse(text).map_err(|error| error.message().to_owned())?.into_inner();
+    let mut rows = Vec::new();
+    for (key, value) in table {
+        match (key.get_ref().as_ref(), value.into_inner()) {
+            ("step", DeValue::Array(array)) => {
+                for entry in array {
+                    let DeValue::Table(entry) = entry.into_inner() else { return Err("step is no table".into()) };
+                    rows.push(Row::read(entry)?);
+                }
+            }
+            (other, _) => return Err(format!("{other} is not known; [[step]] is")),
+        }
+    }
+    Ok(rows)
+}
+
 impl Row {
+    fn read(table: DeTable<'_>) -> Result<Self, String> {
+        let mut row = Self::default();
+        for (key, value) in table {
+            let key = key.into_inner();
+            let wrong = || format!("step.{key} has a value that does not fit");
+            match (&*key, value.get_ref()) {
+                ("do", value) => row.what = value.as_str().ok_or_else(wrong)?.to_owned(),
+                ("path", value) => row.path = Some(value.as_str().ok_or_else(wrong)?.to_owned()),
+                ("line", value) => row.line = Some(value.as_str().ok_or_else(wrong)?.to_owned()),
+                ("size", value) => row.size = Some(whole(value).ok_or_else(wrong)?),
+                ("weight", value) => row.weight = Some(whole(value).ok_or_else(wrong)?),
+                ("think", value) => row.think = Some(whole(value).ok_or_else(wrong)?),
+                _ => return Err(format!("step.{key} is not known")),
+            }
+        }
+        Ok(row)
+    }
+
     fn step(self, path: &[u8], size: u64) -> Result<Step, String> {
         let path = self.path.map_or_else(|| path.to_vec(), String::into_bytes);
-        let act = match self.r#do.as_str() {
+        let act = match self.what.as_str() {
             "login" => Act::Login,
             "command" => Act::Command(self.line.unwrap_or_else(|| "NOOP".into()).into_bytes()),
             "get" => Act::Get(path),
@@ -170,11 +203,16 @@ impl Row {
             other => return Err(format!("do = \"{other}\": login, command, get, put or list")),
         };
         let weight = self.weight.unwrap_or(1);
-        if weight == 0 || weight > HEAVIEST {
+        let Some(weight) = u32::try_from(weight).ok().filter(|weight| (1..=HEAVIEST).contains(weight)) else {
             return Err(format!("weight = {weight}: 1 to {HEAVIEST}"));
-        }
+        };
         Ok(Step { act, think: self.think.map(Duration::from_millis), weight })
     }
+}
+
+fn whole(value: &DeValue<'_>) -> Option<u64> {
+    let integer = value.as_integer()?;
+    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// The name before an upload's number. Without a path it is one that nobody else's file has; a directory takes that too.
@@ -211,7 +249,8 @@ mod tests {
         assert_eq!(scenario.step(0).map(|step| &step.act), Some(&Act::Get(b"default".to_vec())));
         assert_eq!(scenario.step(1).map(|step| &step.act), Some(&Act::Put(b"in/miniftp-load".to_vec(), 7)));
         assert_eq!(scenario.step(1).and_then(|step| step.think), Some(Duration::from_millis(5)));
-        for wrong in ["", "[[step]]\ndo = 'dance'", "[[step]]\ndo = 'get'\nweigth = 1", "[[step]]\ndo='get'\nweight=0"] {
+        for wrong in ["", "[[step]]\ndo = 'dance'", "[[step]]\ndo = 'get'\nweigth = 1", "[[step]]\ndo='get'\nweight=0"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(read("[[step]]\ndo = 'command'\nline = \"PWD\\r\\nDELE x\"").is_err());
@@ -221,6 +260,9 @@ mod tests {
     fn a_download_needs_a_name() {
         assert!(Scenario::named("get", b"", 1).is_err());
         assert!(Scenario::named("nothing", b"x", 1).is_err());
-        assert_eq!(Scenario::named("put", b"", 9).map(|it| it.step(0).cloned().map(|step| step.act)), Ok(Some(Act::Put(b"miniftp-load".to_vec(), 9))));
+        assert_eq!(
+            Scenario::named("put", b"", 9).map(|it| it.step(0).cloned().map(|step| step.act)),
+            Ok(Some(Act::Put(b"miniftp-load".to_vec(), 9)))
+        );
     }
 }

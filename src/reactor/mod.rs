@@ -21,8 +21,12 @@ mod link;
 mod ready;
 mod slots;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -39,7 +43,9 @@ pub use link::{Link, Moved, reset};
 pub use ready::Ready;
 pub use slots::{Slot, Weight};
 pub use time::{Clock, Moment};
-pub use transport::Transport;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+pub use transport::{Handshake, Undressing};
 
 /// Events taken from the kernel at once. More would only delay the first of them.
 const EVENTS_A_PASS: usize = 512;
@@ -79,6 +85,8 @@ pub struct Reactor<C> {
     deadlines: Deadlines,
     clock: Clock,
     now: Moment,
+    #[cfg(feature = "tls")]
+    wire: RefCell<tls::Wire>,
 }
 
 impl<C> Reactor<C> {
@@ -96,6 +104,8 @@ impl<C> Reactor<C> {
             deadlines: Deadlines::default(),
             now: clock.now(),
             clock,
+            #[cfg(feature = "tls")]
+            wire: RefCell::default(),
         })
     }
 
@@ -127,7 +137,13 @@ impl<C> Reactor<C> {
     /// The record behind a key, together with what it needs for a turn.
     pub fn turn(&mut self, key: Key) -> Option<(&mut Slot<C>, Sockets<'_>, Moment)> {
         let slot = self.slots.get_mut(key)?;
-        Some((slot, Sockets { registry: self.poll.registry(), key }, self.now))
+        let sockets = Sockets {
+            registry: self.poll.registry(),
+            key,
+            #[cfg(feature = "tls")]
+            wire: &self.wire,
+        };
+        Some((slot, sockets, self.now))
     }
 
     /// Every record, in no order: for summaries and for shutting down.
@@ -140,7 +156,7 @@ impl<C> Reactor<C> {
     /// # Errors
     /// What the kernel says, `ENOMEM` and `ENOSPC` (epoll's watch limit) among it.
     pub fn register(&self, key: Key, source: &mut impl Source) -> io::Result<()> {
-        Sockets { registry: self.poll.registry(), key }.register(source)
+        self.poll.registry().register(source, key.token(), BOTH_WAYS)
     }
 
     /// What another thread may hold to wake the loop: it queues the record behind `key`. A poller has room for one.
@@ -156,7 +172,15 @@ impl<C> Reactor<C> {
     /// # Errors
     /// Only what makes the poller itself unusable; an interrupted sleep is no error.
     pub fn wait(&mut self) -> io::Result<()> {
-        let patience = self.patience();
+        self.wait_until(None)
+    }
+
+    /// As [`Reactor::wait`], until `latest` at the most.
+    ///
+    /// # Errors
+    /// Only what makes the poller itself unusable; an interrupted sleep is no error.
+    pub fn wait_until(&mut self, latest: Option<Moment>) -> io::Result<()> {
+        let patience = self.patience(latest);
         match self.poll.poll(&mut self.events, patience) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),
@@ -207,12 +231,12 @@ impl<C> Reactor<C> {
         self.deadlines.retain(|when, key| slots.get(key).is_some_and(|slot| slot.armed == Some(when)));
     }
 
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self, latest: Option<Moment>) -> Option<Duration> {
         if !self.runnable.is_empty() {
             return Some(Duration::ZERO);
         }
         // One microsecond more than asked: the poller rounds, and waking early would be a turn for nothing.
-        let next = self.deadlines.next()?;
+        let next = self.deadlines.next().into_iter().chain(latest).min()?;
         Some(next.since(self.clock.now()) + Duration::from_micros(1))
     }
 
@@ -242,14 +266,22 @@ impl<C> Reactor<C> {
     }
 }
 
-/// The right to register sockets under one key: what a record gets of the reactor during its turn.
+/// The right to register sockets under one key, and the loop's buffers for records of TLS: what a record gets of the
+/// reactor during its turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Sockets<'a> {
     registry: &'a Registry,
     key: Key,
+    #[cfg(feature = "tls")]
+    wire: &'a RefCell<tls::Wire>,
 }
 
-impl Sockets<'_> {
+impl<'a> Sockets<'a> {
+    #[cfg(feature = "tls")]
+    const fn wire(self) -> &'a RefCell<tls::Wire> {
+        self.wire
+    }
+
     /// Registers once, for both directions.
     ///
     /// # Errors

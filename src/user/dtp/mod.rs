@@ -22,7 +22,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
-use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step, TURN_BYTES};
+use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step};
 use crate::user::mail::{News, Ticket};
 use crate::user::pump::{Pump, Snag};
 
@@ -31,6 +31,9 @@ const DUST_LIMIT: usize = 64 * 1024;
 
 /// How long the server may take to close after our FIN.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// A listing may take so many times what the next byte may take. Each line on its own could come just in time for ever.
+const LISTING_STALLS: u32 = 10;
 
 /// Strangers turned away from a listening port before it is given up.
 const STRANGERS: usize = 16;
@@ -300,7 +303,9 @@ impl Data {
         self.parked = None;
         let before = pump.moved(&link);
         let step = match &mut pump {
-            Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
+            Pump::In(intake) => {
+                intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(intake.turn_bytes()))
+            }
             Pump::Out(outlet) => {
                 outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget })
             }
@@ -310,6 +315,9 @@ impl Data {
             self.since = turn.now;
             self.pace.spend(turn.now, after - before);
         }
+        let listing = matches!(&pump, Pump::In(intake) if intake.is_listing());
+        let endless = listing && turn.now.since(self.began) > turn.waits.stall * LISTING_STALLS;
+        let step = if endless && step != Ok(Step::Done) { Err(Fault::Stalled.into()) } else { step };
         match step {
             Ok(Step::Done) => self.complete(link, pump, turn, news),
             Ok(Step::Wait(until)) => self.park(link, pump, until, turn.now, news),
@@ -338,7 +346,7 @@ impl Data {
             news.push(self.done(pump, moved, turn.now, Ok(())));
             return Outcome { next: Next::Close, news };
         }
-        let finished = link.finish().and_then(|()| link.register(turn.sockets));
+        let finished = link.register(turn.sockets);
         let result = finished.as_ref().map_err(|error| Snag::Fault(Fault::of_link(error))).copied();
         let next = if result.is_ok() { Next::Sleep } else { Next::Close };
         news.push(self.done(pump, moved, turn.now, result));
@@ -356,7 +364,7 @@ impl Data {
             match link.read(turn.ready, turn.sockets, &mut dust) {
                 Ok(Moved::Bytes(count)) => self.dust += count,
                 Ok(Moved::Blocked) => {}
-                Ok(Moved::End) | Err(_) => return Outcome::of(Next::Close),
+                Ok(Moved::End | Moved::Cut) | Err(_) => return Outcome::of(Next::Close),
             }
         }
         if self.dust > DUST_LIMIT {

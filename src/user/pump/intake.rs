@@ -1,5 +1,6 @@
 //! Link → file, memory or stream: the receiving pump of the client.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -7,11 +8,14 @@ use rustix::io::Errno;
 use super::Snag;
 use super::audit::{Appetite, Audit};
 use crate::reactor::{Link, Moved, Ready, Sockets};
-use crate::transfer::{Fault, Step};
+use crate::transfer::{Fault, LEAST_COST, SEND_FILE_BYTES, Step, TURN_BYTES};
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
 const PIECE: usize = 128 * 1024;
+
+/// Bytes of one line of a listing. Names have 255; what has no line end at all is no listing.
+const LINE_LIMIT: usize = 64 * 1024;
 
 /// What is received, and where it goes.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Intake {
     end: Option<u64>,
     lines: Option<Box<Lines>>,
     moved: u64,
+    /// Bytes since the last line end, where they are held in memory.
+    unended: usize,
 }
 
 #[derive(Debug)]
@@ -51,7 +57,7 @@ struct Lines {
 
 impl Intake {
     const fn new(place: Place, at: u64) -> Self {
-        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0 }
+        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0, unended: 0 }
     }
 
     /// Into a file, from byte `at` of the remote file and of the local one on.
@@ -111,6 +117,11 @@ impl Intake {
         self
     }
 
+    /// Whether it is held in memory: a listing, which has an end.
+    pub const fn is_listing(&self) -> bool {
+        matches!(self.place, Place::Memory(..))
+    }
+
     /// Bytes received.
     pub const fn moved(&self) -> u64 {
         self.moved
@@ -139,6 +150,14 @@ impl Intake {
         match self.place {
             Place::Memory(bytes, _) => bytes,
             Place::File(..) | Place::Same(..) | Place::Stream(_) | Place::Nowhere(_) => Vec::new(),
+        }
+    }
+
+    /// What a turn may move. What the kernel drops costs a fraction of what is copied, and the fewer calls the better.
+    pub const fn turn_bytes(&self) -> usize {
+        match self.place {
+            Place::Nowhere(_) => SEND_FILE_BYTES,
+            _ => TURN_BYTES,
         }
     }
 
@@ -179,7 +198,7 @@ impl Intake {
             };
             match moved.map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
-                    left = left.saturating_sub(count);
+                    left = left.saturating_sub(count.max(LEAST_COST));
                     match piece.get(..count) {
                         Some(bytes) => self.take(bytes)?,
                         None => self.forget(count),
@@ -193,6 +212,8 @@ impl Intake {
                     self.finish()?;
                     return Ok(Step::Done);
                 }
+                // Somebody on the way may have cut the tail off: it is no whole file.
+                Moved::Cut => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof).into()),
             }
         }
         Ok(Step::More)
@@ -249,7 +270,11 @@ impl Intake {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Snag> {
         match &mut self.place {
             Place::Memory(held, limit) => {
-                if held.len() + bytes.len() > *limit {
+                self.unended = match bytes.iter().rposition(|byte| *byte == b'\n') {
+                    Some(last) => bytes.len() - last - 1,
+                    None => self.unended + bytes.len(),
+                };
+                if held.len() + bytes.len() > *limit || self.unended > LINE_LIMIT {
                     return Err(Snag::Overlong);
                 }
                 held.extend_from_slice(bytes);

@@ -107,7 +107,8 @@ impl Pattern {
                 return Ok(Step::Blocked);
             }
             if self.handed >= self.size {
-                return Ok(Step::Done);
+                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+                return Ok(if finished { Step::Done } else { Step::Blocked });
             }
             if budget == 0 {
                 return Ok(Step::More);
@@ -116,9 +117,6 @@ impl Pattern {
             let rest = usize::try_from(self.size - self.handed).unwrap_or(usize::MAX);
             let piece = self.piece.get(start..).unwrap_or_default();
             let piece = piece.get(..rest.min(budget)).unwrap_or(piece);
-            if piece.is_empty() {
-                return Ok(Step::Done);
-            }
             self.handed += piece.len() as u64;
             budget -= piece.len().min(budget);
             link.send(ready, sockets, piece).map_err(|error| Fault::of_link(&error))?;
@@ -140,7 +138,8 @@ impl Stream {
                 return Ok(Step::Blocked);
             }
             if self.ended {
-                return Ok(Step::Done);
+                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+                return Ok(if finished { Step::Done } else { Step::Blocked });
             }
             if !self.has_input() {
                 return Ok(Step::Blocked);
