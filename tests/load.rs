@@ -80,8 +80,10 @@ fn every_scenario_runs_clean() {
             phase(&report, name);
         }
         assert_eq!(number(&report["bytes"]) > 0.0, scenario.contains('.') || "get put list mix".contains(scenario));
+        if scenario == "put" {
+            assert_eq!(server.get("big-0").len(), 65_536);
+        }
     }
-    assert_eq!(server.get("big-0").len(), 65_536);
 }
 
 #[test]
@@ -182,7 +184,7 @@ fn talk(mut stream: TcpStream, answer: &Answer, heard: &Mutex<Vec<String>>) -> O
                         passive = Some(listener);
                         format!("229 here (|||{port}|)")
                     }
-                    "SIZE" => "500 what?".to_owned(),
+                    "SIZE" | "PASV" => "500 what?".to_owned(),
                     _ => "200 fine".to_owned(),
                 };
                 say(&text)?;

@@ -192,7 +192,7 @@ pub fn death(track: Option<&Track>, death: &Death) -> (&'static str, String) {
     let class = match death {
         _ if track.is_some_and(Track::waits_for_226) => tally::MISSING,
         // It may have been quicker to read that the session is over than that the data is: no reply comes either way.
-        Death::Closed | Death::Lost(_) if track.is_some_and(Track::flows) => tally::MISSING,
+        Death::Closed | Death::Lost(_) if track.is_some_and(Track::is_opened) => tally::MISSING,
         Death::TimedOut(_) => tally::TIMED_OUT,
         Death::Connect(_) => tally::DATA,
         Death::Garbage(_) => tally::GARBAGE,

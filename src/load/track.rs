@@ -18,6 +18,16 @@ pub struct Track {
     place: Place,
 }
 
+/// A verb's data.
+#[derive(Debug, Clone, Copy)]
+struct Moving {
+    verb: Moment,
+    dialled: Option<Moment>,
+    /// 1yz was heard: the server owes a final reply whatever happens.
+    opened: bool,
+    began: Option<Moment>,
+}
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy)]
 enum Place {
@@ -30,7 +40,7 @@ enum Place {
     /// The reply to a command; perhaps a data connection since then.
     Asking { dialled: Option<Moment> },
     /// What the verb brings.
-    Moving { verb: Moment, dialled: Option<Moment>, began: Option<Moment> },
+    Moving(Moving),
     /// The final reply.
     Ending { over: Moment },
 }
@@ -51,9 +61,14 @@ impl Track {
         matches!(self.place, Place::Ending { .. })
     }
 
+    /// Whether the server has accepted a transfer.
+    pub const fn is_opened(&self) -> bool {
+        matches!(self.place, Place::Moving(Moving { opened: true, .. }))
+    }
+
     /// Whether data flows.
     pub const fn flows(&self) -> bool {
-        matches!(self.place, Place::Moving { began: Some(_), .. })
+        matches!(self.place, Place::Moving(Moving { began: Some(_), .. }))
     }
 
     /// Whether the server has greeted.
@@ -73,7 +88,7 @@ impl Track {
             (Place::Greeting, Mark::Heard(200..=299)) => self.pass(Phase::Greeting, at, Place::LoggingIn, tally),
             (Place::LoggingIn, Mark::Heard(200..=299)) => self.pass(Phase::Login, at, self.place, tally),
             (Place::Asking { dialled }, mark) => self.note_asking(dialled, mark, at, tally),
-            (Place::Moving { verb, dialled, began }, mark) => self.note_moving((verb, dialled, began), mark, at, tally),
+            (Place::Moving(moving), mark) => self.note_moving(moving, mark, at, tally),
             (Place::Ending { over }, Mark::Heard(200..)) => tally.passed(Phase::FinalReply, at.since(over)),
             _ => {}
         }
@@ -82,7 +97,9 @@ impl Track {
     fn note_asking(&mut self, dialled: Option<Moment>, mark: Mark, at: Moment, tally: &mut Tally) {
         match mark {
             Mark::Said { transfer: false } => self.since = at,
-            Mark::Said { transfer: true } => self.place = Place::Moving { verb: at, dialled, began: None },
+            Mark::Said { transfer: true } => {
+                self.place = Place::Moving(Moving { verb: at, dialled, opened: false, began: None });
+            }
             Mark::Heard(200..) => self.pass(Phase::Command, at, self.place, tally),
             Mark::Dialled => self.place = Place::Asking { dialled: Some(at) },
             Mark::Up => self.open(dialled, at, tally),
@@ -90,22 +107,17 @@ impl Track {
         }
     }
 
-    fn note_moving(
-        &mut self,
-        (verb, dialled, began): (Moment, Option<Moment>, Option<Moment>),
-        mark: Mark,
-        at: Moment,
-        tally: &mut Tally,
-    ) {
+    fn note_moving(&mut self, moving: Moving, mark: Mark, at: Moment, tally: &mut Tally) {
         match mark {
-            Mark::Up => self.open(dialled, at, tally),
-            Mark::Going => self.place = Place::Moving { verb, dialled, began: Some(at) },
-            Mark::FirstByte if began.is_none() => {
-                tally.passed(Phase::FirstByte, at.since(verb));
-                self.place = Place::Moving { verb, dialled, began: Some(at) };
+            Mark::Up => self.open(moving.dialled, at, tally),
+            Mark::Heard(..=199) => self.place = Place::Moving(Moving { opened: true, ..moving }),
+            Mark::Going => self.place = Place::Moving(Moving { began: Some(at), ..moving }),
+            Mark::FirstByte if moving.began.is_none() => {
+                tally.passed(Phase::FirstByte, at.since(moving.verb));
+                self.place = Place::Moving(Moving { began: Some(at), ..moving });
             }
             Mark::DataOver(_) => {
-                tally.passed(Phase::Transfer, at.since(began.unwrap_or(verb)));
+                tally.passed(Phase::Transfer, at.since(moving.began.unwrap_or(moving.verb)));
                 self.place = Place::Ending { over: at };
             }
             // The reply has overtaken the data.
