@@ -221,10 +221,10 @@ impl Client {
         self.settle();
     }
 
-    /// Ends a session at once, with whatever it is doing.
-    pub fn drop_session(&mut self, session: Key) {
-        if self.tell(session, Input::Gone(Death::Left)).is_some() {
-            self.hang_up(session, Death::Left);
+    /// Ends a session at once, with whatever it is doing, which is answered by `death`.
+    pub fn drop_session(&mut self, session: Key, death: &Death) {
+        if self.tell(session, Input::Gone(death.clone())).is_some() {
+            self.hang_up(session, death.clone());
         }
         self.settle();
     }

@@ -294,6 +294,9 @@ impl Session {
         if reply.code < 200 {
             return self.preliminary(&reply, stage);
         }
+        if self.is_out_of_step(&reply) {
+            return self.die(Death::OutOfStep(reply), stage);
+        }
         match self.owed.front().copied() {
             Some(owed) if fits(owed, reply.code) => {
                 self.owed.pop_front();
@@ -301,6 +304,14 @@ impl Session {
             }
             _ => self.stray(&reply, stage),
         }
+    }
+
+    /// No transfer ends in "unknown command" or "bad sequence" after its 1yz: that is said by servers that throw away
+    /// what comes behind a transfer. How many lines are gone is not known, so the dialogue cannot go on.
+    fn is_out_of_step(&self, reply: &Reply) -> bool {
+        let ahead = self.owed.len() > 1 && matches!(self.owed.front(), Some(Owed::Verb(_)));
+        let opened = self.transfers.front().is_some_and(|front| front.preliminaries > 0 && !front.aborted);
+        ahead && opened && matches!(reply.code, 500..=503)
     }
 
     fn dismissed(&mut self, reply: Reply, stage: &mut Stage<'_>) {
@@ -362,9 +373,9 @@ impl Session {
             return;
         }
         self.enter(State::Dead);
-        if self.owed.len() > 1 && matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_)) {
-            // Commands were out ahead of their replies when it went wrong. It may be a coincidence, and it may be that.
-            stage.profile.careful = true;
+        let suspicious = matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_) | Death::OutOfStep(_));
+        if suspicious && self.owed.len() > 1 {
+            stage.profile.slow_down(self.transfers.len() > 1);
         }
         for running in self.transfers.drain(..) {
             stage.out.push(Output::Order(running.ticket, Order::Drop));

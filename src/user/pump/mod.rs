@@ -64,6 +64,11 @@ impl fmt::Display for Snag {
 }
 
 impl Pump {
+    /// Whether it sends what can be read a second time, should the server not take it.
+    pub const fn is_rewindable(&self) -> bool {
+        matches!(self, Self::Out(outlet) if outlet.is_file())
+    }
+
     /// Bytes moved, given what the link still holds.
     pub fn moved(&self, link: &Link) -> u64 {
         match self {
