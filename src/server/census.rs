@@ -57,7 +57,7 @@ impl Census {
 }
 
 /// An IPv6 customer has a whole /64: counting single addresses would count nothing.
-fn group(peer: IpAddr) -> IpAddr {
+pub fn group(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -9,6 +9,7 @@ use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::server::pi::state::State;
 use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
 use crate::server::settings::Limits;
+use crate::server::vigil::{Over, Vigil};
 use crate::server::world::World;
 use crate::transfer::Report;
 use crate::wire::command::{self, Verb};
@@ -38,10 +39,7 @@ pub struct Control {
     /// The data record that works for this session.
     pub data: Option<Key>,
     phase: Phase,
-    /// Since when the session's patience counts: the connection, the last command, the penalty's beginning.
-    since: Moment,
-    /// Since when replies wait to be taken by the peer.
-    stuck: Option<Moment>,
+    vigil: Vigil,
 }
 
 /// What the connection itself is good for.
@@ -82,7 +80,7 @@ impl Control {
     /// A connection that was just accepted.
     pub fn new(stream: TcpStream, session: Session, now: Moment) -> Self {
         let lines = LineReader::new();
-        Self { link: Link::new(stream), lines, session, data: None, phase: Phase::Open, since: now, stuck: None }
+        Self { link: Link::new(stream), lines, session, data: None, phase: Phase::Open, vigil: Vigil::new(now) }
     }
 
     /// Says hello.
@@ -150,10 +148,10 @@ impl Control {
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
         let resumed = match self.link.flush(turn.ready, turn.sockets) {
             // Lines and input that waited for this moment are told by nobody else.
-            Ok(true) if self.stuck.take().is_some() => Next::Yield,
+            Ok(true) if self.vigil.unblocked() => Next::Yield,
             Ok(true) => Next::Sleep,
             Ok(false) => {
-                self.stuck.get_or_insert(turn.now);
+                self.vigil.blocked(turn.now);
                 return Next::Sleep;
             }
             Err(error) => {
@@ -165,7 +163,7 @@ impl Control {
         if self.link.finish().is_err() || ended {
             return Next::Close;
         }
-        self.since = turn.now;
+        self.vigil.restart(turn.now);
         self.phase = Phase::Closed { dust: 0 };
         Next::Yield
     }
@@ -173,37 +171,34 @@ impl Control {
     /// When to look again at the latest.
     pub fn deadline(&self, world: &World) -> Option<Moment> {
         let limits = &world.settings.limits;
-        let stuck = self.stuck.map(|since| since.after(limits.output_stall));
-        let own = match self.phase {
+        let (since, stuck) = (self.vigil.since(), self.vigil.stuck_until(limits));
+        let last = match self.phase {
+            Phase::Open | Phase::HalfClosed => return self.vigil.deadline(self.session.patience(world), limits),
+            Phase::Closing { .. } => since.after(limits.output_stall),
             // A server that is about to end does not wait for people at their prompts.
-            Phase::Closed { .. } if world.draining => Some(self.since.after(limits.linger.min(LAST_LINGER))),
-            Phase::Closed { .. } => Some(self.since.after(limits.linger)),
-            Phase::Closing { .. } => Some(self.since.after(limits.output_stall)),
-            Phase::Open | Phase::HalfClosed => match self.session.patience(world) {
-                Patience::Login(span) | Patience::Idle(span) | Patience::Penalty(span) | Patience::Remark(span) => {
-                    Some(self.since.after(span))
-                }
-                Patience::Endless => None,
-            },
+            Phase::Closed { .. } if world.draining => since.after(limits.linger.min(LAST_LINGER)),
+            Phase::Closed { .. } => since.after(limits.linger),
         };
-        [own, stuck].into_iter().flatten().min()
+        Some(stuck.map_or(last, |stuck| stuck.min(last)))
     }
 
     /// Deals with a deadline that has passed. True: the connection is beyond talking.
     fn is_overdue(&mut self, turn: &mut Turn<'_>) -> bool {
-        let limits = &turn.world.settings.limits;
-        let overdue = |since: Moment, span: Duration| since.after(span) <= turn.now;
-        if self.stuck.is_some_and(|since| overdue(since, limits.output_stall)) {
-            log::info!("{}: does not read its replies, dropped", self.session.peer());
-            return true;
-        }
         if matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. }) {
             return self.deadline(turn.world).is_some_and(|when| when <= turn.now);
         }
-        if self.deadline(turn.world).is_some_and(|when| when <= turn.now) {
-            self.since = turn.now;
-            self.feed(Input::Expired, turn);
-        }
+        let patience = self.session.patience(turn.world);
+        let input = match self.vigil.over(patience, &turn.world.settings.limits, turn.now) {
+            None => return false,
+            Some(Over::Stuck) => {
+                log::info!("{}: does not read its replies, dropped", self.session.peer());
+                return true;
+            }
+            Some(Over::Line) => Input::Dripping,
+            Some(Over::Patience) => Input::Expired,
+        };
+        self.vigil.restart(turn.now);
+        self.feed(input, turn);
         false
     }
 
@@ -243,7 +238,9 @@ impl Control {
         if begins && matches!(self.session.state(), State::Stranger) && command::is_foreign(bytes) {
             return self.feed(Input::NotFtp, turn);
         }
+        let before = self.lines.waiting();
         self.lines.feed(bytes, self.link.queue());
+        self.vigil.read(self.lines.partial(), self.lines.waiting() > before, turn.now);
     }
 
     /// Back-pressure both ways: neither lines nor replies pile up.
@@ -293,7 +290,7 @@ impl Control {
             let Some(line) = self.lines.next() else { break };
             budget -= 1;
             if matches!(self.session.patience(turn.world), Patience::Idle(_)) {
-                self.since = turn.now;
+                self.vigil.restart(turn.now);
             }
             self.feed(
                 match line {
@@ -337,11 +334,9 @@ impl Control {
 
     /// The session's clock starts anew whenever it begins to wait for something else.
     fn feed(&mut self, input: Input, turn: &mut Turn<'_>) {
-        let before = std::mem::discriminant(&self.session.patience(turn.world));
+        let before = self.session.patience(turn.world);
         self.session.handle(input, &mut Stage { world: turn.world, out: turn.out });
-        if std::mem::discriminant(&self.session.patience(turn.world)) != before {
-            self.since = turn.now;
-        }
+        self.vigil.turned(before, self.session.patience(turn.world), turn.now);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpStream;
 
-use super::census::Crowded;
+use super::census::{Crowded, group};
 use super::control::{Control, Turn};
 use super::dtp::{self, Data};
 use super::listener::refuse;
@@ -22,6 +22,12 @@ impl Server {
     pub(super) fn arrived(&mut self, stream: TcpStream, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Ok(local) = stream.local_addr() else { return };
+        if self.bans.holds(peer.ip(), self.reactor.now()) {
+            if let Some(others) = self.crowds.speak(self.reactor.now()) {
+                log::warn!("{peer}: turned away, banned, {others} others before");
+            }
+            return refuse(stream, b"421 Too many login failures from your address.\r\n");
+        }
         let limits = &self.world.settings.limits;
         let (total, each) = (limits.clients.map(Into::into), limits.per_ip.map(Into::into));
         if let Err(crowded) = self.census.enter(peer.ip(), total, each) {
@@ -95,11 +101,31 @@ impl Server {
                 Output::HangUp => self.adjust(by, Control::hang_up),
                 Output::Order(order) => self.ordered(by, order),
                 Output::Check { user, password } => self.check_password(by, &user, &password),
+                Output::Guessed(guess) => self.guessed(by, guess),
                 Output::Record(finished) => self.record(by, &finished),
             }
         }
         self.wishes = wishes; // empty, but its memory serves the next turn
         self.touched.push(by);
+    }
+
+    /// A wrong password counts against its sender's address, where that is asked for.
+    fn guessed(&mut self, by: Key, guess: u64) {
+        let Some((peer, _)) = self.ends_of(by) else { return };
+        let Some(rule) = &self.world.settings.limits.bans else { return };
+        if self.bans.note(peer.ip(), guess, rule, self.reactor.now()) {
+            log::warn!("{}: banned for {:?}, too many login failures", peer.ip(), rule.lasting);
+            self.mail.push_back(Letter::Banned(peer.ip()));
+        }
+    }
+
+    /// Guesses on other connections end too; who is in has shown who he is.
+    pub(super) fn shut_out(&mut self, banned: IpAddr) {
+        let theirs =
+            |conn: &Conn| matches!(conn, Conn::Control(one) if group(one.session().peer().ip()) == group(banned));
+        for key in self.keys_of(theirs) {
+            self.notify(key, Input::Banned);
+        }
     }
 
     fn ordered(&mut self, by: Key, order: Order) {
@@ -136,9 +162,8 @@ impl Server {
             log::warn!("refused to dial the passive port {address}");
             return self.report(by, by, never());
         }
-        let from_20 = self.world.settings.active.from_port_20;
-        let buffers = self.world.settings.limits.socket_buffer;
-        match super::passive::dial(local, address, from_20, buffers) {
+        let settings = &self.world.settings;
+        match super::passive::dial(local, address, settings.active.from_port_20, &settings.limits) {
             Ok(stream) => {
                 let now = self.reactor.now();
                 let record = Data::dialling(by, stream, address.ip(), job, now);
@@ -249,7 +274,7 @@ impl Server {
             Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
         }
         let file = matches!(finished.verb, Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
-        if let Some(transfers) = self.transfers.as_mut().filter(|_| file) {
+        if let Some(transfers) = self.scribe.transfers.as_mut().filter(|_| file) {
             transfers.write(&xferlog(peer, finished));
         }
     }

@@ -1,23 +1,26 @@
 //! The server's own life: how it begins, what signals and reloads do to it, how it ends.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
 use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
+use super::bans::BanList;
 use super::census::Census;
 use super::clerk::Clerk;
 use super::dtp::Pool;
 use super::listener::Listener;
+use super::liveness::watch_control;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Rates, Realm};
+use super::scribe::Scribe;
 use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
@@ -29,12 +32,6 @@ use crate::process::packet::FromWorker;
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
-
-/// A control peer that has vanished is asked for after this, and given up after [`GONE`] without an answer.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How long unacknowledged data, keep-alive probes among it, may stay unanswered.
-const GONE: Duration = Duration::from_secs(120);
 
 impl Server {
     /// Everything that must work before the first client comes.
@@ -57,6 +54,7 @@ impl Server {
             digests: Rc::default(),
             compressors: Places::default(),
             doors: Vec::new(),
+            guesses: RandomState::new(),
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -64,8 +62,9 @@ impl Server {
             world,
             pool: Pool::default(),
             census: Census::default(),
+            bans: BanList::default(),
             scratch: Scratch::default(),
-            transfers,
+            scribe: Scribe::new(transfers),
             invocation,
             course: Course::Running,
             master,
@@ -118,9 +117,7 @@ impl Server {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
             sockopt::set_socket_oobinline(&listener, true)?;
-            sockopt::set_socket_keepalive(&listener, true)?;
-            sockopt::set_tcp_keepidle(&listener, KEEPALIVE)?;
-            sockopt::set_tcp_user_timeout(&listener, u32::try_from(GONE.as_millis()).unwrap_or(u32::MAX))?;
+            watch_control(&listener, &self.world.settings.limits)?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
             let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
@@ -236,7 +233,7 @@ impl Server {
             },
             Command::Stop => self.stop(),
             Command::Reload => self.reload(),
-            Command::Handed(text) => self.handed(&text),
+            Command::Handed(body) => self.handed(&body),
             Command::Verifier(socket) => {
                 if let Err(error) = self.hire(socket) {
                     log::error!("cannot take up the new verifier: {error}");
@@ -294,9 +291,9 @@ impl Server {
         }
     }
 
-    fn handed(&mut self, text: &str) {
+    fn handed(&mut self, body: &[u8]) {
         let renewed =
-            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+            crate::process::Handover::read(body).and_then(|handover| self.renew(handover.settings, &handover.accounts));
         self.tell_master(&match renewed {
             Ok(()) => FromWorker::Reloaded,
             Err(error) => FromWorker::Refused(error.to_string()),
@@ -312,9 +309,12 @@ impl Server {
         if old.listen != self.world.settings.listen {
             log::warn!("the listening addresses change only with a restart");
         }
+        if self.world.settings.limits.bans.is_none() {
+            self.bans.clear();
+        }
         log::set_max_level(self.world.settings.log.level.filter());
         match open_transfer_log(&self.world.settings) {
-            Ok(transfers) => self.transfers = transfers,
+            Ok(transfers) => self.scribe.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
         if self.invocation.is_some() {
@@ -343,9 +343,10 @@ impl Server {
         let [control, data, ports, scans, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
-             {} promises; {} files written in place; sessions by state: {states:?}",
+             {} promises; {} files written in place; {} addresses banned; sessions by state: {states:?}",
             self.pool.promised(),
-            self.writers.count()
+            self.writers.count(),
+            self.bans.count(self.reactor.now()),
         );
     }
 
@@ -357,7 +358,7 @@ impl Server {
         }
     }
 
-    fn keys_of(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<Key> {
+    pub(super) fn keys_of(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<Key> {
         self.reactor.records().filter(|(_, conn)| wanted(conn)).map(|(key, _)| key).collect()
     }
 }

@@ -5,6 +5,7 @@
 //! `mail` and delivered before the next record runs, so that PASV is answered and a small file sent within one turn.
 
 pub mod accounts;
+mod bans;
 mod census;
 pub mod check;
 mod clerk;
@@ -13,6 +14,7 @@ mod desk;
 mod dtp;
 mod life;
 mod listener;
+mod liveness;
 pub mod logging;
 mod master;
 mod passive;
@@ -20,16 +22,18 @@ pub mod pi;
 mod quota_check;
 mod realm;
 mod scans;
+mod scribe;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
 mod tables;
 pub mod transfer_log;
+mod vigil;
 mod world;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -41,6 +45,7 @@ use crate::reactor::{Hush, Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
 use accounts::Account;
+use bans::BanList;
 use census::Census;
 use clerk::Clerk;
 use control::Control;
@@ -50,9 +55,9 @@ use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use quota_check::QuotaCheck;
 use scans::Scanner;
+use scribe::Scribe;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
-use transfer_log::TransferLog;
 use world::World;
 
 pub use tables::{replies, states};
@@ -135,6 +140,8 @@ enum Letter {
     Reported { to: Key, from: Key, report: Report },
     /// From the verifier to the session that asked.
     Judged(Key, Verdict),
+    /// An address is shut out: to its strangers.
+    Banned(IpAddr),
     /// From the master to all.
     Commanded(Command),
 }
@@ -157,8 +164,9 @@ struct Server {
     world: World,
     pool: Pool,
     census: Census,
+    bans: BanList,
     scratch: Scratch,
-    transfers: Option<TransferLog>,
+    scribe: Scribe,
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
     course: Course,
@@ -185,11 +193,12 @@ struct Server {
 impl Server {
     fn run(mut self) -> io::Result<()> {
         while self.course != Course::Over {
-            self.reactor.wait()?; // sleep: sockets, signals, the nearest deadline
+            self.reactor.wait_until(self.scribe.due())?; // sleep: sockets, signals, the nearest deadline
             while let Some(key) = self.reactor.next_runnable() {
                 self.turn(key);
             }
             self.reap(); // free what closed: nobody borrows a record here
+            self.scribe.advance(self.reactor.now());
         }
         Ok(())
     }
@@ -254,6 +263,7 @@ impl Server {
                 Letter::Connected(to, stream) => self.connected(to, stream),
                 Letter::Reported { to, from, report } => self.reported(to, from, report),
                 Letter::Judged(to, verdict) => self.notify(to, Input::Verdict(verdict)),
+                Letter::Banned(peer) => self.shut_out(peer),
                 Letter::Commanded(command) => self.commanded(command),
             }
         }

@@ -8,6 +8,8 @@ use mio::net::{TcpListener, TcpStream};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::dtp::{Data, Offer, PoolPort};
+use super::liveness::watch_data;
+use super::settings::Limits;
 use super::{Conn, Server};
 use crate::reactor::{Key, Weight};
 use crate::transfer::Report;
@@ -95,6 +97,7 @@ impl Server {
         // The port may have connections of an earlier run in TIME_WAIT; two listeners still exclude each other.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        watch_data(&socket, &self.world.settings.limits)?;
         size_buffers(&socket, self.world.settings.limits.socket_buffer)?;
         rustix::net::bind(&socket, &wanted)?;
         rustix::net::listen(&socket, PORT_BACKLOG)?;
@@ -115,25 +118,26 @@ impl Server {
     }
 }
 
-/// Begins to connect, with buffers of `buffers` bytes, from the control connection's own address, so that the peer sees one host.
+/// Begins to connect from the control connection's own address, so that the peer sees one host.
 ///
 /// # Errors
 /// What socket, bind or connect give at once; later failure shows when the socket becomes ready.
-pub fn dial(local: IpAddr, to: SocketAddr, from_port_20: bool, buffers: u64) -> io::Result<TcpStream> {
+pub fn dial(local: IpAddr, to: SocketAddr, from_port_20: bool, limits: &Limits) -> io::Result<TcpStream> {
     if from_port_20 {
-        match dial_from(SocketAddr::new(local, FTP_DATA), to, buffers) {
+        match dial_from(SocketAddr::new(local, FTP_DATA), to, limits) {
             Ok(stream) => return Ok(stream),
             // No privilege, or the same pair of addresses is still in use: any port will do.
             Err(error) => log::debug!("not from port 20: {error}"),
         }
     }
-    dial_from(SocketAddr::new(local, 0), to, buffers)
+    dial_from(SocketAddr::new(local, 0), to, limits)
 }
 
-fn dial_from(from: SocketAddr, to: SocketAddr, buffers: u64) -> io::Result<TcpStream> {
+fn dial_from(from: SocketAddr, to: SocketAddr, limits: &Limits) -> io::Result<TcpStream> {
     let socket = socket(to)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
-    size_buffers(&socket, buffers)?;
+    watch_data(&socket, limits)?;
+    size_buffers(&socket, limits.socket_buffer)?;
     if from.port() != 0 {
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }

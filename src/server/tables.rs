@@ -10,7 +10,7 @@ use super::pi::state::TRANSITIONS;
 pub fn states() -> String {
     let mut text = String::new();
     for (from, event, to) in TRANSITIONS {
-        let _infallible = writeln!(text, "{from:<20} {event:<44} {to}");
+        let _infallible = writeln!(text, "{from:<38} {event:<44} {to}");
     }
     text
 }

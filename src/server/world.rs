@@ -1,6 +1,7 @@
 //! What every session may look at: who may log in, what is allowed, what time it is.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,8 @@ pub struct World {
     pub compressors: Places,
     /// The ports this server listens on for control connections: never to be dialled.
     pub doors: Vec<u16>,
+    /// The key under which wrong passwords are told apart without being kept.
+    pub guesses: RandomState,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }

@@ -88,7 +88,7 @@ pub fn read_some(stream: &mut TcpStream, count: usize) -> Vec<u8> {
 }
 
 /// Whether the stream ends, in order or by a reset, without a further byte.
-pub fn is_closed(stream: &mut TcpStream) -> bool {
+pub fn is_closed(stream: &mut impl Read) -> bool {
     match stream.read(&mut [0]) {
         Ok(count) => count == 0,
         Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,

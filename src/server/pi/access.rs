@@ -1,5 +1,6 @@
 //! RFC 959 4.1.1, access control: USER PASS ACCT CWD CDUP REIN QUIT, and HOST (RFC 7151).
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -55,7 +56,8 @@ impl Session {
             log::info!("{}: a guest who says to be {:?}", self.peer, String::from_utf8_lossy(&password));
             return self.admit(&Rc::clone(realm), stage);
         }
-        self.enter(State::Checking { user: user.clone() });
+        let guess = stage.world.guesses.hash_one((&user, &password));
+        self.enter(State::Checking { user: user.clone(), guess });
         // Where nobody has an account nobody has to be asked; a verifier that is away is another matter.
         if stage.world.accounts.is_empty() {
             self.verdict(Verdict::Wrong, stage);
@@ -65,7 +67,7 @@ impl Session {
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict, stage: &mut Stage<'_>) {
-        let State::Checking { user } = &self.state else { return };
+        let State::Checking { user, .. } = &self.state else { return };
         let name = String::from_utf8_lossy(user).into_owned();
         match verdict {
             Verdict::Right => match stage.world.accounts.get(name.as_str()) {
@@ -107,13 +109,23 @@ impl Session {
     }
 
     /// A failed login is answered later, by timer: see [`Session::penalty_over`].
-    fn turn_away(&mut self, name: &str, why: &str, stage: &Stage<'_>) {
+    fn turn_away(&mut self, name: &str, why: &str, stage: &mut Stage<'_>) {
         self.failures = self.failures.saturating_add(1);
         // People type their password where the name belongs: only names that exist are written down.
         let who = if stage.world.accounts.contains_key(name) { name } else { "an unknown name" };
         let most = stage.world.settings.limits.login_attempts;
         log::warn!("{}: login of {who} failed ({why}), {} of {most}", self.peer, self.failures);
+        if let State::Checking { guess, .. } = self.state {
+            stage.out.push(Output::Guessed(guess));
+        }
         self.enter(State::Penalised);
+    }
+
+    /// The address is banned: strangers of it go, members stay.
+    pub(super) fn banned(&mut self, stage: &mut Stage<'_>) {
+        if !matches!(self.state, State::Member(_) | State::Leaving) {
+            self.leave(421, "Too many login failures from your address.", stage);
+        }
     }
 
     /// How long the answer to the latest wrong password is held back.

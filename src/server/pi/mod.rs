@@ -57,6 +57,10 @@ pub enum Input {
     Verdict(Verdict),
     /// The time that [`Session::patience`] allowed is over.
     Expired,
+    /// A line has begun and does not end.
+    Dripping,
+    /// The peer's address is shut out.
+    Banned,
     /// The server is about to end.
     Drain,
     /// The server ends now.
@@ -77,6 +81,8 @@ pub enum Output {
         /// What came with PASS.
         password: PathText,
     },
+    /// A login failed; its guess, as a keyed digest.
+    Guessed(u64),
     /// A transfer is over: for the transfer log.
     Record(Box<Finished>),
     /// Send what is queued and close.
@@ -184,6 +190,11 @@ enum Abort {
 /// How often a client that waits for a HASH hears that it is being computed. Clients give up after 15 s and more.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(6);
 
+/// Unknown verbs that a session may try: what a page in somebody's browser can say to this port, and what the oddest
+/// client asks for before it settles.
+const UNKNOWN_OF_STRANGERS: u8 = 20;
+const UNKNOWN_OF_MEMBERS: u8 = 100;
+
 /// One control dialogue.
 #[derive(Debug)]
 pub struct Session {
@@ -199,6 +210,7 @@ pub struct Session {
     hash: Algorithm,
     abort: Abort,
     failures: u8,
+    unknown: u8,
     epsv_only: bool,
     umask: Option<u16>,
     idle: Option<u16>,
@@ -243,6 +255,7 @@ impl Session {
             hash: Algorithm::Sha256,
             abort: Abort::Idle,
             failures: 0,
+            unknown: 0,
             epsv_only: false,
             umask: None,
             idle: None,
@@ -273,6 +286,8 @@ impl Session {
             Input::Report(report) => self.report(report, stage),
             Input::Verdict(verdict) => self.verdict(verdict, stage),
             Input::Expired => self.expired(stage),
+            Input::Dripping => self.leave(421, "Command line takes too long, closing.", stage),
+            Input::Banned => self.banned(stage),
             Input::Drain => self.drain(stage),
             Input::Stop => self.stop(stage),
         }
@@ -384,8 +399,15 @@ impl Session {
         self.leave(421, "This is an FTP server.", stage);
     }
 
+    /// Clients ask for a few verbs that are not there; who goes on speaks another protocol, or looks for holes.
     fn unknown(&mut self, stage: &mut Stage<'_>) {
         self.forget_rename(Verb::Site);
+        let most = if self.member().is_some() { UNKNOWN_OF_MEMBERS } else { UNKNOWN_OF_STRANGERS };
+        self.unknown = self.unknown.saturating_add(1);
+        if self.unknown > most {
+            log::warn!("{}: too many unknown commands, closed", self.peer);
+            return self.leave(421, "Too many unknown commands, closing.", stage);
+        }
         stage.say(500, "Unknown command.");
     }
 

@@ -49,6 +49,8 @@ pub enum State {
     Checking {
         /// Who wants in.
         user: PathText,
+        /// Name and password as a keyed digest: should they be wrong, it tells whether they were so before.
+        guess: u64,
     },
     /// The password was wrong: 530 (or, for the last try, 421) goes out when the timer says so. Lines wait.
     Penalised,
@@ -172,6 +174,9 @@ pub const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("Member/Aborting", "DTP: 426", "Member/Idle"),
     ("Stranger, Named", "login time over: 421", "Leaving"),
     ("Member/Idle", "idle too long: 421", "Leaving"),
+    ("Stranger, Named, Member/Idle", "a command line without end: 421", "Leaving"),
+    ("Stranger, Named, Member/Idle", "too many unknown commands: 421", "Leaving"),
+    ("Stranger, Named, Checking, Penalised", "the address is banned: 421", "Leaving"),
     ("*", "QUIT: 221", "Leaving"),
     ("*", "the server ends: 421", "Leaving"),
 ];

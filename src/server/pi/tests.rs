@@ -1,6 +1,7 @@
 //! The session without sockets: lines and reports in, replies and orders out.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ impl Dialogue {
             digests: Rc::default(),
             compressors: Places::default(),
             doors: Vec::new(),
+            guesses: RandomState::new(),
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use super::{Bans, Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
 use crate::codec::Algorithm;
 use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
@@ -20,6 +20,13 @@ pub(crate) const RATES: RangeInclusive<u64> = 0..=1 << 40;
 
 /// Socket buffers that a kernel may grant.
 const SOCKET_BUFFERS: RangeInclusive<u64> = 0..=1 << 30;
+
+/// What `limits.bans` has where it says nothing of it.
+const USUAL_BANS: Bans = Bans {
+    failures: NonZeroU32::new(10).expect("not 0"),
+    within: Duration::from_secs(600),
+    lasting: Duration::from_secs(1800),
+};
 
 /// The keys of parts that are not built in: table, key, and the values that ask for nothing.
 const LATER: &[(&str, &str, &[&str])] = &[
@@ -35,7 +42,6 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "client_login", &["false"]),
     ("tls", "ccc", &["false"]),
     ("tls", "strict_close", &["false"]),
-    ("limits", "bans", &[]),
     ("limits", "tls_handshake", &["30s"]),
     ("files", "fsync", &["false"]),
     // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
@@ -171,6 +177,7 @@ fn read_limits(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> 
     }
     read_spans(table, limits)?;
     read_counts(table, limits)?;
+    limits.bans = read_bans(table)?;
     // SIZE stops the loop's clock for as long as it scans, so even a generous host keeps a bound.
     let largest = 0..=1 << 30;
     ranged(table, "ascii_size", &mut limits.ascii_size, largest)?;
@@ -202,6 +209,28 @@ fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// One word switches bans on, with the usual numbers for the others; none of them, or no failure, is off.
+fn read_bans(limits: &mut Table<'_>) -> Result<Option<Bans>, Fault> {
+    let mut table = limits.table("bans")?;
+    let mut failures = u64::from(USUAL_BANS.failures.get());
+    let (mut within, mut lasting) = (USUAL_BANS.within, USUAL_BANS.lasting);
+    let mut on = table.line_of("failures") > 0;
+    // The upper end is what one address may cost: 16 bytes a guess.
+    ranged(&mut table, "failures", &mut failures, 0..=100)?;
+    for (key, place) in [("within", &mut within), ("for", &mut lasting)] {
+        let line = table.line_of(key);
+        if let Some(Span(span)) = table.value(key)? {
+            if span.is_zero() {
+                return Err(table.fault(line, key, "must be more than nothing"));
+            }
+            (on, *place) = (true, span);
+        }
+    }
+    table.finish()?;
+    let failures = u32::try_from(failures).ok().and_then(NonZeroU32::new);
+    Ok(failures.filter(|_| on).map(|failures| Bans { failures, within, lasting }))
 }
 
 fn read_counts(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {

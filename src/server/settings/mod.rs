@@ -6,7 +6,7 @@
 //!                        └── --config FILE ──┘   read again at every reload
 //! ```
 //!
-//! [`Settings`] holds no secret: it travels as TOML from the keeper to the process that faces the network.
+//! [`Settings`] holds no secret: it travels from the keeper to the process that faces the network.
 //! The keys of parts that are not built in are known, and refused with a message of their own, so that a
 //! configuration never promises what nobody does.
 
@@ -101,6 +101,8 @@ pub struct Limits {
     pub login_attempts: u32,
     /// `login_delay`: what the first failed login waits for its 530; it grows from there.
     pub login_delay: Duration,
+    /// `bans`: addresses that are shut out; `None` is nobody.
+    pub bans: Option<Bans>,
     /// `login`: from the connection to the login.
     pub login: Duration,
     /// `idle`: between commands (RFC 1123 section 4.1.3.2 asks for five minutes at least).
@@ -150,6 +152,17 @@ pub struct Limits {
     /// `socket_buffer`: what the kernel may hold of one data connection in each direction, bytes; 0 leaves it to
     /// the kernel's own tuning.
     pub socket_buffer: u64,
+}
+
+/// `limits.bans`: how many different wrong passwords shut an address out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bans {
+    /// So many.
+    pub failures: NonZeroU32,
+    /// Counted over this time.
+    pub within: Duration,
+    /// `for`: shut out so long.
+    pub lasting: Duration,
 }
 
 /// `[files]`.
@@ -346,6 +359,7 @@ impl Default for Limits {
             per_user: None,
             login_attempts: 3,
             login_delay: Duration::from_secs(2),
+            bans: None,
             login: Duration::from_secs(60),
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(300),

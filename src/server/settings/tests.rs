@@ -29,7 +29,7 @@ fn options(line: &str) -> Result<Invocation, Fault> {
 }
 
 fn same<T: Clone + Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-    toml::from_str(&toml::to_string(value).unwrap()).unwrap()
+    postcard::from_bytes(&postcard::to_allocvec(value).unwrap()).unwrap()
 }
 
 #[test]
@@ -69,6 +69,7 @@ fn every_key_is_read() {
         per_user = 2
         login_attempts = 5
         login_delay = "500ms"
+        bans = { failures = 5, for = "1h" }
         login = 30
         idle = "10m"
         stall = "1m"
@@ -114,6 +115,11 @@ fn every_key_is_read() {
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
     assert_eq!(settings.limits.login_delay, Duration::from_millis(500));
+    let bans = settings.limits.bans.as_ref().unwrap();
+    assert_eq!(
+        (bans.failures.get(), bans.within, bans.lasting),
+        (5, Duration::from_secs(600), Duration::from_secs(3600))
+    );
     assert_eq!(settings.limits.drain, Duration::ZERO);
     assert_eq!(settings.limits.line, 4096);
     assert_eq!(settings.limits.ascii_size, 1 << 20);
@@ -163,6 +169,10 @@ fn faults_name_file_line_and_key() {
         ("[files]\numask = \"888\"", "files.umask: \"888\" is no umask"),
         ("[files]\nuploads = \"hidden\"", "m.toml:2: files.uploads: \"hidden\" is none of direct, atomic"),
         ("[files]\ndigest = \"sha3\"", "files.digest: \"sha3\" is none of sha256, sha512, sha1, md5, crc32"),
+        ("[limits]\nbans = 10", "m.toml:2: limits.bans: wants a table"),
+        ("[limits]\nbans = { failures = 101 }", "limits.bans.failures: must be 0 to 100"),
+        ("[limits]\nbans = { failures = 1, for = 0 }", "limits.bans.for: must be more than nothing"),
+        ("[limits]\nbans = { failure = 1 }", "limits.bans.failure: unknown key"),
         ("[limits]\ncompressed = 1001", "limits.compressed: must be 0 to 1000"),
         ("[files]\nsymlinks = \"all\"", "files.symlinks: \"all\" is none of inside, rooted, never"),
         ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
@@ -187,7 +197,6 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
         "[tls]\ncertificate = \"c.pem\"",
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
-        "[limits]\nbans = { failures = 10 }",
         "[files]\nfsync = true",
         "[sandbox]\nmode = \"best-effort\"",
         "[sandbox]\nmode = \"required\"",

@@ -377,7 +377,7 @@ impl Crew {
                 }
             } else {
                 // A session too many, or one that is kept busy by answers that nobody waits for any more.
-                self.client.drop_session(session, &Death::Spared);
+                self.client.drop_session(session, &Death::Abandoned);
             }
         }
         self.forget_tickets(id);

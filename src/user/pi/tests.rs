@@ -74,6 +74,7 @@ impl Desk {
             };
             self.said.push(word);
         }
+        self.session.flushed();
     }
 
     fn hear(&mut self, text: &str) {
@@ -284,10 +285,10 @@ fn replies_nobody_asked_for_shift_nothing() {
 #[test]
 fn an_upload_begins_at_1yz_or_after_a_while() {
     use crate::user::pump::Outlet;
-    let file = || std::fs::File::open("/dev/null").expect("a file").into();
+    let stream = || std::fs::File::open("/dev/null").expect("a file").into();
     for late in [false, true] {
         let mut desk = Desk::member("x");
-        let pump = Pump::Out(Box::new(Outlet::image(file(), 0, 0)));
+        let pump = Pump::Out(Box::new(Outlet::stream(stream(), false)));
         let transfer = Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump };
         desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
         desk.hear("229 (|||4000|)\r\n");
@@ -300,6 +301,26 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
             desk.hear("125 go on\r\n")
         }
         desk.says(&["go 1"]);
+    }
+}
+
+#[test]
+fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
+    use crate::user::pump::Outlet;
+    for ahead in [true, false] {
+        let mut desk = Desk::member("x");
+        if !ahead {
+            desk.profile.slow_down(false);
+        }
+        let file = std::fs::File::open("/dev/null").expect("a file").into();
+        let pump = Pump::Out(Box::new(Outlet::image(file, 0, 0)));
+        let transfer = Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump };
+        desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
+        desk.hear("229 (|||4000|)\r\n");
+        desk.up(1);
+        assert_eq!(desk.said.contains(&"go 1".to_owned()), ahead);
+        desk.hear("150 go on\r\n");
+        assert_eq!(desk.said.iter().filter(|word| *word == "go 1").count(), 1);
     }
 }
 
