@@ -142,7 +142,6 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.size_known().is_some_and(|size| size <= LIGHT),
             Self::Send(send) => send.size_known().is_some_and(|size| size <= LIGHT),
-            // The lesser forms of a listing may have to walk into the directory and back.
             Self::List(_) => profile.mlsd == Standing::Works,
             Self::Ask(ask) => ask.is_single(),
             Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) => false,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
-use crate::transfer::Fault;
 use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::{Pump, Snag};
@@ -364,7 +363,7 @@ impl Session {
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
             // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
-            Err(Snag::Fault(Fault::Lost(_))) if listing && moved == 0 && !refused => Ok(reply),
+            Err(snag) if snag.is_loss() && listing && moved == 0 && !refused => Ok(reply),
             // Our own fault is the cause of the server's complaint, not the other way round.
             Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),
             _ if refused => Err(Failure::Refused(reply)),

@@ -35,6 +35,11 @@ pub enum Snag {
 }
 
 impl Snag {
+    /// Whether the connection broke.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Fault(Fault::Lost(_)))
+    }
+
     /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {
