@@ -6,7 +6,7 @@ use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
 use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
-use crate::user::pump::{Pump, Snag};
+use crate::user::pump::Pump;
 use crate::wire::address;
 use crate::wire::command::rule;
 use crate::wire::reply::{Kind, Reply};
