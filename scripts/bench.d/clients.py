@@ -9,14 +9,12 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
-
 from measure import Broken, free_port
 from peers import REPOSITORY, WORK, quiet
 
 MINIFTP = REPOSITORY / "target/release/miniftp"
 SERVER = REPOSITORY / "target/release/miniftpd"
-RELAY = Path(__file__).resolve().parent / "relay.rs"
+RELAY = REPOSITORY / "target/release/examples/relay"
 # A task that takes longer than this has no figure.
 TASK_SECONDS = 60
 GIB = 1 << 30
@@ -70,13 +68,10 @@ class Service:
         self.port = free_port()
         self._start([SERVER, "-l", f"127.0.0.1:{self.port}", "-w", "--max-clients", "0", "--max-per-ip", "0", "--log-level", "error", self.root])
         self._await(self.port)
-        relay = WORK / "relay"
-        if RELAY.exists() and shutil.which("rustc"):
-            subprocess.run(["rustc", "--edition", "2024", "-O", "-o", relay, RELAY], check=False, capture_output=True)
-            if relay.exists():
-                self.slow_port = free_port()
-                self._start([relay, f"127.0.0.1:{self.slow_port}", f"127.0.0.1:{self.port}", ROUND_TRIP_MS])
-                self._await(self.slow_port)
+        if RELAY.exists():
+            self.slow_port = free_port()
+            self._start([RELAY, f"127.0.0.1:{self.slow_port}", f"127.0.0.1:{self.port}", ROUND_TRIP_MS])
+            self._await(self.slow_port)
         return self
 
     def _start(self, words):
