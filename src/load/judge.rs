@@ -125,7 +125,7 @@ impl Files {
             Ok(_) => return self.compare(act, &mut outcome),
             Err(Failure::Snag(Snag::Differs)) => (tally::WRONG, "not what was there before".to_owned()),
             Err(failure @ Failure::Snag(_)) => (tally::BROKEN, failure.to_string()),
-            Err(failure @ Failure::NoChannel(_)) => (tally::DATA, failure.to_string()),
+            Err(failure @ Failure::NoChannel(..)) => (tally::DATA, failure.to_string()),
             Err(failure) => (tally::TRANSFER, failure.to_string()),
         };
         Verdict::Bad { class, said }
