@@ -184,7 +184,7 @@ fn talk(mut stream: TcpStream, answer: &Answer, heard: &Mutex<Vec<String>>) -> O
                         passive = Some(listener);
                         format!("229 here (|||{port}|)")
                     }
-                    "SIZE" | "PASV" => "500 what?".to_owned(),
+                    "SIZE" | "PASV" | "PORT" | "EPRT" => "500 what?".to_owned(),
                     _ => "200 fine".to_owned(),
                 };
                 say(&text)?;
