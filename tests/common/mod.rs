@@ -16,10 +16,12 @@
 #![allow(dead_code, unused_imports)]
 
 mod peer;
+mod scene;
 mod server;
 mod table;
 
 pub use peer::{Peer, Reply};
+pub use scene::{cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, resident, stuck_download, upload};
 pub use server::Server;
 pub use table::{rows, states};
 

@@ -183,6 +183,31 @@ impl Server {
         Pid::from_child(&self.child)
     }
 
+    /// The process that was started and its children.
+    pub fn tree(&self) -> Vec<i32> {
+        let keeper = self.pid().as_raw_nonzero().get();
+        let is_child = |pid: &i32| {
+            // A process may end while it is looked at.
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.contains(&format!("\nPPid:\t{keeper}\n"))
+        };
+        let all = fs::read_dir("/proc").unwrap();
+        let pids = all.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        std::iter::once(keeper).chain(pids.filter(is_child)).collect()
+    }
+
+    /// The one of them that says to be the worker or the verifier.
+    pub fn child_called(&self, role: &str) -> i32 {
+        let title = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let end = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(pid) = self.tree().into_iter().find(|pid| title(pid).contains(role)) {
+                return pid;
+            }
+            assert!(std::time::Instant::now() < end, "no {role}");
+        }
+    }
+
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
