@@ -197,6 +197,9 @@ fn the_transfer_log_tells_how_transfers_ended() {
     ftp.say("ABOR").expect(426);
     ftp.reply().expect(226);
     ftp.lines("LIST");
+    // Lines wait for each other; the end of the server is their end.
+    server.signal(Signal::TERM);
+    server.drain_log(&mut String::new());
     let log = std::fs::read_to_string(server.config().with_file_name("xferlog")).unwrap();
     let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split_whitespace().collect()).collect();
     let [up, down] = &lines[..] else { panic!("{log}") };

@@ -70,8 +70,8 @@ enum Phase {
 
 /// What the files said last, as the children get it.
 struct Contents {
-    handover: String,
-    secrets: String,
+    handover: Vec<u8>,
+    secrets: Vec<u8>,
     drain: Duration,
     log: LogSettings,
 }
@@ -83,8 +83,8 @@ impl Contents {
         let secrets = Secrets { log: settings.log.clone(), credentials: accounts.credentials };
         let handover = Handover { settings, accounts: accounts.accounts };
         Ok(Contents {
-            handover: toml::to_string(&handover).map_err(io::Error::other)?,
-            secrets: toml::to_string(&secrets).map_err(io::Error::other)?,
+            handover: postcard::to_allocvec(&handover).map_err(io::Error::other)?,
+            secrets: postcard::to_allocvec(&secrets).map_err(io::Error::other)?,
             drain,
             log,
         })
@@ -93,7 +93,7 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        wipe(&mut std::mem::take(&mut self.secrets).into_bytes());
+        wipe(&mut self.secrets);
     }
 }
 

@@ -24,6 +24,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::server::accounts::{Account, Credential, Hash};
@@ -43,13 +44,12 @@ const WORKER: &str = "miniftpd: worker";
 /// `argv[0]` of a verifier.
 const VERIFIER: &str = "miniftpd: verifier";
 
-/// What a worker gets as text, at its start and at each reload. No secret is in it.
+/// What a worker gets, at its start and at each reload. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
     /// The settings, complete.
     pub settings: Settings,
     /// The accounts without their hashes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Account>,
 }
 
@@ -58,16 +58,15 @@ impl Handover {
     ///
     /// # Errors
     /// `InvalidData` for what is none.
-    pub fn read(text: &str) -> io::Result<Self> {
-        toml::from_str(text).map_err(wrong_text)
+    pub fn read(body: &[u8]) -> io::Result<Self> {
+        decode(body)
     }
 }
 
-/// What a verifier gets as text, at its start and at each reload.
+/// What a verifier gets, at its start and at each reload.
 #[derive(Debug, Serialize, Deserialize)]
 struct Secrets {
     log: LogSettings,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     credentials: Vec<Credential>,
 }
 
@@ -197,10 +196,12 @@ fn adopt_stdin(child: Child) -> io::Result<OwnedFd> {
     Ok(keeper)
 }
 
-/// Text from a peer that does not read as what it should be. Only the parser's own words are kept: an error's full text quotes the
-/// line, and that line may hold a hash.
-fn unreadable(error: toml::de::Error) -> io::Error {
-    wrong_text(error.message())
+/// Reads what the keeper has written, all of it. The reader's complaints quote nothing: there may be a hash in it.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
+    match postcard::take_from_bytes(body).map_err(wrong_text)? {
+        (whole, []) => Ok(whole),
+        _ => Err(wrong_text("more than was asked for")),
+    }
 }
 
 /// A peer that says what it should not.

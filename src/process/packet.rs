@@ -35,8 +35,8 @@ pub const LARGEST_PACKET: usize = 32 << 10;
 /// Body bytes of one [`Chunk`], after its kind and its flag.
 const CHUNK_BYTES: usize = LARGEST_PACKET - 2;
 
-/// The longest text sent in chunks: four times the largest file it is made of.
-const LONGEST_TEXT: usize = 16 << 20;
+/// The longest body sent in chunks: four times the largest file it is made of.
+const LONGEST_BODY: usize = 16 << 20;
 
 /// The longest reason in a [`FromWorker::Refused`], bytes.
 const LONGEST_REASON: usize = 1024;
@@ -116,7 +116,7 @@ pub enum Instruction {
     Worker,
 }
 
-/// A piece of a text that may be longer than a packet.
+/// A piece of a body that may be longer than a packet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunk {
     last: bool,
@@ -131,9 +131,9 @@ impl std::fmt::Debug for Chunk {
 }
 
 impl Chunk {
-    /// Cuts `text` into chunks, one at least.
-    pub fn cut(text: &str) -> impl Iterator<Item = Chunk> {
-        let mut rest = Some(text.as_bytes());
+    /// Cuts `body` into chunks, one at least.
+    pub fn cut(body: &[u8]) -> impl Iterator<Item = Chunk> {
+        let mut rest = Some(body);
         std::iter::from_fn(move || {
             let (head, tail) = rest?.split_at_checked(CHUNK_BYTES).unwrap_or((rest?, &[]));
             rest = (!tail.is_empty()).then_some(tail);
@@ -155,25 +155,21 @@ impl Chunk {
     }
 }
 
-/// Chunks becoming a text again.
+/// Chunks becoming a body again.
 #[derive(Default)]
 pub struct Assembly {
     bytes: Vec<u8>,
 }
 
 impl Assembly {
-    /// Adds a chunk. The last one gives the text and leaves the assembly ready for the next; a text that is too long or
-    /// not UTF-8 is [`io::ErrorKind::InvalidData`].
-    pub fn add(&mut self, chunk: Chunk) -> io::Result<Option<String>> {
-        if self.bytes.len() + chunk.bytes.len() > LONGEST_TEXT {
+    /// Adds a chunk. The last one gives the body and leaves the assembly ready for the next; one that is too long is
+    /// [`io::ErrorKind::InvalidData`].
+    pub fn add(&mut self, chunk: Chunk) -> io::Result<Option<Vec<u8>>> {
+        if self.bytes.len() + chunk.bytes.len() > LONGEST_BODY {
             return Err(malformed());
         }
         self.bytes.extend(chunk.bytes);
-        if !chunk.last {
-            return Ok(None);
-        }
-        let whole = String::from_utf8(std::mem::take(&mut self.bytes));
-        whole.map(Some).map_err(|_| malformed())
+        Ok(chunk.last.then(|| std::mem::take(&mut self.bytes)))
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::packet::{Assembly, FromVerifier, Instruction, LARGEST_PACKET, Received, ToVerifier, recv, send};
 use super::secret::LONGEST_PASSWORD;
-use super::{Secrets, unreadable, wrong_text};
+use super::{Secrets, decode, wrong_text};
 use crate::server::accounts::{Credential, Hash};
 use crate::server::logging;
 
@@ -83,13 +83,13 @@ impl Verifier {
     }
 
     fn learn(&mut self, chunk: super::packet::Chunk) -> io::Result<()> {
-        let Some(text) = self.assembly.add(chunk)? else {
+        let Some(mut body) = self.assembly.add(chunk)? else {
             return Ok(());
         };
-        let secrets: Secrets = toml::from_str(&text).map_err(unreadable)?;
+        let secrets: Secrets = decode(&body)?;
         logging::start(&secrets.log);
         self.book = Book::new(&secrets.credentials);
-        super::secret::wipe(&mut text.into_bytes());
+        super::secret::wipe(&mut body);
         Ok(())
     }
 

@@ -32,8 +32,8 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
             }
             (ToWorker::Verifier, passed) => verifier = passed,
             (ToWorker::Settings(chunk), _) => {
-                if let Some(text) = assembly.add(chunk)? {
-                    return begin(&text, keeper, listeners, verifier).map(Some);
+                if let Some(body) = assembly.add(chunk)? {
+                    return begin(&body, keeper, listeners, verifier).map(Some);
                 }
             }
             // Orders wait for the settings: the keeper sends those without a pause, so this is somebody else.
@@ -42,8 +42,8 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
     }
 }
 
-fn begin(text: &str, keeper: OwnedFd, listeners: Vec<Bound>, verifier: Option<OwnedFd>) -> io::Result<Inheritance> {
-    let Handover { settings, accounts } = Handover::read(text)?;
+fn begin(body: &[u8], keeper: OwnedFd, listeners: Vec<Bound>, verifier: Option<OwnedFd>) -> io::Result<Inheritance> {
+    let Handover { settings, accounts } = Handover::read(body)?;
     logging::start(&settings.log);
     for socket in [Some(&keeper), verifier.as_ref()].into_iter().flatten() {
         rustix::io::ioctl_fionbio(socket, true)?;

@@ -151,7 +151,15 @@ impl<C> Reactor<C> {
     /// # Errors
     /// Only what makes the poller itself unusable; an interrupted sleep is no error.
     pub fn wait(&mut self) -> io::Result<()> {
-        let patience = self.patience();
+        self.wait_until(None)
+    }
+
+    /// As [`Reactor::wait`], until `latest` at the most.
+    ///
+    /// # Errors
+    /// Only what makes the poller itself unusable; an interrupted sleep is no error.
+    pub fn wait_until(&mut self, latest: Option<Moment>) -> io::Result<()> {
+        let patience = self.patience(latest);
         match self.poll.poll(&mut self.events, patience) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),
@@ -202,12 +210,12 @@ impl<C> Reactor<C> {
         self.deadlines.retain(|when, key| slots.get(key).is_some_and(|slot| slot.armed == Some(when)));
     }
 
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self, latest: Option<Moment>) -> Option<Duration> {
         if !self.runnable.is_empty() {
             return Some(Duration::ZERO);
         }
         // One microsecond more than asked: the poller rounds, and waking early would be a turn for nothing.
-        let next = self.deadlines.next()?;
+        let next = self.deadlines.next().into_iter().chain(latest).min()?;
         Some(next.since(self.clock.now()) + Duration::from_micros(1))
     }
 

@@ -274,7 +274,7 @@ impl Server {
             Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
         }
         let file = matches!(finished.verb, Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
-        if let Some(transfers) = self.transfers.as_mut().filter(|_| file) {
+        if let Some(transfers) = self.scribe.transfers.as_mut().filter(|_| file) {
             transfers.write(&xferlog(peer, finished));
         }
     }

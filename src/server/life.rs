@@ -20,6 +20,7 @@ use super::liveness::watch_control;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
 use super::realm::{GUEST, Rates, Realm};
+use super::scribe::Scribe;
 use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
@@ -63,7 +64,7 @@ impl Server {
             census: Census::default(),
             bans: BanList::default(),
             scratch: Scratch::default(),
-            transfers,
+            scribe: Scribe::new(transfers),
             invocation,
             course: Course::Running,
             master,
@@ -232,7 +233,7 @@ impl Server {
             },
             Command::Stop => self.stop(),
             Command::Reload => self.reload(),
-            Command::Handed(text) => self.handed(&text),
+            Command::Handed(body) => self.handed(&body),
             Command::Verifier(socket) => {
                 if let Err(error) = self.hire(socket) {
                     log::error!("cannot take up the new verifier: {error}");
@@ -290,9 +291,9 @@ impl Server {
         }
     }
 
-    fn handed(&mut self, text: &str) {
+    fn handed(&mut self, body: &[u8]) {
         let renewed =
-            crate::process::Handover::read(text).and_then(|handover| self.renew(handover.settings, &handover.accounts));
+            crate::process::Handover::read(body).and_then(|handover| self.renew(handover.settings, &handover.accounts));
         self.tell_master(&match renewed {
             Ok(()) => FromWorker::Reloaded,
             Err(error) => FromWorker::Refused(error.to_string()),
@@ -313,7 +314,7 @@ impl Server {
         }
         log::set_max_level(self.world.settings.log.level.filter());
         match open_transfer_log(&self.world.settings) {
-            Ok(transfers) => self.transfers = transfers,
+            Ok(transfers) => self.scribe.transfers = transfers,
             Err(error) => log::error!("the old transfer log stays in use: {error}"),
         }
         if self.invocation.is_some() {

@@ -1,7 +1,9 @@
 //! The log: `simple_logger` on a terminal, a logger of our own for a service.
 //!
 //! Ours exists since `simple_logger` panics when its stream is closed and waits when it is full. A server must do neither:
-//! each line is one write that cannot block, and lines that find no room are counted and dropped.
+//! lines leave by writes that cannot block, and those that find no room are counted and dropped. The loop has lines wait
+//! for each other a moment ([`gather`]), since a write for each would be every eighth system call of a small download;
+//! warnings and errors never wait, and take along what does.
 //!
 //! Control characters are escaped in [`clean`] and nowhere else: all lines pass through it, on either logger.
 
@@ -12,6 +14,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use log::{Level, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,6 +27,12 @@ use super::stamp::Stamp;
 /// processes sharing the stream never mix their lines.
 const LONGEST_LINE: usize = 4096;
 
+/// How long a line may wait for others under [`gather`]: nobody who watches a log notices it.
+pub const COMPANY: Duration = Duration::from_millis(10);
+
+/// Standard error as a file of its own.
+const STDERR: &str = "/proc/self/fd/2";
+
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Begins logging to standard error. Once in a process; later calls change the level only, since a stream that others
@@ -35,13 +44,24 @@ pub fn start(settings: &LogSettings) {
     log::set_max_level(settings.level.filter());
 }
 
+/// From now on lines that tell of nothing wrong wait for others. The caller sees to it that [`Log::flush`] is called
+/// within [`COMPANY`] of the first, and at the end.
+pub fn gather() {
+    with_stream(|stream| stream.gathers = true);
+}
+
+/// Whether lines wait.
+pub fn holds_lines() -> bool {
+    with_stream(|stream| stream.lines > 0).unwrap_or(false)
+}
+
 /// Prints that a listener is ready, whatever the level: `… listening on ADDRESS`. `address` is the socket's own, with
 /// anything that goes behind it.
 pub fn announce(address: &str) {
     match LOGGER.get().map(|logger| &logger.sink) {
         Some(Sink::Service { form, stream }) => {
             let line = ready_line(*form, Stamp::now(), address);
-            locked(stream).put(&line);
+            locked(stream).put(&line, Level::Error);
         }
         Some(Sink::Terminal(_)) | None => {
             let line = ready_line(LogFormat::Text, Stamp::now(), address);
@@ -107,12 +127,14 @@ impl Log for Logger {
             }
             Sink::Service { form, stream } => {
                 let line = log_line(*form, Stamp::now(), record.level(), &message);
-                locked(stream).put(&line);
+                locked(stream).put(&line, record.level());
             }
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        with_stream(Stream::flush);
+    }
 }
 
 fn print(logger: &SimpleLogger, record: &Record<'_>, message: &str) {
@@ -120,6 +142,14 @@ fn print(logger: &SimpleLogger, record: &Record<'_>, message: &str) {
     let mut cleaned = Record::builder();
     cleaned.metadata(metadata);
     logger.log(&cleaned.args(format_args!("{message}")).build());
+}
+
+/// The service's stream, once there is one.
+fn with_stream<R>(call: impl FnOnce(&mut Stream) -> R) -> Option<R> {
+    match &LOGGER.get()?.sink {
+        Sink::Service { stream, .. } => Some(call(&mut locked(stream))),
+        Sink::Terminal(_) => None,
+    }
 }
 
 fn locked(stream: &Mutex<Stream>) -> std::sync::MutexGuard<'_, Stream> {
@@ -204,6 +234,12 @@ pub fn head(text: &str, room: usize) -> &str {
 /// Standard error, written without ever waiting.
 struct Stream {
     way: Way,
+    /// Whether lines may wait here.
+    gathers: bool,
+    /// What waits: no more than a pipe takes whole.
+    held: String,
+    /// How many lines that is.
+    lines: u64,
     lost: u64,
 }
 
@@ -211,39 +247,64 @@ struct Stream {
 enum Way {
     /// A pipe, opened anew: non-blocking for us and not for those who share its other descriptor.
     Reopened(File),
-    /// Asked before each write whether it takes a line; files always do.
+    /// A file, which always takes what there is room for.
+    File,
+    /// Asked before each write whether it takes a line.
     Asked,
 }
 
 impl Stream {
     fn of_stderr() -> Self {
-        let way = reopen_pipe().map_or(Way::Asked, Way::Reopened);
-        Stream { way, lost: 0 }
+        Stream::new(reopen_pipe().unwrap_or_else(|| if is_file() { Way::File } else { Way::Asked }))
     }
 
-    /// Writes `line`, or counts it as lost. The first line that gets through after a loss says how many were.
-    fn put(&mut self, line: &str) {
-        if self.lost > 0 {
-            let now = Stamp::now();
-            let report = match line.starts_with('{') {
-                true => log_line(LogFormat::Json, now, Level::Warn, &lost(self.lost)),
-                false => log_line(LogFormat::Text, now, Level::Warn, &lost(self.lost)),
-            };
-            if !self.write(&report) {
-                self.lost += 1;
-                return;
-            }
+    const fn new(way: Way) -> Self {
+        Stream { way, gathers: false, held: String::new(), lines: 0, lost: 0 }
+    }
+
+    /// Takes a line, and writes it unless it may wait.
+    fn put(&mut self, line: &str, level: Level) {
+        if self.held.len() + line.len() > LONGEST_LINE {
+            self.flush();
+        }
+        self.held.push_str(line);
+        self.lines += 1;
+        if level <= Level::Warn || !self.gathers {
+            self.flush();
+        }
+    }
+
+    /// Writes the lines that wait, or counts them as lost. What gets through first after a loss says how many were.
+    fn flush(&mut self) {
+        let (held, lines) = (std::mem::take(&mut self.held), std::mem::take(&mut self.lines));
+        if self.confess(&held) && self.write(&held) {
+            self.lost = 0;
+        } else {
+            self.lost += lines;
+        }
+        self.held = held; // for its memory
+        self.held.clear();
+    }
+
+    /// Tells of lines that were lost before `held`. True: there is nothing more to tell.
+    fn confess(&mut self, held: &str) -> bool {
+        if self.lost == 0 || held.is_empty() {
+            return true;
+        }
+        let form = if held.starts_with('{') { LogFormat::Json } else { LogFormat::Text };
+        let told = self.write(&log_line(form, Stamp::now(), Level::Warn, &lost(self.lost)));
+        if told {
             self.lost = 0;
         }
-        if !self.write(line) {
-            self.lost += 1;
-        }
+        told
     }
 
-    fn write(&mut self, line: &str) -> bool {
-        let bytes = line.as_bytes();
+    fn write(&mut self, lines: &str) -> bool {
+        let bytes = lines.as_bytes();
         let written = match &mut self.way {
+            _ if bytes.is_empty() => return true,
             Way::Reopened(pipe) => pipe.write(bytes),
+            Way::File => io::stderr().write(bytes),
             Way::Asked if writable() => io::stderr().write(bytes),
             Way::Asked => return false,
         };
@@ -256,16 +317,19 @@ fn lost(count: u64) -> String {
     format!("{count} log lines lost: nobody took them")
 }
 
-fn reopen_pipe() -> Option<File> {
+fn is_file() -> bool {
+    std::fs::metadata(STDERR).is_ok_and(|found| found.file_type().is_file())
+}
+
+fn reopen_pipe() -> Option<Way> {
     use std::os::unix::fs::OpenOptionsExt;
-    let path = "/proc/self/fd/2";
-    let kind = std::fs::metadata(path).ok()?.file_type();
+    let kind = std::fs::metadata(STDERR).ok()?.file_type();
     if !kind.is_fifo() {
         return None;
     }
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let flags = i32::try_from(flags).ok()?;
-    File::options().write(true).custom_flags(flags).open(path).ok()
+    File::options().write(true).custom_flags(flags).open(STDERR).ok().map(Way::Reopened)
 }
 
 fn writable() -> bool {
@@ -322,23 +386,48 @@ mod tests {
     #[test]
     fn a_full_pipe_loses_lines_and_says_so() {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
-        let mut stream = Stream { way: Way::Reopened(File::from(writer)), lost: 0 };
+        let mut stream = Stream::new(Way::Reopened(File::from(writer)));
         let line = "x".repeat(LONGEST_LINE - 1) + "\n";
         for _ in 0..10_000 {
-            stream.put(&line);
+            stream.put(&line, Level::Info);
         }
         assert!(stream.lost > 0);
         let mut sink = vec![0; 1 << 20];
         while rustix::io::read(&reader, &mut sink).is_ok() {}
-        stream.put("after\n");
+        stream.put("after\n", Level::Info);
         assert_eq!(stream.lost, 0);
         let got = rustix::io::read(&reader, &mut sink).unwrap();
         let text = String::from_utf8_lossy(&sink[..got]).into_owned();
         assert!(text.contains("log lines lost"), "{text}");
         assert!(text.ends_with("after\n"));
         drop(reader);
-        stream.put("to nobody\n");
+        stream.put("to nobody\n", Level::Info);
         assert_eq!(stream.lost, 1);
+    }
+
+    #[test]
+    fn lines_wait_for_each_other_until_one_is_urgent_or_they_fill_a_write() {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        let mut stream = Stream::new(Way::Reopened(File::from(writer)));
+        let written = || {
+            let mut room = vec![0; 2 * LONGEST_LINE];
+            let got = rustix::io::read(&reader, &mut room).unwrap_or(0);
+            String::from_utf8_lossy(&room[..got]).into_owned()
+        };
+        stream.put("at once\n", Level::Info);
+        assert_eq!(written(), "at once\n");
+        stream.gathers = true;
+        stream.put("one\n", Level::Info);
+        stream.put("two\n", Level::Debug);
+        assert_eq!((written(), stream.lines), (String::new(), 2));
+        stream.put("bad\n", Level::Warn);
+        assert_eq!((written(), stream.lines), ("one\ntwo\nbad\n".to_owned(), 0));
+        let half = "x".repeat(LONGEST_LINE / 2) + "\n";
+        stream.put(&half, Level::Info);
+        stream.put(&half, Level::Info);
+        assert_eq!((written(), stream.lines), (half.clone(), 1));
+        stream.flush();
+        assert_eq!(written(), half);
     }
 
     proptest! {

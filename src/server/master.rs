@@ -21,7 +21,7 @@ pub enum Command {
     /// Read the files again.
     Reload,
     /// The files as the keeper has read them.
-    Handed(String),
+    Handed(Vec<u8>),
     /// The way to a new verifier.
     Verifier(OwnedFd),
     /// Say in the log what there is.
@@ -121,7 +121,7 @@ fn hear(socket: &OwnedFd, reload: &mut Assembly, ready: &mut Ready, mut commande
                 (ToWorker::Summary, _) => commanded(Command::Summary),
                 (ToWorker::Verifier, Some(socket)) => commanded(Command::Verifier(socket)),
                 (ToWorker::Reload(chunk), _) => match reload.add(chunk) {
-                    Ok(Some(text)) => commanded(Command::Handed(text)),
+                    Ok(Some(body)) => commanded(Command::Handed(body)),
                     Ok(None) => {}
                     Err(error) => return forsaken(&error, commanded),
                 },

@@ -22,6 +22,7 @@ pub mod pi;
 mod quota_check;
 mod realm;
 mod scans;
+mod scribe;
 pub mod settings;
 pub mod stamp;
 mod sweeper;
@@ -54,9 +55,9 @@ use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
 use quota_check::QuotaCheck;
 use scans::Scanner;
+use scribe::Scribe;
 use settings::{Invocation, ListenAddr, Settings};
 use sweeper::Sweeper;
-use transfer_log::TransferLog;
 use world::World;
 
 pub use tables::{replies, states};
@@ -165,7 +166,7 @@ struct Server {
     census: Census,
     bans: BanList,
     scratch: Scratch,
-    transfers: Option<TransferLog>,
+    scribe: Scribe,
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
     course: Course,
@@ -192,11 +193,12 @@ struct Server {
 impl Server {
     fn run(mut self) -> io::Result<()> {
         while self.course != Course::Over {
-            self.reactor.wait()?; // sleep: sockets, signals, the nearest deadline
+            self.reactor.wait_until(self.scribe.due())?; // sleep: sockets, signals, the nearest deadline
             while let Some(key) = self.reactor.next_runnable() {
                 self.turn(key);
             }
             self.reap(); // free what closed: nobody borrows a record here
+            self.scribe.advance(self.reactor.now());
         }
         Ok(())
     }

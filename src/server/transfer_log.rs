@@ -20,6 +20,9 @@ use super::stamp::Stamp;
 /// Permission bits of a log that has to be made: it names users and files.
 const MODE: u32 = 0o640;
 
+/// Bytes of lines that wait at the most: some forty of them.
+const MOST_HELD: usize = 4096;
+
 /// One transfer that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
@@ -68,26 +71,44 @@ pub enum User<'a> {
 pub struct TransferLog {
     path: PathBuf,
     file: File,
+    /// Lines that wait for [`TransferLog::flush`].
+    held: String,
     lost: u64,
 }
 
 impl TransferLog {
     /// Opens `path` for appending, making it if need be.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(TransferLog { path: path.to_owned(), file: append(path)?, lost: 0 })
+        Ok(TransferLog { path: path.to_owned(), file: append(path)?, held: String::new(), lost: 0 })
     }
 
     /// Opens the log's name again, after a rotation moved the file away. When that fails the old file stays in use.
     pub fn reopen(&mut self) -> io::Result<()> {
+        self.flush();
         self.file = append(&self.path)?;
         Ok(())
     }
 
-    /// Writes one line with one write. Lines a full disk does not take are counted, and the first of them is logged:
-    /// a transfer that is done stays done.
+    /// Takes one line. It waits for others until [`TransferLog::flush`], or until they are many.
     pub fn write(&mut self, record: &Record<'_>) {
-        let line = line(record);
-        match self.file.write_all(line.as_bytes()) {
+        self.held += &line(record);
+        if self.held.len() >= MOST_HELD {
+            self.flush();
+        }
+    }
+
+    /// Whether lines wait.
+    pub fn holds_lines(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Writes what waits with one write. What a full disk does not take is lost, and the first such loss is logged: a
+    /// transfer that is done stays done.
+    pub fn flush(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        match self.file.write_all(self.held.as_bytes()) {
             Ok(()) => self.lost = 0,
             Err(e) => {
                 if self.lost == 0 {
@@ -96,6 +117,13 @@ impl TransferLog {
                 self.lost += 1;
             }
         }
+        self.held.clear();
+    }
+}
+
+impl Drop for TransferLog {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
@@ -185,6 +213,8 @@ mod tests {
         log.write(&record());
         log.reopen().unwrap();
         log.write(&record());
+        assert!(log.holds_lines());
+        drop(log);
         let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
         assert_eq!((lines(&old), lines(&now)), (2, 1));
     }

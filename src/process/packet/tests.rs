@@ -16,7 +16,7 @@ fn round<M: Message + PartialEq + std::fmt::Debug>(message: M) {
 
 #[test]
 fn every_kind_comes_back() {
-    let chunk = Chunk::cut("listen = []").next().unwrap();
+    let chunk = Chunk::cut(b"listen").next().unwrap();
     round(ToWorker::Listener("[::1]:2121".parse().unwrap()));
     round(ToWorker::Settings(chunk.clone()));
     round(ToWorker::Verifier);
@@ -90,8 +90,8 @@ fn descriptors_in_the_wrong_place_are_refused() {
 #[test]
 fn truncated_packets_are_refused() {
     let (here, there) = pair();
-    let text = "x".repeat(100);
-    send(&here, &ToWorker::Settings(Chunk::cut(&text).next().unwrap()), None).unwrap();
+    let body = [b'x'; 100];
+    send(&here, &ToWorker::Settings(Chunk::cut(&body).next().unwrap()), None).unwrap();
     assert!(recv::<ToWorker>(&there, &mut [0; 50]).is_err());
 }
 
@@ -107,11 +107,11 @@ fn what_was_received_is_wiped() {
 }
 
 #[test]
-fn endless_texts_are_refused() {
+fn endless_bodies_are_refused() {
     let mut assembly = Assembly::default();
     let chunk = Chunk { last: false, bytes: vec![b'x'; CHUNK_BYTES] };
     let refused = (0..600).find(|_| assembly.add(chunk.clone()).is_err());
-    assert_eq!(refused, Some(LONGEST_TEXT / CHUNK_BYTES));
+    assert_eq!(refused, Some(LONGEST_BODY / CHUNK_BYTES));
 }
 
 proptest! {
@@ -139,21 +139,21 @@ proptest! {
     }
 
     #[test]
-    fn texts_survive_their_chunks(length in 0usize..100_000) {
-        let text: String = ('a'..='z').cycle().take(length).collect();
+    fn bodies_survive_their_chunks(length in 0usize..100_000) {
+        let body: Vec<u8> = (0..=255).cycle().take(length).collect();
         let mut assembly = Assembly::default();
         let mut whole = None;
-        for chunk in Chunk::cut(&text) {
+        for chunk in Chunk::cut(&body) {
             prop_assert!(whole.is_none());
             whole = assembly.add(chunk).unwrap();
         }
-        prop_assert_eq!(whole, Some(text));
+        prop_assert_eq!(whole, Some(body));
     }
 }
 
 #[test]
-fn chunks_do_not_print_their_text() {
-    let chunk = Chunk::cut("$6$salt").next().unwrap();
+fn chunks_do_not_print_their_bytes() {
+    let chunk = Chunk::cut(b"$6$salt").next().unwrap();
     let shown = format!("{:?}", Instruction::Secrets(chunk));
     assert_eq!(shown, "Secrets(Chunk of 7 bytes)");
 }

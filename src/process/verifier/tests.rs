@@ -99,7 +99,7 @@ fn running() -> (OwnedFd, OwnedFd, std::thread::JoinHandle<io::Result<()>>) {
         log: crate::server::settings::Settings::default().log,
         credentials: vec![credential("sha256", Some(VECTORS[5].2))],
     };
-    for chunk in super::super::packet::Chunk::cut(&toml::to_string(&secrets).unwrap()) {
+    for chunk in super::super::packet::Chunk::cut(&postcard::to_allocvec(&secrets).unwrap()) {
         send(&keeper, &Instruction::Secrets(chunk), None).unwrap();
     }
     send(&keeper, &Instruction::Worker, Some(joined.as_fd())).unwrap();

@@ -242,7 +242,7 @@ impl FromStr for Expiry {
 
     fn from_str(word: &str) -> Result<Self, String> {
         let wrong = || format!("\"{word}\" is no date (2027-01-31, 2027-01-31T12:00:00Z)");
-        let parsed: toml::value::Datetime = word.parse().map_err(|_| wrong())?;
+        let parsed: toml_datetime::Datetime = word.parse().map_err(|_| wrong())?;
         let date = parsed.date.ok_or_else(wrong)?;
         let (year, month, day) = (date.year, date.month, date.day);
         let day = Civil { year, month, day, hour: 0, minute: 0, second: 0 }.to_epoch();
@@ -251,8 +251,8 @@ impl FromStr for Expiry {
         };
         let second = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
         let offset = match parsed.offset {
-            Some(toml::value::Offset::Custom { minutes }) => i64::from(minutes) * 60,
-            Some(toml::value::Offset::Z) | None => 0,
+            Some(toml_datetime::Offset::Custom { minutes }) => i64::from(minutes) * 60,
+            Some(toml_datetime::Offset::Z) | None => 0,
         };
         Ok(Expiry(day + second - offset))
     }

@@ -50,7 +50,7 @@ fn an_account_is_read_whole() {
     assert_eq!(bob.permissions.to_string(), "elr");
     assert_eq!(bob.expires, Some(day(2027, 1, 31) + 11 * 3600));
     assert!(all.credentials.iter().all(|one| one.hash.as_deref() == Some(SHA)));
-    let again: Account = toml::from_str(&toml::to_string(alice).unwrap()).unwrap();
+    let again: Account = postcard::from_bytes(&postcard::to_allocvec(alice).unwrap()).unwrap();
     assert_eq!(&again, alice);
 }
 

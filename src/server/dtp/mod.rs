@@ -36,6 +36,10 @@ const NOISE_LIMIT: usize = 64 * 1024;
 /// be read as one.
 const SETTLE: Duration = Duration::from_millis(10);
 
+/// When to look whether a peer has closed after our FIN: by then it nearly always has, and the poller need not be told
+/// of the socket. That would be a system call and a spurious event for each small file.
+const GLANCE: Duration = Duration::from_millis(10);
+
 /// What a DTP may wait for, from the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
@@ -195,11 +199,13 @@ impl Data {
 
     /// When to look again at the latest.
     pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
-        let span = match self.dtp {
+        let span = match &self.dtp {
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
             Dtp::Running(..) => waits.stall,
             Dtp::Settling(..) => SETTLE,
+            // Until the first look finds the peer still there.
+            Dtp::Lingering(link) if !link.registered() => GLANCE.min(waits.linger),
             Dtp::Lingering(_) => waits.linger,
             Dtp::Over => return None,
         };
@@ -213,7 +219,7 @@ impl Data {
         let parked = self.wake.take().is_some();
         let expired = turn.ready.take(Ready::EXPIRED) && !parked;
         if expired && self.deadline(&turn.waits).is_some_and(|when| when <= turn.now) {
-            return self.expired(turn.now);
+            return self.expired(turn);
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, job) => self.run(link, job, turn),
@@ -228,7 +234,8 @@ impl Data {
         }
     }
 
-    fn expired(&mut self, now: Moment) -> Outcome {
+    fn expired(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        let now = turn.now;
         let report = match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
@@ -241,6 +248,10 @@ impl Data {
                 self.since = now;
                 self.dtp = Dtp::Lingering(link);
                 return Outcome { next: Next::Sleep, report: Some(self.done(moved, now, Ok(()))) };
+            }
+            Dtp::Lingering(link) if !link.registered() => {
+                turn.ready.set(Ready::READ);
+                return self.linger(link, turn);
             }
             Dtp::Lingering(_) | Dtp::Over => None,
         };
@@ -364,11 +375,7 @@ impl Data {
             log::debug!("data connection to {} went before its end: {error}", self.peer);
             return Outcome { next: Next::Close, report };
         }
-        if let Err(error) = link.register(turn.sockets) {
-            log::warn!("cannot watch a data connection: {error}");
-            return Outcome { next: Next::Close, report };
-        }
-        // Its own edge will tell when the peer has closed; asking now would mostly be asking too early.
+        // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
         turn.ready.clear(Ready::READ);
         self.since = turn.now;
         match job.farewell {
@@ -377,6 +384,10 @@ impl Data {
                 Outcome { next: Next::Sleep, report }
             }
             Farewell::AfterPeer => {
+                if let Err(error) = link.register(turn.sockets) {
+                    log::warn!("cannot watch a data connection: {error}");
+                    return Outcome { next: Next::Close, report };
+                }
                 self.dtp = Dtp::Settling(link, moved);
                 Outcome::of(Next::Sleep)
             }

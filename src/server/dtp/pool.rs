@@ -31,6 +31,8 @@ pub struct Pool {
     shelves: HashMap<IpAddr, Shelf>,
     /// Who waits for whom where: (peer, local address, port) → data record.
     promises: HashMap<(IpAddr, SocketAddr), Key>,
+    /// How many of them there are at each address; none is no entry.
+    awaited: HashMap<SocketAddr, usize>,
     random: RandomState,
     draws: u64,
     /// What a shelf begins with and never falls below.
@@ -79,6 +81,7 @@ impl Pool {
             let address = SocketAddr::new(local, shelf.ports[index]);
             if let std::collections::hash_map::Entry::Vacant(place) = self.promises.entry((peer, address)) {
                 place.insert(to);
+                *self.awaited.entry(address).or_default() += 1;
                 let port = shelf.ports.remove(index);
                 shelf.ports.extend(port);
                 return Offer::Port(address);
@@ -93,16 +96,21 @@ impl Pool {
 
     /// The record that waits for a connection from `peer` to `address`. The promise is kept by that.
     pub fn claim(&mut self, peer: IpAddr, address: SocketAddr) -> Option<Key> {
-        let kept = self.promises.remove(&(peer, address));
-        self.give_back();
-        kept
+        let kept = self.promises.remove(&(peer, address))?;
+        self.ended(address);
+        Some(kept)
+    }
+
+    /// Whether anybody is promised a connection to `address`.
+    pub fn awaits(&self, address: SocketAddr) -> bool {
+        self.awaited.contains_key(&address)
     }
 
     /// Takes a promise back, if it is still this record's.
     pub fn withdraw(&mut self, peer: IpAddr, address: SocketAddr, from: Key) {
         if self.promises.get(&(peer, address)) == Some(&from) {
             self.promises.remove(&(peer, address));
-            self.give_back();
+            self.ended(address);
         }
     }
 
@@ -113,7 +121,7 @@ impl Pool {
 
     /// Takes a port off its shelf unless somebody is promised it or the shelf is at its smallest.
     pub fn retire(&mut self, address: SocketAddr) -> bool {
-        if self.promises.keys().any(|(_, promised)| *promised == address) {
+        if self.awaits(address) {
             return false;
         }
         let Some(shelf) = self.shelves.get_mut(&address.ip()) else { return true };
@@ -140,7 +148,14 @@ impl Pool {
         usize::try_from(self.random.hash_one(self.draws) >> 1).unwrap_or(0)
     }
 
-    fn give_back(&mut self) {
+    /// A promise at `address` is gone.
+    fn ended(&mut self, address: SocketAddr) {
+        if let Some(count) = self.awaited.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.awaited.remove(&address);
+            }
+        }
         if self.promises.capacity() > 256 && self.promises.len() < self.promises.capacity() / 8 {
             self.promises.shrink_to_fit();
         }

@@ -6,7 +6,7 @@
 //!                        └── --config FILE ──┘   read again at every reload
 //! ```
 //!
-//! [`Settings`] holds no secret: it travels as TOML from the keeper to the process that faces the network.
+//! [`Settings`] holds no secret: it travels from the keeper to the process that faces the network.
 //! The keys of parts that are not built in are known, and refused with a message of their own, so that a
 //! configuration never promises what nobody does.
 

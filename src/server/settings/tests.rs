@@ -29,7 +29,7 @@ fn options(line: &str) -> Result<Invocation, Fault> {
 }
 
 fn same<T: Clone + Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-    toml::from_str(&toml::to_string(value).unwrap()).unwrap()
+    postcard::from_bytes(&postcard::to_allocvec(value).unwrap()).unwrap()
 }
 
 #[test]

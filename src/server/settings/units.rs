@@ -59,7 +59,7 @@ impl FromStr for Size {
             _ => return Err(no_size(word)),
         };
         let count: u64 = number.parse().map_err(|_| no_size(word))?;
-        // TOML integers end at 2^63-1, and these values travel between processes as TOML.
+        // TOML integers end at 2^63-1, and a size means the same in quotes.
         let bytes = count.checked_mul(1 << shift).filter(|&bytes| i64::try_from(bytes).is_ok());
         bytes.map(Size).ok_or_else(|| format!("\"{word}\" is too large"))
     }
