@@ -106,9 +106,9 @@ fn x02_a_data_connection_waits_for_a_descriptor() {
     server.put("f", "hello");
     let (mut ftp, other) = (server.login(), server.login());
     let address = ftp.epsv_address();
-    leave_descriptors(&server, 1);
-    // The file takes the last one; who connects is told nothing until one is free.
     ftp.say("RETR f").expect(150);
+    leave_descriptors(&server, 0);
+    // Who connects now is told nothing until one is free.
     let mut data = connect(address);
     server.wait_for("cannot accept a data connection");
     drop(other);

@@ -47,7 +47,10 @@ pub fn free_ports(count: u16) -> (u16, u16) {
 
 /// Takes all descriptors but so many away from a running server.
 pub fn leave_descriptors(server: &Server, count: usize) {
-    let limit = Some((server.descriptors() + count) as u64);
+    // The limit bounds numbers, and there may be gaps in what is open.
+    let open: std::collections::BTreeSet<usize> = server.open_descriptors().collect();
+    let last_free = (0..).filter(|number| !open.contains(number)).nth(count).unwrap();
+    let limit = Some(last_free as u64);
     // The hard limit stays as it is, so that the other can be raised again.
     let limit = Rlimit { current: limit, ..getrlimit(Resource::Nofile) };
     prlimit(Some(server.pid()), Resource::Nofile, limit).unwrap();

@@ -232,7 +232,13 @@ impl Server {
 
     /// How many descriptors the process has open.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        self.open_descriptors().count()
+    }
+
+    /// Their numbers.
+    pub fn open_descriptors(&self) -> impl Iterator<Item = usize> {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        all.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
     }
 }
 
