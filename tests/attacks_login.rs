@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::processes::{self, child};
 use common::{PATIENCE, Peer, SECRET_HASH, Server, connect_from, cpu_ticks_of, reset};
 use rustix::process::Signal;
 
@@ -56,7 +57,7 @@ fn a02_a_name_that_is_not_there_costs_the_check_of_one_that_is() {
     fs::write(&accounts, fs::read_to_string(&accounts).unwrap().replace(SECRET_HASH, DEAR_HASH)).unwrap();
     server.signal(Signal::HUP);
     server.wait_for("reload");
-    let verifier = server.child_called("verifier");
+    let verifier = child(server.pid(), "miniftpd: verifier");
     let cost = |user: &str| {
         let before = cpu_ticks_of(verifier);
         for _ in 0..GUESSES {
@@ -203,7 +204,7 @@ fn a08_too_many_logins_are_told_to_come_back() {
 fn a08_the_memory_of_a_check_is_that_of_one_check() {
     const CROWD: usize = 12;
     let server = server("login_delay = \"0s\"", LARGE_HASH);
-    let verifier = server.child_called("verifier");
+    let verifier = child(server.pid(), "miniftpd: verifier");
     let mut crowd: Vec<Peer> = (0..CROWD).map(|_| server.connect()).collect();
     for ftp in &mut crowd {
         ftp.say("USER ann").expect(331);
@@ -359,11 +360,12 @@ fn a15_a_password_is_in_no_title_status_or_core() {
     let server = server("", SECRET_HASH);
     let mut ftp = server.login_as("ann", "secret");
     assert!(!ftp.say("STAT").expect(211).text().contains("secret"));
-    for pid in server.tree() {
+    let children = processes::children(server.pid()).into_iter().map(|(pid, _)| pid);
+    for pid in children.chain([processes::Number::number(&server.pid())]) {
         let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
         assert!(!title.windows(6).any(|word| word == b"secret"), "{}", title.escape_ascii());
     }
-    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child_called("verifier"))).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child(server.pid(), "miniftpd: verifier"))).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }

@@ -16,8 +16,10 @@
 #![allow(dead_code, unused_imports)]
 
 mod peer;
+pub mod processes;
 mod scene;
 mod server;
+pub mod shim;
 mod table;
 
 pub use peer::{Peer, Reply};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
+use super::processes::Number;
 use super::{PATIENCE, Peer, Server, noise, read_some};
 
 /// A download that is under way and cannot finish: its client has read a little of much.
@@ -67,12 +68,12 @@ pub fn first_word(stream: &mut TcpStream) -> Option<u16> {
 
 /// CPU time of the server so far, in hundredths of a second.
 pub fn cpu_ticks(server: &Server) -> u64 {
-    cpu_ticks_of(server.pid().as_raw_nonzero().get())
+    cpu_ticks_of(server.pid())
 }
 
 /// The same of one of its processes.
-pub fn cpu_ticks_of(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+pub fn cpu_ticks_of(process: impl Number) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.number())).unwrap();
     let words: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     words[11].parse::<u64>().unwrap() + words[12].parse::<u64>().unwrap()
 }
