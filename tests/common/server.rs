@@ -74,7 +74,9 @@ impl Server {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for (name, content) in files {
-            fs::write(folder.path().join(name), content).unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
         }
         let config = folder.path().join("miniftpd.toml");
         fs::write(&config, format!("listen = [\"{listen}\"]\nroot = \"root\"\n{text}")).unwrap();
