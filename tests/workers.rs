@@ -15,17 +15,20 @@ use rustix::process::Signal;
 
 const WORKERS: usize = 3;
 
+/// Ports of each worker. One peer is promised each of them once, so more than any worker gets sessions here.
+const EACH: u16 = 40;
+
 /// Sessions among which none of the workers is left out but once in 10^20 runs.
 const MANY: usize = 120;
 
 /// A range of free ports, which belong to workers in equal parts.
-fn range(each: u16) -> (u16, u16) {
+fn range() -> (u16, u16) {
     static SEARCHES: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
     let turn = SEARCHES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let first = 28_000 + turn * 300 + (std::process::id() % 100) as u16;
-    let count = each * WORKERS as u16;
+    let first = 28_000 + turn * 600 + (std::process::id() % 100) as u16;
+    let count = EACH * WORKERS as u16;
     let free = |low: &u16| (*low..low + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let low = (first..first + 200).step_by(usize::from(count)).find(free).expect("no free ports");
+    let low = (first..first + 480).step_by(usize::from(count)).find(free).expect("no free ports");
     (low, low + count - 1)
 }
 
@@ -34,8 +37,8 @@ fn start(more: &str) -> Server {
 }
 
 /// Everybody may do everything, and the passive ports tell who serves whom.
-fn start_with_ports(each: u16, more: &str) -> (Server, u16) {
-    let (low, high) = range(each);
+fn start_with_ports(more: &str) -> (Server, u16) {
+    let (low, high) = range();
     let text = format!("[anonymous]\npermissions = \"full\"\n[passive]\nports = \"{low}-{high}\"\n{more}");
     (start(&text), low)
 }
@@ -45,11 +48,11 @@ fn workers(server: &Server) -> BTreeSet<u32> {
 }
 
 /// Sessions by the number of their worker, as the passive ports tell it.
-fn sessions(server: &Server, low: u16, each: u16) -> BTreeMap<u16, Vec<Peer>> {
+fn sessions(server: &Server, low: u16) -> BTreeMap<u16, Vec<Peer>> {
     let mut all: BTreeMap<u16, Vec<Peer>> = BTreeMap::new();
     for _ in 0..MANY {
         let mut ftp = server.login();
-        let worker = (ftp.epsv_address().port() - low) / each;
+        let worker = (ftp.epsv_address().port() - low) / EACH;
         all.entry(worker).or_default().push(ftp);
         if all.len() == WORKERS && all.values().all(|some| some.len() >= 2) {
             break;
@@ -61,11 +64,11 @@ fn sessions(server: &Server, low: u16, each: u16) -> BTreeMap<u16, Vec<Peer>> {
 
 #[test]
 fn sessions_and_transfers_go_well_whoever_serves_them() {
-    let (server, low) = start_with_ports(10, "");
+    let (server, low) = start_with_ports("");
     assert_eq!(workers(&server).len(), WORKERS);
     let bytes = noise(300_000);
     server.put("down", &bytes);
-    for (number, ftp) in sessions(&server, low, 10).into_values().flatten().enumerate() {
+    for (number, ftp) in sessions(&server, low).into_values().flatten().enumerate() {
         let mut ftp = ftp;
         assert_eq!(ftp.fetch("RETR down"), bytes);
         ftp.store(format!("STOR up{number}"), &bytes).expect(226);
@@ -76,18 +79,17 @@ fn sessions_and_transfers_go_well_whoever_serves_them() {
 
 #[test]
 fn no_port_is_two_workers() {
-    let (server, low) = start_with_ports(4, "");
-    // Each session holds a port of its worker, and the worker opens all it has.
-    let held = sessions(&server, low, 4);
+    let (server, low) = start_with_ports("");
+    let held = sessions(&server, low);
     let mut ports: BTreeMap<u32, BTreeSet<u16>> = BTreeMap::new();
     for worker in workers(&server) {
-        let mine = listening(worker).into_iter().filter(|port| (low..low + 12).contains(port)).collect();
+        let mine = listening(worker).into_iter().filter(|port| (low..low + 3 * EACH).contains(port)).collect();
         ports.insert(worker, mine);
     }
     let all: Vec<u16> = ports.values().flatten().copied().collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{ports:?}");
     for mine in ports.values() {
-        let parts: BTreeSet<u16> = mine.iter().map(|port| (port - low) / 4).collect();
+        let parts: BTreeSet<u16> = mine.iter().map(|port| (port - low) / EACH).collect();
         assert_eq!(parts.len(), 1, "{ports:?}");
     }
     drop(held);
@@ -111,10 +113,10 @@ fn listening(pid: u32) -> Vec<u16> {
 
 #[test]
 fn one_that_dies_takes_its_sessions_only_and_comes_back() {
-    let (server, low) = start_with_ports(10, "");
+    let (server, low) = start_with_ports("");
     server.put("big", noise(8 << 20));
     let before = workers(&server);
-    let mut all = sessions(&server, low, 10);
+    let mut all = sessions(&server, low);
     let mut transfers: Vec<(u16, TcpStream)> = Vec::new();
     for (worker, sessions) in &mut all {
         let transfer = sessions[0].epsv();
@@ -123,7 +125,7 @@ fn one_that_dies_takes_its_sessions_only_and_comes_back() {
     }
     let victim = *before.iter().next().unwrap();
     let ports = listening(victim);
-    let lost = (ports.iter().find(|port| (low..low + 30).contains(port)).unwrap() - low) / 10;
+    let lost = (ports.iter().find(|port| (low..low + 3 * EACH).contains(port)).unwrap() - low) / EACH;
     send(victim, Signal::KILL);
     server.wait_for("the worker crashed");
     for (worker, mut transfer) in transfers.into_iter().filter(|(worker, _)| *worker != lost) {
@@ -140,7 +142,7 @@ fn one_that_dies_takes_its_sessions_only_and_comes_back() {
     }
     assert_eq!(before.intersection(&workers(&server)).count(), WORKERS - 1);
     // All three serve again, on their own ports.
-    sessions(&server, low, 10);
+    sessions(&server, low);
     server.signal(Signal::TERM);
     assert_eq!(server.end(), Some(0));
 }
@@ -163,11 +165,11 @@ fn clients_are_counted_in_all() {
 #[test]
 fn two_workers_do_not_mix_in_one_file() {
     for (uploads, existing) in [("direct", false), ("direct", true), ("atomic", true)] {
-        let (server, low) = start_with_ports(10, &format!("[files]\nuploads = \"{uploads}\"\n"));
+        let (server, low) = start_with_ports(&format!("[files]\nuploads = \"{uploads}\"\n"));
         if existing {
             server.put("f", "old");
         }
-        let mut all = sessions(&server, low, 10);
+        let mut all = sessions(&server, low);
         let mut first = all.remove(&0).unwrap().remove(0);
         let mut second = all.remove(&1).unwrap().remove(0);
         let verb = if existing { "APPE f" } else { "STOR f" };
