@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{Peer, SECRET_HASH, Server, noise};
 
@@ -440,31 +440,46 @@ fn p20_long_and_deep_names_are_refused_or_served() {
     ftp.is_well();
 }
 
-/// Swaps a directory and a link out, over and over, until told to stop.
-fn swap(a: &Path, b: &Path, stop: &AtomicBool) {
+/// Tells the other thread to stop when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Swaps a directory and a link out, over and over, until told to stop, and counts.
+fn swap(a: &Path, b: &Path, swaps: &AtomicUsize, stop: &AtomicBool) {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
-    for _ in 0..2_000_000 {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
+    while !stop.load(Ordering::Relaxed) {
         renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
+        swaps.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[test]
 fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
     const ROUNDS: usize = 400;
+    const SWAPS: usize = 100_000;
     let server = Server::full();
-    fs::write(server.outside().join("f"), SECRET).unwrap();
+    for name in ["f", "g"] {
+        fs::write(server.outside().join(name), SECRET).unwrap();
+    }
     server.put("a/f", "inside");
     symlink("../outside", server.path("b")).unwrap();
     let before = outside(&server);
-    let stop = AtomicBool::new(false);
+    let (stop, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (a, b) = (server.path("a"), server.path("b"));
     std::thread::scope(|scope| {
-        scope.spawn(|| swap(&a, &b, &stop));
+        scope.spawn(|| swap(&a, &b, &swaps, &stop));
+        // Also when a round fails: else the scope would wait for the other thread for ever.
+        let _end = Stop(&stop);
         let mut ftp = server.login();
-        for round in 0..ROUNDS {
+        for round in 0.. {
+            if round >= ROUNDS && swaps.load(Ordering::Relaxed) >= SWAPS {
+                break;
+            }
             let data = ftp.epsv();
             let code = ftp.say("RETR a/f").code;
             if code == 150 {
@@ -477,7 +492,7 @@ fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
                 "SIZE a/f",
                 "MFMT 20200101000000 a/f",
                 "SITE CHMOD 600 a/f",
-                "DELE a/none",
+                "DELE a/g",
                 "MKD a/m",
                 "RMD a/m",
                 "RNFR a/f",
@@ -492,13 +507,12 @@ fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
                 ftp.reply().expect(226);
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(outside(&server), before);
 }
 
 #[test]
-fn whatever_a_path_is_made_of() {
+fn p03_whatever_a_path_is_made_of() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
