@@ -23,7 +23,7 @@ use super::secret::wipe;
 use super::signals::{Order, Signals};
 use super::{FAILURE, Handover, Secrets, VERIFIER, WORKER};
 use crate::server::accounts::Accounts;
-use crate::server::settings::{Invocation, ListenAddr, LogSettings, PasswordSource, Settings};
+use crate::server::settings::{Invocation, LogSettings, PasswordSource, Settings};
 use crate::server::{Bound, logging};
 
 /// What a worker gets beyond its own drain time before it is killed.
@@ -159,8 +159,8 @@ impl Keeper {
             log::error!("cannot start a worker: {e}");
             return Ok(());
         }
-        for Bound { label, listener } in &self.listeners {
-            let message = ToWorker::Listener(label.clone());
+        for Bound { door, label, listener } in &self.listeners {
+            let message = ToWorker::Listener(*door, label.clone());
             self.worker.tell(&message, Some(listener.as_fd()));
         }
         // Before the settings, whose end lets the worker begin: so its first client finds a verifier.
@@ -326,8 +326,7 @@ impl Keeper {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
-        let bound: Vec<&ListenAddr> = self.listeners.iter().map(|bound| &bound.label).collect();
-        if !loaded.settings.listen.iter().eq(bound) {
+        if !loaded.settings.doors().eq(self.listeners.iter().map(|bound| (bound.door, &bound.label))) {
             log::warn!("listen: a change takes effect at the next start");
         }
         Contents::new(loaded.settings, accounts).map_err(|e| e.to_string())

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
-use crate::server::Bound;
 use crate::server::settings::{ListenAddr, Settings};
+use crate::server::{Bound, Door};
 
 /// Connections the kernel holds until they are accepted. A burst beyond it costs its clients a second of
 /// retransmission; the kernel caps the number by its own (net.core.somaxconn).
@@ -16,12 +16,12 @@ const BACKLOG: i32 = 4096;
 /// Binds every configured address. The error's text is complete: it names the address, and for a port that wants a
 /// privilege the way around it.
 pub fn bind_all(settings: &Settings) -> io::Result<Vec<Bound>> {
-    let one = |label: &ListenAddr| {
+    let one = |(door, label): (Door, &ListenAddr)| {
         let listener = bind_one(label).map_err(|e| explain(label, &e, settings))?;
         let label = label.clone();
-        Ok(Bound { label, listener })
+        Ok(Bound { door, label, listener })
     };
-    settings.listen.iter().map(one).collect()
+    settings.doors().map(one).collect()
 }
 
 /// Binds one address: the first of its candidates that can be.

@@ -131,6 +131,7 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     if let Some(guests) = &settings.anonymous {
         std::fs::read_dir(&guests.root).map_err(|e| Failed::usage(format!("{}: {e}", guests.root.display())))?;
     }
+    show_fingerprint(&invocation).map_err(Failed::work)?;
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     match accounts {
         Some(accounts) => {
@@ -148,6 +149,25 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
             Ok(ORDERLY)
         }
     }
+}
+
+/// `--tls-self-signed`: what clients pin, on standard output for scripts and in the log for people.
+#[cfg(feature = "tls")]
+fn show_fingerprint(invocation: &Invocation) -> Result<(), String> {
+    if let crate::server::settings::IdentitySource::Made(identity) = &invocation.identity {
+        use std::io::Write;
+        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity)?);
+        // Nobody may be reading there; the server does not need them to.
+        let _unheard = writeln!(io::stdout(), "{line}");
+        log::info!("self-signed certificate, {line}");
+    }
+    Ok(())
+}
+
+/// Without TLS there is none.
+#[cfg(not(feature = "tls"))]
+const fn show_fingerprint(_: &Invocation) -> Result<(), String> {
+    Ok(())
 }
 
 /// The password of `--user`, hashed once; nothing keeps the password itself.

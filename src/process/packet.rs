@@ -24,6 +24,7 @@ use rustix::net::{
 };
 
 use super::secret::{LONGEST_PASSWORD, Secret, wipe};
+use crate::server::Door;
 use crate::server::accounts::LONGEST_NAME;
 use crate::server::logging::head;
 use crate::server::settings::ListenAddr;
@@ -55,7 +56,7 @@ pub trait Message: Sized {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToWorker {
     /// A listening socket comes along; the address is the configured one.
-    Listener(ListenAddr),
+    Listener(Door, ListenAddr),
     /// The start's [`super::Handover`]. Its last chunk ends what a worker needs to begin.
     Settings(Chunk),
     /// A socket to a new verifier comes along; it replaces the one before.
@@ -176,8 +177,11 @@ impl Assembly {
 impl Message for ToWorker {
     fn encode(&self, packet: &mut Vec<u8>) {
         match self {
-            ToWorker::Listener(label) => {
-                packet.push(b'l');
+            ToWorker::Listener(door, label) => {
+                packet.push(match door {
+                    Door::Explicit => b'l',
+                    Door::Implicit => b'i',
+                });
                 packet.extend(label.to_string().as_bytes());
             }
             ToWorker::Settings(chunk) => chunk.encode(b's', packet),
@@ -192,9 +196,10 @@ impl Message for ToWorker {
     fn decode(packet: &[u8]) -> Option<Self> {
         let (kind, body) = packet.split_first()?;
         match (kind, body) {
-            (b'l', label) => {
+            (b'l' | b'i', label) => {
                 let label = std::str::from_utf8(label).ok()?.parse().ok()?;
-                Some(ToWorker::Listener(label))
+                let door = if *kind == b'i' { Door::Implicit } else { Door::Explicit };
+                Some(ToWorker::Listener(door, label))
             }
             (b's', body) => Chunk::decode(body).map(ToWorker::Settings),
             (b'v', []) => Some(ToWorker::Verifier),
@@ -207,7 +212,7 @@ impl Message for ToWorker {
     }
 
     fn carries(&self) -> bool {
-        matches!(self, ToWorker::Listener(_) | ToWorker::Verifier)
+        matches!(self, ToWorker::Listener(..) | ToWorker::Verifier)
     }
 }
 
