@@ -3,6 +3,7 @@
 //! They are the counterpart of the crate's `transfer`, which they use for files that go out. What differs is where bytes
 //! go: into memory (listings), beside an existing file to be compared, from and to streams.
 
+pub mod audit;
 mod intake;
 mod outlet;
 
@@ -35,6 +36,11 @@ pub enum Snag {
 }
 
 impl Snag {
+    /// Whether the connection broke.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Fault(Fault::Lost(_)))
+    }
+
     /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {
@@ -64,6 +70,19 @@ impl fmt::Display for Snag {
 }
 
 impl Pump {
+    /// What was found out about a download that nobody keeps.
+    pub fn audit(&mut self) -> Option<&mut audit::Audit> {
+        match self {
+            Self::In(intake) => intake.audit(),
+            Self::Out(_) => None,
+        }
+    }
+
+    /// Whether it sends what can be read a second time, should the server not take it.
+    pub const fn is_rewindable(&self) -> bool {
+        matches!(self, Self::Out(outlet) if outlet.is_file())
+    }
+
     /// Bytes moved, given what the link still holds.
     pub fn moved(&self, link: &Link) -> u64 {
         match self {
