@@ -186,7 +186,7 @@ impl Play {
         let mut out = Vec::new();
         self.session.handle(input, &mut Stage { world: &self.world, out: &mut out });
         self.session.patience(&self.world);
-        let mut orders = Vec::new();
+        let (mut orders, mut then) = (Vec::new(), None);
         for wish in out {
             assert!(!self.over, "a word after the last: {wish:?}");
             match wish {
@@ -198,6 +198,8 @@ impl Play {
                 Output::Order(order) => orders.push(order),
                 Output::Check { .. } => self.checking = true,
                 Output::Record(_) | Output::Guessed(_) => {}
+                Output::Secure => then = Some(Input::Secured(None)),
+                Output::Bare => then = Some(Input::Bared),
                 Output::HangUp => {
                     self.over = true;
                     assert!(!self.replies.partial(), "left with half a reply");
@@ -205,6 +207,10 @@ impl Play {
             }
         }
         orders.into_iter().for_each(|order| self.order(order));
+        // A handshake succeeds at once.
+        if let Some(input) = then {
+            self.handle(input, 0);
+        }
     }
 
     /// What a client makes of the octets.
@@ -228,7 +234,7 @@ impl Play {
                 let report = if self.no_port { Report::NoPort } else { Report::Promised(port) };
                 self.handle(Input::Report(report), 0);
             }
-            Order::Begin(job, address) => {
+            Order::Begin(job, address, _) => {
                 let peer = self.session.peer().ip();
                 assert!(address.is_none_or(|address| may_dial(address, peer)), "dials {address:?}");
                 assert!(self.job.is_none(), "two jobs");
