@@ -90,7 +90,8 @@ impl Stream {
                 return Ok(Step::Blocked);
             }
             if self.ended {
-                return Ok(Step::Done);
+                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+                return Ok(if finished { Step::Done } else { Step::Blocked });
             }
             if !self.has_input() {
                 return Ok(Step::Blocked);
