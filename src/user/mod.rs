@@ -18,6 +18,7 @@ mod control;
 pub mod crew;
 mod desk;
 pub mod dtp;
+pub mod guard;
 mod helper;
 pub mod interface;
 pub mod local;
@@ -44,6 +45,7 @@ use crate::wire::reply::Reply;
 
 use control::Control;
 use dtp::Data;
+use guard::Guard;
 use helper::{Bell, Helper};
 use mail::{Answer, Death, News, Ticket, Wish};
 use pi::{Input, Login, Manners, Output};
@@ -59,6 +61,8 @@ const DATA_CONNECT: Duration = Duration::from_secs(15);
 pub enum Event {
     /// A session is logged in.
     Ready(Key),
+    /// A session goes on in the clear: its server refuses TLS.
+    InTheClear(Key),
     /// What became of a wish.
     Answered(Key, Ticket, Answer),
     /// A session has ended; nothing more comes from it.
@@ -195,8 +199,20 @@ impl Client {
 
     /// Begins a session with the host behind `addresses`, which are tried in order.
     pub fn connect(&mut self, addresses: Vec<SocketAddr>, login: Login, profile: Rc<RefCell<Profile>>) -> Key {
-        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active };
-        let control = Control::new(addresses, login, manners, profile, self.reactor.now());
+        self.connect_guarded(addresses, login, profile, Guard::default())
+    }
+
+    /// As [`Client::connect`], protected as the guard says.
+    pub fn connect_guarded(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        login: Login,
+        profile: Rc<RefCell<Profile>>,
+        guard: Guard,
+    ) -> Key {
+        let protection = guard.protection;
+        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active, protection };
+        let control = Control::new(addresses, login, manners, guard, profile, self.reactor.now());
         let key = self.reactor.insert(Conn::Control(Box::new(control)), Weight::Light);
         self.held.insert(key, Vec::new());
         self.advance_control(key);
@@ -332,6 +348,8 @@ impl Client {
                 Output::Order(ticket, order) => self.ordered(by, ticket, order),
                 Output::Answer(ticket, answer) => self.events.push_back(Event::Answered(by, ticket, answer)),
                 Output::Connected | Output::Redialling => {}
+                Output::StartTls => self.start_tls(by),
+                Output::InTheClear => self.events.push_back(Event::InTheClear(by)),
                 Output::Ready => self.ready(by),
                 Output::Heard(reply) if self.terms.tell_replies => self.events.push_back(Event::Heard(by, reply)),
                 Output::Heard(_) => {}
@@ -341,6 +359,11 @@ impl Client {
         if self.out.is_empty() {
             self.out = wishes; // its memory serves the next turn
         }
+    }
+
+    fn start_tls(&mut self, by: Key) {
+        self.with_control(by, |control, turn| control.start_tls(turn));
+        self.reactor.run_again(by);
     }
 
     fn ready(&mut self, key: Key) {
@@ -362,7 +385,7 @@ impl Client {
         }
         self.with_control(key, |control, turn| {
             control.flush(turn);
-            control.hang_up();
+            control.hang_up(turn);
         });
         self.closing.push(key);
         self.events.push_back(Event::Gone(key, death));

@@ -60,6 +60,12 @@ pub struct Profile {
     pub modern: bool,
     /// Commands must be sent one at a time: sending ahead has led to trouble.
     pub careful: bool,
+    /// AUTH.
+    pub auth: Standing,
+    /// In words, what the last TLS handshake came to.
+    pub tls: Option<String>,
+    /// Data connections resume their session only in TLS 1.2.
+    pub old_tls: bool,
     ways: [Standing; Way::ALL],
     /// MLSD as such.
     pub mlsd: Standing,

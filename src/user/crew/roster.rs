@@ -5,6 +5,7 @@ use std::io;
 use super::trouble::{self, Again, Cause, Trouble};
 use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
 use crate::reactor::Key;
+use crate::user::guard::Guard;
 use crate::user::mail::Death;
 
 impl Crew {
@@ -34,7 +35,9 @@ impl Crew {
             match site.addresses.clone() {
                 Some(addresses) => {
                     let (login, profile) = (site.target.login.clone(), site.profile.clone());
-                    let session = self.client.connect(addresses, login, profile);
+                    let (protection, host) = (site.target.protection, site.target.host.clone());
+                    let guard = Guard { protection, host, trust: self.trust.clone() };
+                    let session = self.client.connect_guarded(addresses, login, profile, guard);
                     if let Some(site) = self.sites.get_mut(id.0) {
                         site.opened(session);
                     }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
-use crate::transfer::Fault;
 use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
-use crate::user::pump::{Pump, Snag};
+use crate::user::pump::Pump;
 use crate::wire::address;
 use crate::wire::command::rule;
 use crate::wire::reply::{Kind, Reply};
@@ -330,10 +329,15 @@ impl Session {
 
     /// Ends the transfer if both sides have ended.
     fn conclude(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let secured = self.secured;
         let Some(running) = self.running(ticket) else { return };
         let Word::Answered(reply) = &running.word else { return };
         let (reply, listing, aborted) = (reply.clone(), running.listing(), running.aborted);
         let refused = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
+        if refused && secured && !stage.profile.old_tls && is_about_resumption(&reply) {
+            stage.profile.old_tls = true;
+            return self.die(Death::Unresumed(reply), stage);
+        }
         let over = match std::mem::replace(&mut running.channel, Channel::Closed(None)) {
             Channel::Over(over) => over,
             Channel::Closed(pump) | Channel::Asked(pump) => {
@@ -357,7 +361,7 @@ impl Session {
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
             // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
-            Err(Snag::Fault(Fault::Lost(_))) if listing && moved == 0 && !refused => Ok(reply),
+            Err(snag) if snag.is_lost() && listing && moved == 0 && !refused => Ok(reply),
             // Our own fault is the cause of the server's complaint, not the other way round.
             Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),
             _ if refused => Err(Failure::Refused(reply)),
@@ -426,6 +430,14 @@ impl Session {
     fn running(&mut self, ticket: Ticket) -> Option<&mut Running> {
         self.transfers.iter_mut().find(|running| running.ticket == ticket)
     }
+}
+
+/// Whether a server wants data connections to resume the control connection's session. Tickets of TLS 1.3 may run out,
+/// or be none of those it knows again; a session of TLS 1.2 can be resumed as often as one likes.
+fn is_about_resumption(reply: &Reply) -> bool {
+    let text = String::from_utf8_lossy(reply.text()).to_ascii_lowercase();
+    let worded = ["reuse", "resum"].iter().any(|word| text.contains(word));
+    reply.code == 522 || (worded && matches!(reply.code, 425 | 426 | 450 | 521 | 534 | 550))
 }
 
 /// The number in `(1234 bytes)`, which most servers put into their 150: the only word about a file's length where
