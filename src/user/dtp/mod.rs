@@ -67,6 +67,8 @@ pub struct Data {
     dust: usize,
     /// TLS to be put on when the connection is there.
     cloak: Option<Cloak>,
+    /// It is in TLS.
+    secret: bool,
 }
 
 #[derive(Debug)]
@@ -144,8 +146,8 @@ impl Data {
     }
 
     fn new(owner: Key, ticket: Ticket, peer: IpAddr, dtp: Dtp, now: Moment) -> Self {
-        let (parked, pace, dust, cloak) = (None, Pace::new(None, None), 0, None);
-        Self { owner, ticket, peer, dtp, since: now, began: now, parked, pace, dust, cloak }
+        let (parked, pace, dust, cloak, secret) = (None, Pace::new(None, None), 0, None, false);
+        Self { owner, ticket, peer, dtp, since: now, began: now, parked, pace, dust, cloak, secret }
     }
 
     /// The connection is to be in TLS.
@@ -308,6 +310,7 @@ impl Data {
         *turn.ready = Ready::unknown();
         match self.cloak.take() {
             Some(cloak) => {
+                self.secret = true;
                 let worn = cloak.put_on(&mut link);
                 self.secure(Securing { link, pump, worn, go: false }, turn, vec![News::Up])
             }
@@ -393,6 +396,12 @@ impl Data {
     fn complete(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
         let moved = pump.moved(&link);
         if matches!(pump, Pump::In(_)) {
+            // Where there is a last word it is said: some servers wait for it with their 226.
+            if self.secret
+                && let Err(error) = link.finish(turn.ready, turn.sockets)
+            {
+                log::debug!("no farewell: {error}");
+            }
             news.push(self.done(pump, moved, turn.now, Ok(())));
             return Outcome { next: Next::Close, news };
         }

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::judge::{Judge, fingerprint};
+use super::judge::{Judge, fingerprint, is_authority};
 use super::tickets::Tickets;
 use super::{Creed, advice};
 use crate::reactor::{Link, Tls};
@@ -85,7 +85,9 @@ impl Made {
             Some((certificate, key)) => Some((certificates(certificate)?, private_key(key)?)),
             None => None,
         };
-        Ok(Self { judge: Arc::new(Judge { chain, pin: creed.pin, provider: Arc::clone(&provider) }), provider, own })
+        let named = creed.ca_file.as_deref().map_or_else(|| Ok(Vec::new()), certificates)?;
+        let judge = Judge { chain, named, pin: creed.pin, provider: Arc::clone(&provider) };
+        Ok(Self { judge: Arc::new(judge), provider, own })
     }
 }
 
@@ -162,6 +164,9 @@ impl Secrets {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("it is not for {}", self.name.to_str())
+            }
+            _ if is_authority(&Error::InvalidCertificate(why.clone())) => {
+                "it signs itself, and nobody has named it".to_owned()
             }
             other => format!("{other}"),
         };
