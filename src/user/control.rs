@@ -11,6 +11,7 @@ use rustix::net::sockopt;
 
 use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
+use super::pi::state::State;
 use super::pi::{Input, Login, Manners, Output, Session, Stage};
 use super::profile::Profile;
 use super::text::Shown;
@@ -404,6 +405,10 @@ impl Control {
                     log::debug!("<--- {} {}", reply.code, Shown(reply.text()));
                     self.since = turn.now;
                     self.feed(Input::Reply(reply), turn);
+                    let Phase::Open(open) = &self.phase else { return };
+                    if open.session.state() == State::Securing {
+                        return; // whatever has come behind it is looked at when TLS begins, and not as replies
+                    }
                 }
                 Some(Err(overlong)) => {
                     self.feed(Input::Overlong(overlong), turn);
