@@ -8,6 +8,7 @@ use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
 use crate::reactor::Key;
 use crate::user::guard::Guard;
 use crate::user::mail::Death;
+use crate::user::pi::Guise;
 
 impl Crew {
     pub(super) fn ready(&mut self, session: Key) {
@@ -40,7 +41,7 @@ impl Crew {
                     let (login, profile) = (site.target.login.clone(), site.profile.clone());
                     let (protection, host) = (site.target.protection, site.target.host.clone());
                     let guard = Guard { protection, host, trust: self.trust.clone() };
-                    let session = self.client.connect_guarded(addresses, login, profile, guard);
+                    let session = self.client.connect_guarded((addresses, login, profile), Guise::default(), guard);
                     if let Some(site) = self.sites.get_mut(id.0) {
                         site.opened(session);
                     }

@@ -127,7 +127,7 @@ impl Session {
 
     /// FEAT is asked once a host, after the login: before it many servers say less.
     fn logged_in(&mut self, stage: &mut Stage<'_>) {
-        if stage.profile.features.is_some() {
+        if self.manners.guise.terse || stage.profile.features.is_some() {
             return self.buffer(stage);
         }
         self.enter(State::Asking);
@@ -160,6 +160,9 @@ impl Session {
     fn settle(&mut self, stage: &mut Stage<'_>) {
         self.enter(State::Member);
         stage.out.push(Output::Ready);
+        if self.manners.guise.terse {
+            return;
+        }
         if stage.profile.has("CLNT") {
             // One family of servers takes OPTS only after it.
             self.command(b"CLNT miniftp".to_vec(), Owed::Courtesy, stage);
