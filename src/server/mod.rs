@@ -21,7 +21,7 @@ mod master;
 mod passive;
 pub mod pi;
 mod quota_check;
-mod realm;
+pub mod realm;
 mod scans;
 mod scribe;
 pub mod settings;
@@ -30,7 +30,7 @@ mod sweeper;
 mod tables;
 pub mod transfer_log;
 mod vigil;
-mod world;
+pub mod world;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
