@@ -107,7 +107,7 @@ impl Pair {
         };
         pair.serve(server::Input::Hello);
         pair.run();
-        assert!(pair.user.idle(), "logged in");
+        assert!(pair.user.idle(), "logged in: {:?} {:?}", pair.said, pair.user.state());
         pair
     }
 
@@ -172,7 +172,10 @@ impl Pair {
         let moved = match (self.job, self.arrived, self.uploaded) {
             (Some(Some(total)), true, _) => {
                 let tickets: Vec<Ticket> = self.pumps.keys().copied().collect();
-                let first = tickets.into_iter().min().unwrap();
+                let Some(first) = tickets.into_iter().min() else {
+                    // Whom it was for has gone.
+                    return self.over(Err(Fault::Lost(std::io::ErrorKind::BrokenPipe)), 0);
+                };
                 self.pumps.get_mut(&first).unwrap().1 = total;
                 self.send(UNDERWAY, Parcel::Received(first));
                 total
@@ -227,6 +230,7 @@ impl Pair {
     fn tell(&mut self, input: user::Input) {
         let mut out = Vec::new();
         self.user.handle(input, &mut user::Stage { profile: &mut self.profile, out: &mut out });
+        self.user.flushed();
         for wish in out {
             match wish {
                 user::Output::Command(line) => {
@@ -299,7 +303,8 @@ fn files_come_and_go_and_refusals_are_refusals() {
     pair.transfer(3, Verb::Stor, "new", 0);
     assert_eq!(pair.answered(), ["226 after 77 bytes"]);
     pair.transfer(4, Verb::Stor, "no/such/place", 0);
-    assert!(pair.answered()[0].starts_with("failed: 550"));
+    let refused = pair.answered();
+    assert!(refused[0].starts_with("failed: 55"), "{refused:?}");
     pair.transfer(5, Verb::Retr, "f9", 100);
     assert_eq!(pair.answered(), ["226 after 9 bytes"]);
     assert!(pair.user.idle());
@@ -378,5 +383,5 @@ fn quit_ends_both() {
     assert_eq!(pair.answered(), ["200"]);
     assert_eq!(pair.said.last().map(String::as_str), Some("QUIT"));
     pair.ask(3, "NOOP");
-    assert_eq!(pair.answered(), ["dead: the session was closed"]);
+    assert_eq!(pair.answered(), ["dead: the session was given up"]);
 }
