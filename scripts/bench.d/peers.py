@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# A folder with programs that are built already, in place of a build.
+BUILT = os.environ.get("MINIFTP_PROGRAMS")
+PROGRAMS = Path(BUILT or REPOSITORY / "target/release")
 WORK = REPOSITORY / "target" / "bench"
 PEER_ROOT = WORK / "peers"
 PYFTPDLIB_VERSION = "2.2.0"
@@ -74,7 +77,7 @@ class Peer:
 class Miniftpd(Peer):
     name = "miniftpd"
     passwords = True
-    binary = REPOSITORY / "target/release/miniftpd"
+    binary = PROGRAMS / "miniftpd"
 
     def command(self, port):
         return [self.binary, "-l", f"127.0.0.1:{port}", "-w", "--max-clients", "0", "--max-per-ip", "0",
