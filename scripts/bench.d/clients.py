@@ -10,11 +10,9 @@ import signal
 import subprocess
 import time
 from measure import Broken, free_port
-from peers import REPOSITORY, WORK, quiet
+from peers import PROGRAMS, WORK, quiet
 
-MINIFTP = REPOSITORY / "target/release/miniftp"
-SERVER = REPOSITORY / "target/release/miniftpd"
-RELAY = REPOSITORY / "target/release/examples/relay"
+MINIFTP, SERVER, RELAY = PROGRAMS / "miniftp", PROGRAMS / "miniftpd", PROGRAMS / "examples/relay"
 # A task that takes longer than this has no figure.
 TASK_SECONDS = 60
 GIB = 1 << 30

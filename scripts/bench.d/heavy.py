@@ -9,9 +9,9 @@ import subprocess
 import time
 
 from measure import Broken
-from peers import PASSWORD, REPOSITORY, USER
+from peers import PASSWORD, PROGRAMS, USER
 
-TESTER = REPOSITORY / "target/release/miniftp-load"
+TESTER = PROGRAMS / "miniftp-load"
 GIB = 1 << 30
 # One block of 64 KiB in so many is compared: looking at all would make the tester the bottleneck.
 VERIFY = 64

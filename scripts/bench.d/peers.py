@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# A folder with programs that are built already, in place of a build.
+BUILT = os.environ.get("MINIFTP_PROGRAMS")
+PROGRAMS = Path(BUILT or REPOSITORY / "target/release")
 WORK = REPOSITORY / "target" / "bench"
 PEER_ROOT = WORK / "peers"
 PYFTPDLIB_VERSION = "2.2.0"
@@ -74,7 +77,7 @@ class Peer:
 class Miniftpd(Peer):
     name = "miniftpd"
     passwords = True
-    binary = REPOSITORY / "target/release/miniftpd"
+    binary = PROGRAMS / "miniftpd"
 
     def command(self, port):
         return [self.binary, "-l", f"127.0.0.1:{port}", "-w", "--max-clients", "0", "--max-per-ip", "0",
@@ -119,6 +122,7 @@ ftp_username=ftp
 anon_root={self.served}
 write_enable=YES
 anon_upload_enable=YES
+anon_mkdir_write_enable=YES
 anon_other_write_enable=YES
 anon_umask=022
 xferlog_enable=NO
@@ -139,8 +143,8 @@ class PureFtpd(Peer):
     needs_root = True
 
     def command(self, port):
-        # -e anonymous only, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
-        return [self.binary, "-S", f"127.0.0.1,{port}", "-e", "-H", "-c", CLIENTS, "-C", CLIENTS, "-I", IDLE_SECONDS // 60,
+        # -e anonymous only, -M who may make directories, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
+        return [self.binary, "-S", f"127.0.0.1,{port}", "-e", "-M", "-H", "-c", CLIENTS, "-C", CLIENTS, "-I", IDLE_SECONDS // 60,
                 "-L", "200000:10", "-f", "none", "-g", self.folder / "pure-ftpd.pid"]
 
     def password_command(self, port):
@@ -190,6 +194,7 @@ DelayTable none
 TimeoutIdle {IDLE_SECONDS}
 TimeoutNoTransfer {IDLE_SECONDS}
 AllowOverwrite on
+AllowStoreRestart on
 <Anonymous {self.served}>
   User ftp
   Group nogroup
