@@ -252,7 +252,7 @@ impl<'a> Crowd<'a> {
             Event::Answered(key, ticket, answer) => self.answered(key, ticket, answer),
             Event::Gone(key, death) => self.gone(key, &death),
             Event::Woken => self.due(),
-            Event::Heard(..) | Event::Helped(_) | Event::Interrupted => {}
+            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::Interrupted => {}
         }
     }
 
