@@ -89,6 +89,8 @@ pub enum Event {
 pub enum Mark {
     /// The control connection is there.
     Connected,
+    /// The control connection is in TLS.
+    Secured,
     /// A command is on its way; whether it is one with a data connection.
     Said {
         /// RETR, STOR and their like.
@@ -253,18 +255,7 @@ impl Client {
         self.connect_guarded((addresses, login, profile), Guise::default(), Guard::default())
     }
 
-    /// As [`Client::connect`], in a guise.
-    pub fn connect_as(
-        &mut self,
-        guise: Guise,
-        addresses: Vec<SocketAddr>,
-        login: Login,
-        profile: Rc<RefCell<Profile>>,
-    ) -> Key {
-        self.connect_guarded((addresses, login, profile), guise, Guard::default())
-    }
-
-    /// As [`Client::connect_as`], protected as the guard says.
+    /// As [`Client::connect`], in a guise and protected as the guard says.
     pub fn connect_guarded(&mut self, to: To, guise: Guise, guard: Guard) -> Key {
         let (addresses, login, profile) = to;
         let (timeout, active, protection) = (self.terms.timeout, self.terms.active, guard.protection);
@@ -433,6 +424,7 @@ impl Client {
                 Output::Answer(ticket, answer) => self.events.push_back(Event::Answered(by, ticket, answer)),
                 Output::Connected => self.mark(by, Mark::Connected),
                 Output::Redialling => {}
+                Output::Covered => self.mark(by, Mark::Secured),
                 Output::StartTls => self.start_tls(by),
                 Output::InTheClear => self.events.push_back(Event::InTheClear(by)),
                 Output::Ready => self.ready(by),

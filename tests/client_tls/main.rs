@@ -206,3 +206,36 @@ fn silence_in_a_handshake_is_bounded() {
         assert_eq!(client.code(&["-t", "1", "--retries", "0", "--ca-file", "ca.pem", "get", &url]), 8, "{oddity:?}");
     }
 }
+
+#[test]
+fn the_load_tester_is_encrypted_too() {
+    let authority = Authority::new();
+    for (scheme, tls) in [("ftp", "required"), ("ftps", "required"), ("ftpes", "required")] {
+        let implicit = scheme == "ftps";
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Implicit][..usize::from(implicit)]);
+        let options = ["--json", "--tls", tls, "--scenario", "get", "--clients", "2", "--duration", "0.5"];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+        let output = command.args(options).arg(format!("{scheme}://127.0.0.1:{}/a", fake.port)).output().unwrap();
+        let report = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), report["errors"].to_string().as_str()), (Some(0), "{}"), "{report}");
+        assert_eq!(report["phases"]["TLS"]["count"], 2, "{report}");
+        assert_eq!(report["phases"]["login"]["count"], 2, "{report}");
+        let heard = fake.heard();
+        assert!(heard.iter().all(|line| line.starts_with("tls ") || line == "AUTH TLS"), "{heard:?}");
+        assert!(heard.iter().any(|line| line == "tls PROT P") && heard.iter().any(|line| line == "tls RETR a"));
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_no_server_for_the_load_tester() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::NoAuth]);
+    let options = ["--json", "--tls", "required", "--clients", "1", "--duration", "0.2"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+    let output = command.args(options).arg(format!("ftp://127.0.0.1:{}/", fake.port)).output().unwrap();
+    let report = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = report["errors"].as_object().unwrap();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["TLS"], "{report}");
+    assert!(fake.heard().iter().all(|line| !line.starts_with("USER")), "no name in the clear");
+}

@@ -91,6 +91,7 @@ impl Session {
 
     pub(super) fn secured(&mut self, stage: &mut Stage<'_>) {
         self.secured = true;
+        stage.out.push(Output::Covered);
         stage.profile.auth = Standing::Works;
         if self.state == State::Securing {
             self.name(stage);

@@ -76,6 +76,8 @@ pub enum Output {
     Interrupt,
     /// Take the control connection over to TLS; [`Input::Secured`] answers.
     StartTls,
+    /// The control connection is in TLS.
+    Covered,
     /// The server has no TLS, and the session goes on without.
     InTheClear,
     /// To the DTP.
