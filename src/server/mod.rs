@@ -35,6 +35,7 @@ pub mod transfer_log;
 mod vigil;
 pub mod world;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -195,7 +196,7 @@ struct Server {
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
     /// What this process can reach, since it began to serve.
-    walls: Walls,
+    walls: Rc<OnceCell<Walls>>,
     course: Course,
     master: Key,
     clerk: Option<Key>,
