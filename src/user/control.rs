@@ -156,7 +156,10 @@ impl Control {
         }
         self.since = turn.now;
         match open.link.flush(turn.ready, turn.sockets) {
-            Ok(_) => Next::Sleep,
+            Ok(_) => {
+                open.session.flushed();
+                Next::Sleep
+            }
             Err(_) if turn.ready.has(Ready::READ) => Next::Yield, // what it said before it closed is the better reason
             Err(error) => {
                 self.feed(Input::Gone(Death::Lost(error.kind())), turn);
@@ -176,7 +179,7 @@ impl Control {
             Phase::Dialling(dialling) => Some(self.since.after(dialling.manners.timeout)),
             Phase::Open(open) => {
                 let own = open.session.patience().map(|span| self.since.after(span));
-                let quiet = open.replies.could_end().then(|| self.heard.after(QUIET));
+                let quiet = open.replies.could_end().then(|| self.heard.after(quiet(&open.session)));
                 [own, quiet].into_iter().flatten().min()
             }
             Phase::Over => None,
@@ -194,7 +197,7 @@ impl Control {
                 self.since = turn.now;
             }
             Phase::Open(open) => {
-                if open.replies.could_end() && self.heard.after(QUIET) <= turn.now {
+                if open.replies.could_end() && self.heard.after(quiet(&open.session)) <= turn.now {
                     open.replies.end();
                     return;
                 }
@@ -343,6 +346,11 @@ impl Control {
             self.since = turn.now;
         }
     }
+}
+
+/// Well before the session's own patience ends.
+fn quiet(session: &Session) -> Duration {
+    QUIET.min(session.timeout() / 2)
 }
 
 /// Failure of these options costs speed, not correctness.

@@ -70,6 +70,8 @@ pub struct Outcome {
     pub pump: Option<Pump>,
     /// Bytes moved on the data connection.
     pub moved: u64,
+    /// Bytes that the server's 1yz said there would be.
+    pub announced: Option<u64>,
     /// Since the data connection was there.
     pub elapsed: Duration,
     /// The final reply, or what went wrong.
@@ -100,6 +102,8 @@ pub enum Failure {
 pub enum Death {
     /// No connection could be made.
     Connect(String),
+    /// The server waits for a data connection that cannot be had.
+    NoChannel(String),
     /// Nothing came in time.
     TimedOut(&'static str),
     /// The server closed without a word.
@@ -114,6 +118,8 @@ pub enum Death {
     Garbage(Overlong),
     /// TLS was wished and cannot be had.
     Insecure(String),
+    /// It was over before the wish came to it, or was given up for the sake of another wish.
+    Abandoned,
     /// We left, by QUIT or because nobody needed the session any more.
     Left,
 }
@@ -173,12 +179,14 @@ impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(why) | Self::Insecure(why) => f.write_str(why),
+            Self::NoChannel(why) => write!(f, "no data connection: {why}"),
             Self::TimedOut(what) => write!(f, "timed out {what}"),
             Self::Closed => f.write_str("the server closed the connection"),
             Self::Lost(kind) => write!(f, "the connection broke: {kind}"),
             Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
             Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
+            Self::Abandoned => f.write_str("the session was given up"),
             Self::Left => f.write_str("the session was closed"),
         }
     }

@@ -210,7 +210,7 @@ impl Client {
             return held.push((ticket, wish));
         }
         if self.tell(session, Input::Wish(ticket, wish)).is_none() {
-            self.events.push_back(Event::Answered(session, ticket, Answer::Dead(Death::Left)));
+            self.events.push_back(Event::Answered(session, ticket, Answer::Dead(Death::Abandoned)));
         }
         self.settle();
     }
@@ -221,10 +221,10 @@ impl Client {
         self.settle();
     }
 
-    /// Ends a session at once, with whatever it is doing.
-    pub fn drop_session(&mut self, session: Key) {
-        if self.tell(session, Input::Gone(Death::Left)).is_some() {
-            self.hang_up(session, Death::Left);
+    /// Ends a session at once, with whatever it is doing; what is said about it to those who wished something.
+    pub fn drop_session(&mut self, session: Key, death: &Death) {
+        if self.tell(session, Input::Gone(death.clone())).is_some() {
+            self.hang_up(session, death.clone());
         }
         self.settle();
     }

@@ -236,6 +236,21 @@ pub fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The working directory in the answer to PWD: quoted as RFC 959 has it, in single quotes (z/OS), or bare. `None`: it
+/// does not say, or its quote has no end and nobody knows what it was to be.
+pub fn directory_in(reply: &Reply) -> Option<Vec<u8>> {
+    if let Some(path) = reply.texts().find_map(unquoted) {
+        return Some(path).filter(|path| !path.is_empty());
+    }
+    let text = reply.texts().find(|text| !text.contains(&b'"'))?;
+    let mut single = text.split(|octet| *octet == b'\'').skip(1);
+    if let (Some(path), Some(_)) = (single.next(), single.next()) {
+        return Some(path.to_vec()).filter(|path| !path.is_empty());
+    }
+    let rooted = |word: &&[u8]| matches!(word, [b'/', ..] | [b'A'..=b'Z' | b'a'..=b'z', b':', b'/' | b'\\', ..]);
+    text.split(|octet| *octet == b' ').find(rooted).map(<[u8]>::to_vec)
+}
+
 fn octets(text: Cow<'static, str>) -> Cow<'static, [u8]> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),

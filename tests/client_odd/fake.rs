@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 /// How long the server waits for a data connection or bytes on one: a client that never comes must not hang a test.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the client may run at all; every test's client is done in a fraction of it unless it hangs.
+const GUARD: Duration = Duration::from_secs(120);
 
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -49,7 +52,14 @@ impl Fake {
         files: &[(&str, &[u8])],
         rule: impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), files, rule)
+    }
+
+    pub fn on(
+        listener: TcpListener,
+        files: &[(&str, &[u8])],
+        rule: impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         for (name, bytes) in files {
@@ -118,6 +128,12 @@ impl Talk {
     pub fn raw(&mut self, bytes: &[u8]) {
         // A client may have left; its exit code is what the test looks at.
         let _ = self.control.write_all(bytes);
+    }
+
+    /// The argument of the last command.
+    pub fn heard_last(&self) -> String {
+        let heard = self.shared.heard.lock().unwrap();
+        heard.last().and_then(|line| line.split_once(' ')).map(|(_, argument)| argument.to_owned()).unwrap_or_default()
     }
 
     pub fn times(&self, verb: &str) -> usize {
@@ -269,6 +285,21 @@ fn accept(listener: &TcpListener) -> Option<TcpStream> {
     None
 }
 
+/// Waits for a program's end. One that hangs is killed, so that the test fails instead of waiting for ever.
+fn finish(child: Child) -> Output {
+    let id = rustix::process::Pid::from_child(&child);
+    let (over, wait) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if wait.recv_timeout(GUARD) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(over);
+    guard.join().unwrap();
+    output
+}
+
 /// The client in a directory of its own.
 pub struct Client {
     pub directory: tempfile::TempDir,
@@ -300,7 +331,8 @@ impl Client {
 
     /// Runs it to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        let mut command = self.command(arguments);
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// Runs it to its end; the exit code.
@@ -311,10 +343,39 @@ impl Client {
         code
     }
 
+    /// Runs it to its end; the exit code and the most memory it had, in bytes.
+    pub fn code_and_memory(&self, arguments: &[&str]) -> (i32, u64) {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let status = std::path::PathBuf::from(format!("/proc/{}/status", child.id()));
+        let mut most = 0;
+        loop {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kilobytes = peak.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+            most = most.max(kilobytes.unwrap_or(0) * 1024);
+            if let Some(status) = child.try_wait().unwrap() {
+                return (status.code().unwrap_or(-1), most);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into()).collect();
         names.sort();
         names
+    }
+}
+
+/// A rule that answers verbs with fixed text, line ends and all; "" is the greeting.
+pub fn says(table: &[(&'static str, &'static str)]) -> impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static {
+    let table = table.to_vec();
+    move |talk, verb, _| match table.iter().find(|(known, _)| *known == verb) {
+        Some((_, text)) => {
+            talk.raw(text.as_bytes());
+            true
+        }
+        None => false,
     }
 }

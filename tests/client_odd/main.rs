@@ -1,6 +1,9 @@
 //! The client against servers that are odd, broken or hostile.
 
+mod data;
 mod fake;
+mod hostile;
+mod replies;
 
 use fake::{Client, Fake, Talk};
 
@@ -466,67 +469,6 @@ fn a_server_that_cannot_be_talked_to_ahead_is_talked_to_step_by_step() {
 }
 
 #[test]
-fn hostile_names_are_written_nowhere() {
-    let lines = "type=file;size=5; ../../escape\r\ntype=file;size=5; /tmp/escape-abs\r\ntype=file;size=5; a/b\r\n\
-                 type=file;size=5; ..\r\ntype=dir; ..\r\ntype=dir; ../up\r\ntype=cdir; .\r\ntype=file;size=5; a\\b\r\n\
-                 type=file;size=5; good\r\ngarbage line\r\n";
-    let hostile = move |talk: &mut Talk, verb: &str, argument: &str| match verb {
-        "MLSD" => {
-            talk.send(lines.as_bytes());
-            true
-        }
-        "RETR" => {
-            assert!(argument.ends_with("good"), "asked for {argument}");
-            talk.send(b"hello");
-            true
-        }
-        _ => false,
-    };
-    let (fake, client) = (Fake::start(&[], hostile), Client::new());
-    std::fs::create_dir_all(client.path("in/target")).unwrap();
-    assert_eq!(client.code(&["mirror", &fake.url(""), "in/target"]), 10);
-    let names: Vec<_> = std::fs::read_dir(client.path("in/target")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names, ["good"]);
-    assert_eq!((std::fs::read_dir(client.path("in")).unwrap().count(), client.names().len()), (1, 1));
-}
-
-#[test]
-fn a_link_in_the_target_is_not_followed() {
-    let listing = |talk: &mut Talk, verb: &str, argument: &str| {
-        verb == "MLSD" && {
-            let lines: &[u8] =
-                if argument.contains("link") { b"type=file;size=5; x\r\n" } else { b"type=dir; link\r\n" };
-            talk.send(lines);
-            true
-        }
-    };
-    let (fake, client) = (Fake::start(&[("link/x", b"hello")], listing), Client::new());
-    std::fs::create_dir_all(client.path("outside")).unwrap();
-    std::fs::create_dir_all(client.path("target")).unwrap();
-    std::os::unix::fs::symlink(client.path("outside"), client.path("target/link")).unwrap();
-    assert_ne!(client.code(&["mirror", &fake.url(""), "target"]), 0);
-    assert_eq!(std::fs::read_dir(client.path("outside")).unwrap().count(), 0);
-}
-
-#[test]
-fn a_part_that_is_also_a_name_there() {
-    let (fake, client) = (Fake::start(&[("a", b"first"), ("a.part", b"second")], plain), Client::new());
-    assert_eq!(client.code(&["mirror", &fake.url(""), "t"]), 0);
-    assert_eq!(client.read("t/a"), Some(b"first".to_vec()));
-    assert_eq!(client.read("t/a.part"), Some(b"second".to_vec()));
-}
-
-#[test]
-fn nothing_with_a_line_break_is_sent() {
-    let (fake, client) = (Fake::start(&[("a", b"x")], plain), Client::new());
-    for url in ["a%0d%0aDELE%20b", "a%0ab", "a%00b"] {
-        assert_eq!(client.code(&["get", &fake.url(url), "-o", "x"]), 1);
-    }
-    assert_ne!(client.code(&["-e", "cd 'a\rDELE b'", &fake.url("")]), 0);
-    assert_eq!(fake.heard("DELE"), 0);
-}
-
-#[test]
 fn a_host_that_takes_few_sessions_is_served_by_few() {
     let files: Vec<(String, Vec<u8>)> = (0..40).map(|at| (format!("f{at}"), content(at * 100))).collect();
     let few = |talk: &mut Talk, verb: &str, _: &str| {
@@ -591,19 +533,6 @@ fn listings_without_mlsd_and_empty_directories() {
     };
     let (fake, client) = (Fake::start(&[], missing), Client::new());
     assert_eq!(client.code(&["ls", &fake.url("dir")]), 5);
-}
-
-#[test]
-fn escapes_do_not_reach_json_or_terminals_raw() {
-    let nasty = |talk: &mut Talk, verb: &str, _: &str| {
-        verb == "RETR" && {
-            talk.say("550 \x1b[2Jgone\x07");
-            true
-        }
-    };
-    let (fake, client) = (Fake::start(&[], nasty), Client::new());
-    let output = client.run(&["get", &fake.url("a")]);
-    assert!(!output.stderr.contains(&0x1b) && !output.stderr.contains(&7));
 }
 
 #[test]

@@ -294,8 +294,12 @@ impl Fetch {
         match &outcome.result {
             Ok(_) => {
                 let there = self.offset + outcome.moved;
-                let expected = self.size.filter(|_| !self.text);
+                // Some servers say 0 where they mean that they do not know.
+                let expected = self.size.filter(|size| !self.text && *size > 0);
                 let strange = expected.is_some_and(|size| size != there);
+                if let Some(trouble) = self.cut_short(&outcome) {
+                    return Move::Done(Err(trouble));
+                }
                 self.outcome = Some(Box::new(outcome));
                 if strange {
                     self.state = State::Rechecking;
@@ -310,13 +314,23 @@ impl Fetch {
         }
     }
 
+    /// Where SIZE says nothing, the 150 may have said how much would come; after REST, of the file or of the rest.
+    fn cut_short(&self, outcome: &Outcome) -> Option<Trouble> {
+        let announced = outcome.announced.filter(|_| self.size.is_none() && !self.text)?;
+        let (moved, there) = (outcome.moved, self.offset + outcome.moved);
+        let text = format!("{moved} bytes came, the server announced {announced}");
+        (there < announced).then(|| Trouble::new(Cause::Transfer, text).again(Again::Later))
+    }
+
     /// The length is not what was expected. A file that grew or shrank meanwhile has a new size; anything else is a
     /// transfer that was cut, or a server that does not mean what it says.
     fn rechecked(&mut self, size: Option<u64>, scene: &mut Scene<'_>) -> Move {
         let moved = self.outcome.as_ref().map_or(0, |outcome| outcome.moved);
         let there = self.offset + moved;
         let expected = size.or(self.size).unwrap_or(there);
-        if there == expected {
+        // A file that is written to all the time was whole as far as it had come.
+        let grew = self.size.is_some_and(|first| (first..=expected).contains(&there));
+        if there == expected || (grew && Some(expected) > self.size) {
             self.size = Some(there);
             return self.whole(scene);
         }
@@ -404,7 +418,7 @@ impl Fetch {
 
     fn complete(&mut self) -> Move {
         let Some(outcome) = self.outcome.take() else { return Move::Wishes(Vec::new()) };
-        let Outcome { pump, moved, elapsed, result } = *outcome;
+        let Outcome { pump, moved, elapsed, result, .. } = *outcome;
         let code = result.ok().map(|reply| reply.code);
         if let (Goal::File { folder, name, part }, Some(Pump::In(intake))) = (&self.goal, pump) {
             let placed = match intake.into_file() {

@@ -8,7 +8,7 @@ use crate::user::profile::Standing;
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 use crate::wire::directory::{Parsed, parse_list, parse_mlsd, parse_nlst};
-use crate::wire::reply::{Kind, Reply, unquoted};
+use crate::wire::reply::{Kind, Reply, directory_in};
 
 /// Bytes of a listing that are held: half a million entries. A server that sends more wants our memory.
 const LISTING_LIMIT: usize = 64 * 1024 * 1024;
@@ -77,7 +77,8 @@ impl List {
         match (std::mem::replace(&mut self.state, State::Returning), answer) {
             (State::Asking(form), Answer::Moved(outcome)) => self.listed(form, *outcome, scene),
             (State::Home(trouble), Answer::Reply(reply)) => {
-                let home = unquoted(reply.text()).unwrap_or_else(|| b"/".to_vec());
+                // Who does not know where he is does not go elsewhere to look: there is no way back.
+                let Some(home) = directory_in(&reply) else { return self.unchecked(trouble) };
                 self.state = State::Entering(home, trouble);
                 Move::Wishes(vec![ask("CWD", &self.path)])
             }
@@ -115,7 +116,9 @@ impl List {
         match form {
             Form::Mlsd => {
                 scene.profile.mlsd = Standing::Works;
-                return done(parsed);
+                // Nothing at all, not even the directory itself: some servers say that of what is not there.
+                let nothing = empty && parsed.odd.is_empty() && !parsed.itself;
+                return if nothing { self.check_emptiness(None) } else { done(parsed) };
             }
             Form::ListAll if !empty => scene.profile.list_all = Standing::Works,
             // Some servers take `-a` for a name that nothing has.
@@ -147,8 +150,15 @@ impl List {
         }
     }
 
+    fn unchecked(&mut self, trouble: Option<Trouble>) -> Move {
+        match trouble {
+            Some(trouble) => Move::Done(Err(trouble)),
+            None => done(self.best.take().unwrap_or_default()),
+        }
+    }
+
     fn check_emptiness(&mut self, trouble: Option<Trouble>) -> Move {
-        if self.path.is_empty() {
+        if matches!(&self.path[..], b"" | b"." | b"/") {
             return done(Parsed::default());
         }
         self.state = State::Home(trouble);
@@ -166,6 +176,9 @@ fn parse(form: Form, text: &[u8], wall: i64) -> Parsed {
 
 /// A listing of which nothing at all could be read is a failure, not an empty directory.
 fn done(parsed: Parsed) -> Move {
+    if parsed.cut {
+        return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing has more entries than anybody needs")));
+    }
     if parsed.entries.is_empty() && !parsed.odd.is_empty() {
         return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing is in no known form")));
     }

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::mail::{Answer, Ticket, Wish};
+use super::mail::{Answer, Death, Ticket, Wish};
 use super::profile::Profile;
 use super::{Client, Event, Message};
 use crate::reactor::{Key, Moment};
@@ -255,7 +255,7 @@ impl Crew {
     pub fn dismiss(&mut self) {
         for session in self.sites.iter().flat_map(Site::keys).collect::<Vec<_>>() {
             self.client.wish(session, Ticket(0), Wish::Quit);
-            self.client.drop_session(session);
+            self.client.drop_session(session, &Death::Left);
         }
         self.sites.clear();
     }
@@ -265,7 +265,7 @@ impl Crew {
         let Some(site) = self.sites.get(id.0) else { return };
         for session in site.keys().collect::<Vec<_>>() {
             self.client.wish(session, Ticket(0), Wish::Quit);
-            self.client.drop_session(session);
+            self.client.drop_session(session, &Death::Left);
         }
     }
 
@@ -368,7 +368,7 @@ impl Crew {
                 }
             } else {
                 // Answers that nobody waits for any more keep the session busy until they have come.
-                self.client.drop_session(session);
+                self.client.drop_session(session, &Death::Abandoned);
             }
         }
         self.forget_tickets(id);

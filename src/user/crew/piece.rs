@@ -53,7 +53,7 @@ impl Piece {
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
         let Answer::Moved(outcome) = answer else { return Move::Wishes(Vec::new()) };
-        let Outcome { pump, moved, elapsed, result } = *outcome;
+        let Outcome { pump, moved, elapsed, result, .. } = *outcome;
         let begun = self.at;
         if let Some(Pump::In(intake)) = &pump {
             self.at = intake.position();

@@ -117,7 +117,7 @@ impl Crew {
             log::info!("the host takes no more than {others} sessions");
             site.limit = others;
         } else if !was_ready {
-            let trouble = Trouble::of_death(death);
+            let trouble = Trouble::of_birth(death);
             let hopeless = trouble.again == Again::Never || (!site.worked && !self.rules.insist && !crowded);
             site.failures += 1;
             if others == 0 && (hopeless || site.failures > self.rules.retries) {

@@ -195,9 +195,9 @@ impl Send {
             }
             Err(failure) => {
                 let trouble = Trouble::of_transfer(&failure, moved);
-                let no_append =
-                    self.offset > 0 && matches!(&failure, Failure::Refused(r) if matches!(r.code, 500 | 502));
-                if no_append {
+                // Whoever may not append may still write anew.
+                let no_append = self.offset > 0 && moved == 0;
+                if no_append && matches!(&failure, Failure::Refused(reply) if reply.kind() == Kind::Permanent) {
                     self.resume = false;
                     self.begun = false;
                     return Move::Done(Err(trouble.again(Again::Otherwise)));
@@ -220,9 +220,8 @@ impl Send {
 
     /// 226 says that the server has what it got; SIZE says that it got what was sent.
     fn check(&mut self, scene: &mut Scene<'_>) -> Move {
-        let known = matches!(self.origin, Origin::File(..)) && !self.text && !self.append;
-        let ask_size = self.check_size && known && scene.profile.has("SIZE") && scene.profile.size != Standing::Fails;
-        if !ask_size {
+        let known = !self.text && !self.append && scene.profile.size != Standing::Fails;
+        if !(self.check_size && known) {
             return self.compare(scene);
         }
         self.state = State::Checking;

@@ -6,7 +6,7 @@ use crate::user::mail::{Answer, Wish};
 use crate::user::profile::{Profile, Standing};
 use crate::wire::address::number;
 use crate::wire::directory::{Found, FoundKind, parse_fact_line, stamp};
-use crate::wire::reply::{Kind, Reply, unquoted};
+use crate::wire::reply::{Kind, Reply, directory_in};
 
 /// Describes one path.
 #[derive(Debug)]
@@ -63,7 +63,9 @@ impl Stat {
                 Move::Done(Ok(Yield::Entry(self.found(FoundKind::File, size, modify))))
             }
             State::Home => {
-                let home = unquoted(reply.text()).unwrap_or_else(|| b"/".to_vec());
+                let Some(home) = directory_in(&reply) else {
+                    return Move::Done(Ok(Yield::Entry(self.found(FoundKind::Unknown, None, None))));
+                };
                 self.state = State::Entering { home };
                 Move::Wishes(vec![ask("CWD", &self.path)])
             }

@@ -80,7 +80,7 @@ impl Trouble {
         let cause = match reply.code {
             530 | 532 => Cause::Login,
             425 | 426 | 451 | 452 | 552 => Cause::Transfer,
-            534 | 521 | 522 => Cause::Tls,
+            534 | 536 => Cause::Tls,
             _ => Cause::Denied,
         };
         Self { cause, text: Spoken(reply).to_string(), code: Some(reply.code), again }
@@ -99,7 +99,12 @@ impl Trouble {
             Failure::Refused(reply) => {
                 let trouble = Self::refused(reply);
                 // Data flowed, so it was neither missing nor forbidden.
-                let cause = if moved > 0 { Cause::Transfer } else { trouble.cause };
+                let cause = match reply.code {
+                    // Of a data connection's protection; MKD says 521 for "exists".
+                    521 | 522 => Cause::Tls,
+                    _ if moved > 0 => Cause::Transfer,
+                    _ => trouble.cause,
+                };
                 Self { cause, ..trouble }
             }
             Failure::NoRestart(reply) | Failure::NoType(reply) => {
@@ -123,16 +128,26 @@ impl Trouble {
         Self::new(cause, snag.to_string()).again(again)
     }
 
-    /// A session's end.
+    /// The end of a session that never came to its login.
+    pub fn of_birth(death: &Death) -> Self {
+        let trouble = Self::of_death(death);
+        match death {
+            Death::Closed | Death::Lost(_) | Death::Dismissed(_) => Self { cause: Cause::Connect, ..trouble },
+            _ => trouble,
+        }
+    }
+
+    /// The end of a session at work.
     pub fn of_death(death: &Death) -> Self {
         let text = death.to_string();
         match death {
             Death::Connect(_) => Self::new(Cause::Connect, text).again(Again::Later),
+            Death::NoChannel(_) => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::TimedOut(_) => Self::new(Cause::TimedOut, text).again(Again::Later),
-            Death::Closed | Death::Lost(_) => Self::new(Cause::Transfer, text).again(Again::Later),
+            Death::Closed | Death::Lost(_) | Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::Dismissed(reply) => {
                 let again = if reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
-                Self { code: Some(reply.code), ..Self::new(Cause::Connect, text).again(again) }
+                Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(again) }
             }
             Death::Login(reply) => {
                 let again =

@@ -32,6 +32,9 @@ const DUST_LIMIT: usize = 64 * 1024;
 /// How long the server may take to close after our FIN.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// A listing may take so many times what the next byte may take. Each line on its own could come just in time for ever.
+const LISTING_STALLS: u32 = 10;
+
 /// Strangers turned away from a listening port before it is given up.
 const STRANGERS: usize = 16;
 
@@ -310,6 +313,9 @@ impl Data {
             self.since = turn.now;
             self.pace.spend(turn.now, after - before);
         }
+        let listing = matches!(&pump, Pump::In(intake) if intake.is_listing());
+        let endless = listing && turn.now.since(self.began) > turn.waits.stall * LISTING_STALLS;
+        let step = if endless && step != Ok(Step::Done) { Err(Fault::Stalled.into()) } else { step };
         match step {
             Ok(Step::Done) => self.complete(link, pump, turn, news),
             Ok(Step::Wait(until)) => self.park(link, pump, until, turn.now, news),

@@ -16,11 +16,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Wish};
-use super::profile::Profile;
+use super::profile::{Profile, Standing};
 use super::text::{Shown, sendable};
 use crate::wire::reply::{Overlong, Reply};
 
-use state::{Channel, Owed, Running, State, Word};
+use state::{Channel, Meant, Owed, Running, State, Word};
 
 pub use login::Login;
 
@@ -40,7 +40,7 @@ const KEEPALIVES: usize = 60;
 /// How long an upload waits for 1yz before it begins without: some servers never send one.
 const PATIENCE_FOR_1YZ: Duration = Duration::from_secs(5);
 
-/// How long a server that was cut short may take to say so.
+/// How long a server that was cut short may take to say so: when there was enough, or too much.
 const PATIENCE_WITH_THE_CUT: Duration = Duration::from_secs(5);
 
 /// How long an aborted transfer's replies are waited for.
@@ -115,10 +115,14 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     owed: VecDeque<Owed>,
+    /// How many of them, at the back, are owed for commands that have not left yet: nothing that comes can answer those.
+    unsent: usize,
     agenda: VecDeque<(Ticket, Wish)>,
     transfers: VecDeque<Running>,
     /// TYPE as the server has it: `Some(true)` for A.
     text: Option<bool>,
+    /// A restart marker was sent: some servers keep it for every transfer that follows, so it is taken back.
+    marked: bool,
     strays: usize,
     keepalives: usize,
 }
@@ -133,9 +137,11 @@ impl Session {
             peer,
             local,
             owed: VecDeque::new(),
+            unsent: 0,
             agenda: VecDeque::new(),
             transfers: VecDeque::new(),
             text: None,
+            marked: false,
             strays: 0,
             keepalives: 0,
         }
@@ -153,6 +159,16 @@ impl Session {
             Input::Gone(death) => self.die(death, stage),
         }
         self.proceed(stage);
+    }
+
+    /// What was said has left.
+    pub const fn flushed(&mut self) {
+        self.unsent = 0;
+    }
+
+    /// How long a reply may take.
+    pub const fn timeout(&self) -> Duration {
+        self.manners.timeout
     }
 
     /// The state.
@@ -202,7 +218,7 @@ impl Session {
             (Channel::Up, Word::Sent) if !front.incoming() => Some(self.manners.timeout.min(PATIENCE_FOR_1YZ)),
             (Channel::Up, Word::Unsent) => Some(self.manners.timeout),
             (Channel::Up | Channel::Coming(_), _) => None,
-            _ if front.has_enough() => Some(self.manners.timeout.min(PATIENCE_WITH_THE_CUT)),
+            _ if front.has_enough() || front.is_spoilt() => Some(self.manners.timeout.min(PATIENCE_WITH_THE_CUT)),
             _ => Some(self.manners.timeout),
         }
     }
@@ -215,7 +231,7 @@ impl Session {
 
     fn wish(&mut self, ticket: Ticket, wish: Wish, stage: &mut Stage<'_>) {
         if matches!(self.state, State::Dead | State::Leaving) {
-            return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Left)));
+            return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Abandoned)));
         }
         let words: &[u8] = match &wish {
             Wish::Ask { line, .. } => line,
@@ -230,6 +246,7 @@ impl Session {
             Wish::Transfer(transfer) => Answer::Moved(Box::new(Outcome {
                 pump: Some(transfer.pump),
                 moved: 0,
+                announced: None,
                 elapsed: Duration::ZERO,
                 result: Err(Failure::Unsendable),
             })),
@@ -246,7 +263,10 @@ impl Session {
             }
             let Some((ticket, wish)) = self.agenda.pop_front() else { return };
             match wish {
-                Wish::Ask { line, .. } => self.command(line, Owed::Ask(ticket), stage),
+                Wish::Ask { line, .. } => {
+                    let meant = Meant::of(&line);
+                    self.command(line, Owed::Ask(ticket, meant), stage);
+                }
                 Wish::Transfer(transfer) => self.begin(ticket, *transfer, stage),
                 Wish::Quit => {
                     self.command(b"QUIT".to_vec(), Owed::Quit, stage);
@@ -276,8 +296,13 @@ impl Session {
     }
 
     fn command(&mut self, line: Vec<u8>, owed: Owed, stage: &mut Stage<'_>) {
-        self.owed.push_back(owed);
+        self.owe(owed);
         stage.out.push(Output::Command(line));
+    }
+
+    fn owe(&mut self, owed: Owed) {
+        self.owed.push_back(owed);
+        self.unsent += 1;
     }
 
     fn reply(&mut self, reply: Reply, stage: &mut Stage<'_>) {
@@ -291,11 +316,14 @@ impl Session {
         if self.state == State::Greeting {
             return self.greeted(reply, stage);
         }
+        if self.owed.len() <= self.unsent {
+            return self.stray(&reply, stage);
+        }
         if reply.code < 200 {
             return self.preliminary(&reply, stage);
         }
         match self.owed.front().copied() {
-            Some(owed) if fits(owed, reply.code) => {
+            Some(owed) if fits(owed, &reply) => {
                 self.owed.pop_front();
                 self.answered(owed, reply, stage);
             }
@@ -313,10 +341,10 @@ impl Session {
             Owed::Login => self.login_step(reply, stage),
             Owed::Courtesy | Owed::Abort => {}
             Owed::Type(text, ticket) => self.typed(text, ticket, reply, stage),
-            Owed::Ask(ticket) => stage.out.push(Output::Answer(ticket, Answer::Reply(reply))),
+            Owed::Ask(ticket, _) => stage.out.push(Output::Answer(ticket, Answer::Reply(reply))),
             Owed::Pret(ticket) => self.after_pret(ticket, stage),
             Owed::Way(ticket, way) => self.way_answered(ticket, way, &reply, stage),
-            Owed::Rest(ticket) => self.rest_answered(ticket, reply, stage),
+            Owed::Rest(ticket, restart) => self.rest_answered(ticket, restart, reply, stage),
             Owed::Verb(ticket) => self.verb_answered(ticket, reply, stage),
             Owed::Quit => self.die(Death::Left, stage),
         }
@@ -327,6 +355,8 @@ impl Session {
     fn stray(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
         log::debug!("{}: unasked {} {}", self.peer, reply.code, Shown(reply.text()));
         self.strays += 1;
+        // Who says more than was asked for is not asked several things at once. A second 226 fits nothing but itself.
+        stage.profile.careful |= !ends_transfers(reply.code);
         if self.strays > STRAYS {
             self.die(Death::Garbage(Overlong::Reply), stage);
         }
@@ -362,16 +392,20 @@ impl Session {
             return;
         }
         self.enter(State::Dead);
-        if self.owed.len() > 1 && matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_)) {
+        if self.owed.len() > 1 && unanswered(&death) {
             // Commands were out ahead of their replies when it went wrong. It may be a coincidence, and it may be that.
             stage.profile.careful = true;
+        }
+        if let (Some(Owed::Way(_, way)), true) = (self.owed.front(), unanswered(&death)) {
+            // Silence, or a slammed door, was the answer to EPSV: the next session asks in another way.
+            stage.profile.note_way(*way, Standing::Fails);
         }
         for running in self.transfers.drain(..) {
             stage.out.push(Output::Order(running.ticket, Order::Drop));
             stage.out.push(Output::Answer(running.ticket, Answer::Dead(death.clone())));
         }
         for owed in self.owed.drain(..) {
-            if let Owed::Ask(ticket) = owed {
+            if let Owed::Ask(ticket, _) = owed {
                 stage.out.push(Output::Answer(ticket, Answer::Dead(death.clone())));
             }
         }
@@ -382,14 +416,24 @@ impl Session {
     }
 }
 
+/// Whether a session ended where a reply should have been.
+const fn unanswered(death: &Death) -> bool {
+    matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_))
+}
+
+const fn ends_transfers(code: u16) -> bool {
+    matches!(code, 225 | 226 | 426)
+}
+
 /// Whether a final reply can be the answer to what is owed. Only replies that certainly belong elsewhere are left
 /// out: servers are free with their codes.
-fn fits(owed: Owed, code: u16) -> bool {
-    let transfer_ends = matches!(code, 225 | 226 | 426);
+fn fits(owed: Owed, reply: &Reply) -> bool {
+    let code = reply.code;
     match owed {
         Owed::Way(_, way) if way.passive() => code >= 300 || matches!(code, 227..=229),
-        Owed::Rest(_) => code >= 300,
-        Owed::Way(..) | Owed::Pret(_) | Owed::Ask(_) | Owed::Courtesy | Owed::Login => !transfer_ends,
+        Owed::Rest(..) => code >= 300,
+        Owed::Ask(_, meant) => !ends_transfers(code) && (code >= 400 || meant.fits(reply)),
+        Owed::Way(..) | Owed::Pret(_) | Owed::Courtesy | Owed::Login => !ends_transfers(code),
         Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
     }
 }

@@ -71,19 +71,57 @@ pub enum Owed {
     /// To TYPE: text or not.
     Type(bool, Option<Ticket>),
     /// To a command somebody asked for.
-    Ask(Ticket),
+    Ask(Ticket, Meant),
     /// To PRET, EPSV, PASV, PORT or EPRT for a transfer.
     Pret(Ticket),
     /// As above.
     Way(Ticket, Way),
-    /// To REST.
-    Rest(Ticket),
+    /// To REST, with the offset.
+    Rest(Ticket, u64),
     /// To the transfer's verb.
     Verb(Ticket),
     /// To ABOR.
     Abort,
     /// To QUIT.
     Quit,
+}
+
+/// What a positive reply to a command must hold. A server that answers twice is found out by it: the second reply to
+/// one command would else be the first to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// Whatever it likes.
+    Anything,
+    /// A number: SIZE, MDTM.
+    Number,
+    /// A path: PWD.
+    Path,
+    /// Facts: MLST.
+    Facts,
+}
+
+impl Meant {
+    /// By a command line.
+    pub fn of(line: &[u8]) -> Self {
+        let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        match verb.to_ascii_uppercase().as_slice() {
+            b"SIZE" | b"MDTM" => Self::Number,
+            b"PWD" => Self::Path,
+            b"MLST" => Self::Facts,
+            _ => Self::Anything,
+        }
+    }
+
+    /// Whether a positive reply can be meant.
+    pub fn fits(self, reply: &Reply) -> bool {
+        let holds = |wanted: &[u8]| reply.texts().any(|text| text.iter().any(|byte| wanted.contains(byte)));
+        match self {
+            Self::Anything => true,
+            Self::Number => reply.code == 213 || holds(b"0123456789"),
+            Self::Path => reply.code == 257 || holds(b"/\\\"'"),
+            Self::Facts => reply.code == 250 || holds(b"="),
+        }
+    }
 }
 
 /// What the control connection has seen of a transfer.
@@ -152,6 +190,8 @@ pub struct Running {
     pub again: bool,
     /// The user does not want it any more.
     pub aborted: bool,
+    /// Bytes that 1yz said there would be.
+    pub announced: Option<u64>,
     /// 1yz replies so far.
     pub preliminaries: usize,
 }
@@ -172,6 +212,7 @@ impl Running {
             why: String::new(),
             again: false,
             aborted: false,
+            announced: None,
             preliminaries: 0,
         }
     }

@@ -74,6 +74,7 @@ impl Desk {
             };
             self.said.push(word);
         }
+        self.session.flushed();
     }
 
     fn hear(&mut self, text: &str) {

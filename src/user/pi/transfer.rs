@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
+use crate::transfer::Fault;
 use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
-use crate::user::pump::Pump;
+use crate::user::pump::{Pump, Snag};
 use crate::wire::address;
 use crate::wire::command::rule;
 use crate::wire::reply::{Kind, Reply};
@@ -18,6 +19,11 @@ impl Running {
     /// Whether it got all it wanted and closed the data connection before the server did.
     pub(super) fn has_enough(&self) -> bool {
         matches!(&self.channel, Channel::Over(Over { pump: Pump::In(intake), result: Ok(()), .. }) if intake.satisfied())
+    }
+
+    /// Whether it was given up on this side, so that the server's word no longer matters.
+    pub(super) const fn is_spoilt(&self) -> bool {
+        matches!(&self.channel, Channel::Over(Over { result: Err(snag), .. }) if snag.is_ours())
     }
 
     /// Whether its verb has left, so that more commands may be put behind it.
@@ -84,7 +90,7 @@ impl Session {
             running.channel = Channel::Asked(pump.take());
         }
         self.command(way.word().as_bytes().to_vec(), Owed::Way(ticket, way), stage);
-        if together && first_try && restart == 0 {
+        if together && first_try && restart == 0 && !self.marked {
             self.send_verb(ticket, stage);
         }
     }
@@ -100,7 +106,8 @@ impl Session {
     /// The first way that has not been tried for this transfer; those known to fail come last.
     fn first_way(&self, profile: &Profile, tried: &[Way]) -> Option<Way> {
         let four = self.peer.is_ipv4();
-        let passive: &[Way] = if four { &[Way::Epsv, Way::Pasv] } else { &[Way::Epsv] };
+        // Of PASV's answer only the port is used, so it serves IPv6 as well where a server gives it.
+        let passive: &[Way] = &[Way::Epsv, Way::Pasv];
         let active: &[Way] = if four { &[Way::Port, Way::Eprt] } else { &[Way::Eprt] };
         let order = if self.manners.active { [active, passive] } else { [passive, active] }.concat();
         let left = || order.iter().copied().filter(|way| !tried.contains(way));
@@ -165,16 +172,17 @@ impl Session {
             return;
         }
         let restart = running.restart;
-        if restart == 0 {
+        if restart == 0 && !self.marked {
             return self.send_verb(ticket, stage);
         }
-        if !self.owed.iter().any(|owed| *owed == Owed::Rest(ticket)) {
-            self.command(format!("REST {restart}").into_bytes(), Owed::Rest(ticket), stage);
+        if !self.owed.iter().any(|owed| matches!(owed, Owed::Rest(other, _) if *other == ticket)) {
+            self.marked = restart > 0;
+            self.command(format!("REST {restart}").into_bytes(), Owed::Rest(ticket, restart), stage);
         }
     }
 
-    pub(super) fn rest_answered(&mut self, ticket: Ticket, reply: Reply, stage: &mut Stage<'_>) {
-        if reply.kind() == Kind::Intermediate {
+    pub(super) fn rest_answered(&mut self, ticket: Ticket, restart: u64, reply: Reply, stage: &mut Stage<'_>) {
+        if restart == 0 || reply.kind() == Kind::Intermediate {
             self.send_verb(ticket, stage);
         } else {
             self.fail(ticket, Failure::NoRestart(reply), stage);
@@ -207,16 +215,23 @@ impl Session {
         }
         if matches!(running.word, Word::Sent) {
             running.word = Word::Opened;
+            running.announced = announced(reply.text());
             if matches!(running.channel, Channel::Up) && !running.incoming() {
                 stage.out.push(Output::Order(ticket, Order::Go));
             }
         }
     }
 
-    /// A transfer that has all it wanted is done, whether the server has a word to say about it or not.
+    /// A transfer that has all it wanted, or had more than it wanted, is over, whether the server has a word to say about
+    /// it or not.
     pub(super) fn close_without_reply(&mut self, stage: &mut Stage<'_>) {
-        let Some(front) = self.transfers.front_mut().filter(|front| front.has_enough()) else { return };
-        front.word = Word::Answered(Reply::new(226, "enough"));
+        let Some(front) = self.transfers.front_mut() else { return };
+        let reply = match (front.has_enough(), front.is_spoilt()) {
+            (true, _) => Reply::new(226, "enough"),
+            (_, true) => Reply::new(426, "enough"),
+            _ => return,
+        };
+        front.word = Word::Answered(reply);
         let ticket = front.ticket;
         self.conclude(ticket, stage);
     }
@@ -308,7 +323,7 @@ impl Session {
             Word::Sent | Word::Opened => {
                 stage.profile.note_way(way, Standing::Fails);
                 let why = running.why.clone();
-                self.die(Death::Connect(why), stage);
+                self.die(Death::NoChannel(why), stage);
             }
         }
     }
@@ -341,6 +356,8 @@ impl Session {
             _ if aborted => Err(Failure::Aborted),
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
+            // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
+            Err(Snag::Fault(Fault::Lost(_))) if listing && moved == 0 && !refused => Ok(reply),
             // Our own fault is the cause of the server's complaint, not the other way round.
             Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),
             _ if refused => Err(Failure::Refused(reply)),
@@ -372,10 +389,9 @@ impl Session {
         result: Result<Reply, Failure>,
         stage: &mut Stage<'_>,
     ) {
-        if let Some(at) = self.index(ticket) {
-            self.transfers.remove(at);
-        }
-        let outcome = Outcome { pump, moved, elapsed, result };
+        let running = self.index(ticket).and_then(|at| self.transfers.remove(at));
+        let announced = running.and_then(|running| running.announced);
+        let outcome = Outcome { pump, moved, announced, elapsed, result };
         stage.out.push(Output::Answer(ticket, Answer::Moved(Box::new(outcome))));
     }
 
@@ -398,7 +414,7 @@ impl Session {
             self.fail(ticket, Failure::Aborted, stage);
         }
         if verbs_out {
-            self.owed.push_back(Owed::Abort);
+            self.owe(Owed::Abort);
             stage.out.push(Output::Interrupt);
         }
     }
@@ -410,6 +426,14 @@ impl Session {
     fn running(&mut self, ticket: Ticket) -> Option<&mut Running> {
         self.transfers.iter_mut().find(|running| running.ticket == ticket)
     }
+}
+
+/// The number in `(1234 bytes)`, which most servers put into their 150: the only word about a file's length where
+/// SIZE is not known.
+fn announced(text: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    let (before, _) = text.rsplit_once(" bytes)")?;
+    before.rsplit_once('(')?.1.parse().ok()
 }
 
 fn with_argument(verb: &str, argument: &[u8]) -> Vec<u8> {

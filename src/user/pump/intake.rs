@@ -12,6 +12,9 @@ use crate::wire::text::FromWire;
 /// How much is read at once; larger pieces fall out of the second-level cache.
 const PIECE: usize = 128 * 1024;
 
+/// Bytes of one line of a listing. Names have 255; what has no line end at all is no listing.
+const LINE_LIMIT: usize = 64 * 1024;
+
 /// What is received, and where it goes.
 #[derive(Debug)]
 pub struct Intake {
@@ -26,6 +29,8 @@ pub struct Intake {
     end: Option<u64>,
     lines: Option<Box<Lines>>,
     moved: u64,
+    /// Bytes since the last line end, where they are held in memory.
+    unended: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +53,7 @@ struct Lines {
 
 impl Intake {
     const fn new(place: Place, at: u64) -> Self {
-        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0 }
+        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0, unended: 0 }
     }
 
     /// Into a file, from byte `at` of the remote file and of the local one on.
@@ -93,6 +98,11 @@ impl Intake {
     pub const fn until(mut self, end: u64) -> Self {
         self.end = Some(end);
         self
+    }
+
+    /// Whether it is held in memory: a listing, which has an end.
+    pub const fn is_listing(&self) -> bool {
+        matches!(self.place, Place::Memory(..))
     }
 
     /// Bytes received.
@@ -206,7 +216,11 @@ impl Intake {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Snag> {
         match &mut self.place {
             Place::Memory(held, limit) => {
-                if held.len() + bytes.len() > *limit {
+                self.unended = match bytes.iter().rposition(|byte| *byte == b'\n') {
+                    Some(last) => bytes.len() - last - 1,
+                    None => self.unended + bytes.len(),
+                };
+                if held.len() + bytes.len() > *limit || self.unended > LINE_LIMIT {
                     return Err(Snag::Overlong);
                 }
                 held.extend_from_slice(bytes);

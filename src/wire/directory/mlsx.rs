@@ -9,7 +9,7 @@ pub fn parse_mlsd(text: &[u8]) -> Parsed {
     let mut parsed = Parsed::default();
     for line in lines(text) {
         match read(line) {
-            Some((_, Role::Itself)) => {}
+            Some((_, Role::Itself)) => parsed.itself = true,
             Some((found, Role::Entry)) => parsed.add(found),
             None => parsed.add_odd(line),
         }
@@ -39,7 +39,8 @@ fn read(line: &[u8]) -> Option<(Found, Role)> {
     let mut found = Found::new(name, FoundKind::Unknown);
     let mut role = Role::Entry;
     for fact in facts.split(|byte| *byte == b';').filter(|fact| !fact.is_empty()) {
-        let equals = fact.iter().position(|byte| *byte == b'=')?;
+        // A word without a value among the facts says nothing, and spoils nothing.
+        let Some(equals) = fact.iter().position(|byte| *byte == b'=') else { continue };
         let (label, value) = fact.split_at(equals);
         let value = value.get(1..).unwrap_or_default();
         match label.to_ascii_lowercase().as_slice() {

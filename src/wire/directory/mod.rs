@@ -24,6 +24,9 @@ mod unix;
 pub(crate) use mlsx::stamp;
 pub use mlsx::{parse_fact_line, parse_mlsd};
 
+/// Entries of one directory that are taken: the largest in use are smaller, and each costs some 200 bytes of memory.
+const ENTRIES: usize = 1_000_000;
+
 /// Lines that no reader knew are kept for a message, so many of them.
 const ODD_KEPT: usize = 16;
 
@@ -88,12 +91,20 @@ pub struct Parsed {
     pub entries: Vec<Found>,
     /// Lines that were no entry and no known decoration.
     pub odd: Vec<Vec<u8>>,
+    /// The directory itself, or the one above it, was among the entries: it is certainly there.
+    pub itself: bool,
+    /// There were more entries than are taken.
+    pub cut: bool,
 }
 
 impl Parsed {
     fn add(&mut self, found: Found) {
-        if !matches!(&found.name[..], b"." | b"..") {
+        if matches!(&found.name[..], b"." | b"..") {
+            self.itself = true;
+        } else if self.entries.len() < ENTRIES {
             self.entries.push(found);
+        } else {
+            self.cut = true;
         }
     }
 

@@ -119,7 +119,9 @@ impl ReplyReader {
         };
         let end = self.searched + length;
         let line = self.held.get(self.head..end).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // One CR is the rule; servers behind careless line converters send two.
+        let bare = line.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last + 1);
+        let line = line.get(..bare).unwrap_or_default();
         // A copy of its own size: a line that kept a read's capacity would outgrow the limits unseen.
         let line = if line.len() > LINE_LIMIT { Err(Overlong::Line) } else { Ok(Some(line.to_vec())) };
         self.head = end + 1;

@@ -67,6 +67,19 @@ fn long_lines_are_cut_between_characters() {
 fn quotes_double_and_back() {
     assert_eq!(quoted(b"/q\"d"), b"\"/q\"\"d\"");
     assert_eq!(quoted(b"\""), b"\"\"\"\"");
+    for (text, path) in [
+        ("\"/a b\" is it", Some("/a b")),
+        ("\"/a\"\"b\"", Some("/a\"b")),
+        ("'USER.DATA.' is working directory", Some("USER.DATA.")),
+        ("/bare is current directory", Some("/bare")),
+        ("C:/bare", Some("C:/bare")),
+        ("\"/open", None),
+        ("\"\" is nothing", None),
+        ("who knows", None),
+    ] {
+        let reply = Reply::new(257, text);
+        assert_eq!(directory_in(&reply), path.map(|path| path.as_bytes().to_vec()), "{text}");
+    }
     assert_eq!(unquoted(b"\"/q\"\"d\" created"), Some(b"/q\"d".to_vec()));
     assert_eq!(unquoted(b"is \"/\""), Some(b"/".to_vec()));
     assert_eq!(unquoted(b"\"/open"), None);

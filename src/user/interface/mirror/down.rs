@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
 
@@ -24,6 +25,14 @@ pub(super) struct Node {
     within: Vec<u8>,
     folder: Rc<Folder>,
     depth: usize,
+    above: Option<Rc<Print>>,
+}
+
+/// What a directory and those above it looked like: a link that leads upwards shows the same again and again.
+#[derive(Debug)]
+struct Print {
+    looks: u64,
+    above: Option<Rc<Self>>,
 }
 
 /// A file that waits: what the listing said, and where it goes.
@@ -38,17 +47,30 @@ struct Waiting {
     link: bool,
 }
 
+/// How often a directory may look like one above it before it is taken for a loop. Real trees repeat themselves too.
+const ECHOES: usize = 3;
+
+/// Directories whose files wait. Each has a descriptor open, of which a process has a thousand or so.
+const FOLDERS_WAITING: usize = 128;
+
+/// Directories of one tree: a server can make up more than anybody could wait for.
+const DIRECTORIES: usize = 1_000_000;
+
 /// The downward side of a mirror.
 #[derive(Debug)]
 pub(super) struct Down {
+    /// Those within the last one read come first: so only the way down to it is kept open.
     directories: VecDeque<Node>,
     files: VecDeque<Waiting>,
+    /// Directories that `files` are in.
+    folders: usize,
+    seen: usize,
 }
 
 impl Down {
     pub(super) fn new(path: Vec<u8>, folder: Rc<Folder>) -> Self {
-        let top = Node { path, within: Vec::new(), folder, depth: 0 };
-        Self { directories: VecDeque::from([top]), files: VecDeque::new() }
+        let top = Node { path, within: Vec::new(), folder, depth: 0, above: None };
+        Self { directories: VecDeque::from([top]), files: VecDeque::new(), folders: 0, seen: 0 }
     }
 
     pub(super) fn waiting(&self) -> bool {
@@ -56,17 +78,21 @@ impl Down {
     }
 
     pub(super) fn visit(&mut self, node: Node) {
-        self.directories.push_back(node);
+        self.directories.push_front(node);
     }
 
     /// The next thing to do: a directory while few files wait, then files.
     pub(super) fn next(&mut self, look_first: bool, bench: &mut Bench<'_>) -> Option<(Errand, Task)> {
-        if (look_first || self.files.len() < FILES_WAITING)
+        let few = self.files.len() < FILES_WAITING && self.folders < FOLDERS_WAITING;
+        if (look_first || few)
             && let Some(node) = self.directories.pop_front()
         {
             return Some((Errand::List(Box::new(List::new(node.path.clone()))), Task::Look(node)));
         }
         let Waiting { directory, name, part, size, modify, guess, link } = self.files.pop_front()?;
+        if !self.files.front().is_some_and(|next| Rc::ptr_eq(&next.directory, &directory)) {
+            self.folders = self.folders.saturating_sub(1);
+        }
         let path = join(&directory.path, &name);
         let source = bench.remote.place.show(&path);
         let local = OsStr::from_bytes(&name).to_owned();
@@ -97,7 +123,14 @@ impl Down {
             Ok(here) => here,
             Err(errno) => return bench.trouble("", Trouble::local(&node.folder.path(), errno)),
         };
-        let node = Rc::new(node);
+        self.seen += 1;
+        let looks = Rc::new(Print { looks: looks(&parsed), above: node.above.clone() });
+        let echoes = std::iter::successors(looks.above.as_ref(), |print| print.above.as_ref());
+        let echoes = echoes.filter(|print| print.looks == looks.looks).count();
+        if (parsed.entries.len() > 1 && echoes >= ECHOES) || self.seen > DIRECTORIES {
+            return bench.trouble(&shown, Trouble::new(Cause::Denied, "the same directories again and again"));
+        }
+        let node = Rc::new(Node { above: Some(looks), ..node });
         let names: HashSet<&[u8]> = parsed.entries.iter().map(|found| &found.name[..]).collect();
         if bench.policy.delete {
             remove_extra(&node, &here, &names, bench);
@@ -109,6 +142,8 @@ impl Down {
     fn sort_out(&mut self, node: &Rc<Node>, parsed: Parsed, here: &HashMap<OsString, Present>, bench: &mut Bench<'_>) {
         let taken: HashSet<Vec<u8>> = parsed.entries.iter().map(|found| found.name.clone()).collect();
         let mut seen = HashSet::new();
+        let before = self.files.len();
+        let mut below = Vec::new();
         for found in parsed.entries {
             if let Err(why) = safe_name(&found.name) {
                 let shown = format!("{}: {}", bench.remote.place.show(&node.path), Shown(&found.name));
@@ -120,23 +155,15 @@ impl Down {
             }
             let within = join(&node.within, &found.name);
             match found.kind {
-                FoundKind::Dir if bench.policy.filter.enters(&within) => self.descend(node, &found, bench),
+                FoundKind::Dir if bench.policy.filter.enters(&within) => below.extend(descend(node, &found, bench)),
                 FoundKind::Dir => {}
                 FoundKind::Other => bench.screen.note(&format!("{}: no file", Shown(&found.name))),
                 _ if !bench.policy.filter.takes(&within) => {}
                 _ => self.consider(node, found, &taken, here, bench),
             }
         }
-    }
-
-    fn descend(&mut self, node: &Rc<Node>, found: &Found, bench: &mut Bench<'_>) {
-        match child(node, &found.name) {
-            Ok(child) if child.depth <= DEPTH_LIMIT => self.directories.push_back(child),
-            _ => {
-                let shown = bench.remote.place.show(&join(&node.path, &found.name));
-                bench.trouble(&shown, Trouble::new(Cause::Denied, "too deep"));
-            }
-        }
+        self.folders += usize::from(self.files.len() > before);
+        below.into_iter().rev().for_each(|child| self.directories.push_front(child));
     }
 
     fn consider(
@@ -176,12 +203,33 @@ impl Down {
     }
 }
 
+fn descend(node: &Rc<Node>, found: &Found, bench: &mut Bench<'_>) -> Option<Node> {
+    match child(node, &found.name) {
+        Ok(child) if child.depth <= DEPTH_LIMIT => Some(child),
+        _ => {
+            let shown = bench.remote.place.show(&join(&node.path, &found.name));
+            bench.trouble(&shown, Trouble::new(Cause::Denied, "too deep"));
+            None
+        }
+    }
+}
+
+/// All that a listing says, in one number.
+fn looks(parsed: &Parsed) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for found in &parsed.entries {
+        (&found.name, found.kind, found.size, found.modify).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 fn child(node: &Node, name: &[u8]) -> Result<Node, crate::user::local::Unsafe> {
     Ok(Node {
         path: join(&node.path, name),
         within: join(&node.within, name),
         folder: node.folder.within(name)?,
         depth: node.depth + 1,
+        above: node.above.clone(),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::user::interface::verbs;
 use crate::user::local::{errno_of, safe_name};
 use crate::user::text::Shown;
 use crate::wire::directory::{Found, FoundKind};
-use crate::wire::reply::unquoted;
+use crate::wire::reply::directory_in;
 
 use super::{here, joined, matching, replies, wanted};
 
@@ -59,7 +59,7 @@ fn enter(ui: &mut Ui, remote: Remote) -> Result<(), Trouble> {
     lines.push(b"PWD".to_vec());
     let replies = replies(ui, remote.site, lines)?;
     // A server that cannot say where it is gets names as they are typed.
-    let path = replies.last().and_then(|reply| unquoted(reply.text())).filter(|path| path.starts_with(b"/"));
+    let path = replies.last().and_then(directory_in).filter(|path| path.starts_with(b"/"));
     let path = path.unwrap_or_else(|| remote.path.clone());
     ui.shell.before = None;
     ui.shell.here = Some(Here { at: remote.at(path) });
