@@ -51,6 +51,20 @@ impl Link {
         Ok(())
     }
 
+    /// Waits for input on a link that will never send: its edge tells, also of what has come already. Asking first would
+    /// mostly be asking too early.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
+        if !self.registered {
+            sockets.register_inward(self.transport.socket_mut())?;
+            self.registered = true;
+            ready.clear(Ready::READ);
+        }
+        Ok(())
+    }
+
     /// Reads once.
     ///
     /// # Errors
