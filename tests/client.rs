@@ -24,7 +24,12 @@ impl Pair {
     fn with(options: &[&str]) -> Self {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
-        command.args(["--port", "0"]).args(options).arg(there.path()).env("MINIFTPD_PASSWORD", "hunter2");
+        command
+            .args(["--port", "0"])
+            .args(options)
+            .arg(there.path())
+            .env("MINIFTPD_PASSWORD", "hunter2")
+            .env("MINIFTPD_SANDBOX_AUDIT", "1");
         let mut server = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(server.stderr.take().unwrap());
         let port = loop {

@@ -14,6 +14,7 @@ fn miniftpd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
     command.args(arguments).stdin(Stdio::null());
     command.env("MINIFTPD_PASSWORD", "hunter2");
+    command.env("MINIFTPD_SANDBOX_AUDIT", "1");
     command
 }
 

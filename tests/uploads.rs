@@ -210,7 +210,13 @@ fn sweep(config: &std::path::Path, words: &str) -> impl Drop {
         }
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
-    command.arg("--config").arg(config).args(["--log-level", "debug"]).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+        .env("MINIFTPD_SANDBOX_AUDIT", "1")
+        .arg("--config")
+        .arg(config)
+        .args(["--log-level", "debug"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let log = BufReader::new(running.0.stderr.take().unwrap());
     let (sender, said) = std::sync::mpsc::channel();

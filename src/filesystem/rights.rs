@@ -47,6 +47,23 @@ pub enum Right {
     Time,
 }
 
+impl Right {
+    /// Every right, in the order of the letters.
+    pub const ALL: [Self; 11] = [
+        Self::Enter,
+        Self::List,
+        Self::Read,
+        Self::Create,
+        Self::Overwrite,
+        Self::Append,
+        Self::Delete,
+        Self::Rename,
+        Self::MakeDir,
+        Self::Mode,
+        Self::Time,
+    ];
+}
+
 const LETTERS: [(char, Right); 11] = [
     ('e', Right::Enter),
     ('l', Right::List),

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
+use listenfd::ListenFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
+use super::keeper::Listeners;
 use crate::server::Bound;
 use crate::server::settings::{ListenAddr, Settings};
 
@@ -13,23 +16,58 @@ use crate::server::settings::{ListenAddr, Settings};
 /// retransmission; the kernel caps the number by its own (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
 
-/// Binds every configured address. The error's text is complete: it names the address, and for a port that wants a
-/// privilege the way around it.
-pub fn bind_all(settings: &Settings) -> io::Result<Vec<Bound>> {
-    let one = |label: &ListenAddr| {
-        let listener = bind_one(label).map_err(|e| explain(label, &e, settings))?;
-        let label = label.clone();
-        Ok(Bound { label, listener })
+/// Binds every configured address, a set of sockets for each worker, or takes what a service manager hands over
+/// (`LISTEN_FDS`). An error's text is complete: it names the address, and for a port that wants a privilege the way
+/// around it.
+pub fn bind_all(settings: &Settings) -> io::Result<Listeners> {
+    let workers = settings.workers.get() as usize;
+    let given = handed_over()?;
+    let sets = match given.is_empty() {
+        // All workers accept from the same sockets: only who binds can bind several.
+        false => (0..workers).map(|_| given.iter().map(again).collect()).collect::<io::Result<_>>()?,
+        true => {
+            let mut sets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+            for label in &settings.listen {
+                let sockets = bind_each(label, workers).map_err(|e| explain(label, &e, settings))?;
+                for (set, listener) in sets.iter_mut().zip(sockets) {
+                    set.push(Bound { label: label.clone(), listener });
+                }
+            }
+            sets
+        }
     };
-    settings.listen.iter().map(one).collect()
+    Ok(Listeners { sets, given: !given.is_empty() })
 }
 
 /// Binds one address: the first of its candidates that can be.
 pub fn bind_one(label: &ListenAddr) -> io::Result<TcpListener> {
+    let mut sockets = bind_each(label, 1)?;
+    sockets.pop().ok_or_else(|| io::Error::from(Errno::ADDRNOTAVAIL))
+}
+
+/// The sockets that were handed over, named by their own addresses.
+fn handed_over() -> io::Result<Vec<Bound>> {
+    let mut given = ListenFd::from_env();
+    let mut bound = Vec::new();
+    for index in 0..given.len() {
+        let socket = given.take_tcp_listener(index).map_err(|e| io::Error::other(format!("LISTEN_FDS: {e}")))?;
+        let Some(listener) = socket else { continue };
+        listener.set_nonblocking(true)?;
+        let label = listener.local_addr()?.to_string().parse().map_err(io::Error::other)?;
+        bound.push(Bound { label, listener });
+    }
+    Ok(bound)
+}
+
+fn again(bound: &Bound) -> io::Result<Bound> {
+    Ok(Bound { label: bound.label.clone(), listener: bound.listener.try_clone()? })
+}
+
+fn bind_each(label: &ListenAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let mut last = io::Error::from(Errno::ADDRNOTAVAIL);
     for candidate in label.candidates()? {
-        match bind_to(candidate, label.is_any()) {
-            Ok(listener) => return Ok(listener),
+        match bind_to(candidate, label.is_any(), count) {
+            Ok(listeners) => return Ok(listeners),
             // `:PORT` falls back to IPv4 for want of IPv6 only: a busy port must not come out half served.
             Err(e) if label.is_any() && !lacks_family(&e) => return Err(e),
             Err(e) => last = e,
@@ -38,7 +76,33 @@ pub fn bind_one(label: &ListenAddr) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind_to(address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
+/// So many sockets on one address, among which the kernel divides who comes (SO_REUSEPORT).
+///
+/// The option is set only after the first has the address: with it from the beginning, a second server on the same address
+/// would not be refused but get its share of the clients.
+fn bind_to(address: SocketAddr, dual: bool, count: usize) -> io::Result<Vec<TcpListener>> {
+    let first = stream(address, dual)?;
+    bind(&first, &address)?;
+    let address = match SocketAddr::try_from(rustix::net::getsockname(&first)?) {
+        Ok(bound) => bound, // port 0 has become one
+        Err(_) => address,
+    };
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let next = stream(address, dual)?;
+        for socket in sockets.iter().chain([&next]) {
+            sockopt::set_socket_reuseport(socket, true)?;
+        }
+        bind(&next, &address)?;
+        sockets.push(next);
+    }
+    for socket in &sockets {
+        listen(socket, BACKLOG)?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+fn stream(address: SocketAddr, dual: bool) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -51,9 +115,7 @@ fn bind_to(address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
         // An address spelt out means itself: "[::]:21" and "0.0.0.0:21" can stand side by side.
         sockopt::set_ipv6_v6only(&socket, !dual)?;
     }
-    bind(&socket, &address)?;
-    listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
+    Ok(socket)
 }
 
 fn lacks_family(error: &io::Error) -> bool {
@@ -85,26 +147,45 @@ mod tests {
         Settings { listen: vec![listen.parse().unwrap()], ..Settings::default() }
     }
 
+    fn first(listen: &str) -> Bound {
+        bind_all(&settings(listen)).unwrap().sets.remove(0).remove(0)
+    }
+
+    #[test]
+    fn workers_share_a_port_and_nobody_else_does() {
+        for listen in ["127.0.0.1:0", ":0"] {
+            let settings = Settings { workers: 3.try_into().unwrap(), ..settings(listen) };
+            let bound = bind_all(&settings).unwrap();
+            let address = |set: &Vec<Bound>| set[0].listener.local_addr().unwrap();
+            let addresses: Vec<SocketAddr> = bound.sets.iter().map(address).collect();
+            assert_eq!(addresses, [addresses[0]; 3]);
+            let port = addresses[0].port();
+            let again =
+                Settings { listen: vec![listen.replace(":0", &format!(":{port}")).parse().unwrap()], ..settings };
+            let error = bind_all(&again).map(drop).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{listen}");
+        }
+    }
+
     #[test]
     fn port_zero_gets_a_port() {
-        let bound = bind_all(&settings("127.0.0.1:0")).unwrap();
-        let address = bound.first().unwrap().listener.local_addr().unwrap();
+        let bound = first("127.0.0.1:0");
+        let address = bound.listener.local_addr().unwrap();
         assert_ne!(address.port(), 0);
     }
 
     #[test]
     fn every_address_takes_both_families() {
-        let bound = bind_all(&settings(":0")).unwrap();
-        let listener = &bound.first().unwrap().listener;
-        let port = listener.local_addr().unwrap().port();
+        let bound = first(":0");
+        let port = bound.listener.local_addr().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
 
     #[test]
     fn a_taken_port_is_explained() {
-        let first = bind_all(&settings("127.0.0.1:0")).unwrap();
-        let taken = first.first().unwrap().listener.local_addr().unwrap();
-        let error = bind_all(&settings(&taken.to_string())).unwrap_err();
+        let first = first("127.0.0.1:0");
+        let taken = first.listener.local_addr().unwrap();
+        let error = bind_all(&settings(&taken.to_string())).map(drop).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains("another server"), "{error}");
     }

@@ -1,20 +1,25 @@
 //! The process tree around the loop.
 //!
 //! ```text
-//!   miniftpd ─┬─ no accounts: the loop, in this very process
+//!   miniftpd ─┬─ no accounts, no rights to drop, one worker: the loop, in this very process
 //!             │
-//!             └─ accounts: the keeper ─┬─ miniftpd: worker     the loop; faces the network, knows no hash
-//!                                      └─ miniftpd: verifier   knows the hashes; faces nobody
+//!             └─ else: the keeper ─┬─ miniftpd: worker     the loop; faces the network, knows no hash; N of them
+//!                 keeps its rights ├─ …
+//!                                  └─ miniftpd: verifier   knows the hashes; faces nobody; there when there are accounts
 //! ```
 //!
 //! Children are this binary started anew, told apart by their `argv[0]`, with a socket to the keeper for standard input.
 //! [`packet`] has what they say to each other. A process given up by its peer is killed and started again; who loses the
 //! keeper ends.
 
+mod contents;
+mod crew;
 mod keeper;
 pub mod listen;
 pub mod packet;
 mod place;
+mod reload;
+pub mod sandbox;
 pub mod secret;
 mod signals;
 mod verifier;
@@ -28,9 +33,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::server::accounts::{Account, Credential, Hash};
-use crate::server::settings::{Invocation, Loaded, LogSettings, PasswordSource, Settings};
-use crate::server::{self, Inheritance, Master, logging};
-use keeper::Keeper;
+use crate::server::settings::{Invocation, Loaded, LogSettings, PasswordSource, RunAs, SandboxMode, Settings};
+use crate::server::{self, Inheritance, Master, logging, transfer_log};
+use contents::Contents;
+use keeper::{Keeper, Listeners};
+use sandbox::privilege;
 
 /// Exit code of an orderly end.
 pub const ORDERLY: u8 = 0;
@@ -51,6 +58,8 @@ pub struct Handover {
     pub settings: Settings,
     /// The accounts without their hashes.
     pub accounts: Vec<Account>,
+    /// Whether this worker tells the log where the server listens: one of them does.
+    pub announce: bool,
 }
 
 impl Handover {
@@ -67,6 +76,8 @@ impl Handover {
 #[derive(Debug, Serialize, Deserialize)]
 struct Secrets {
     log: LogSettings,
+    run_as: Option<RunAs>,
+    sandbox: SandboxMode,
     credentials: Vec<Credential>,
 }
 
@@ -132,22 +143,34 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
         std::fs::read_dir(&guests.root).map_err(|e| Failed::usage(format!("{}: {e}", guests.root.display())))?;
     }
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
-    match accounts {
-        Some(accounts) => {
-            Keeper::new(invocation, password, settings, accounts, listeners).and_then(Keeper::run).map_err(Failed::work)
-        }
-        None => {
-            let inheritance = Inheritance {
-                settings,
-                accounts: Vec::new(),
-                listeners,
-                master: Master::Alone { invocation },
-                verifier: None,
-            };
-            server::run(inheritance).map_err(Failed::work)?;
-            Ok(ORDERLY)
-        }
+    let alone = accounts.is_none() && listeners.sets.len() == 1 && !(privilege::is_root() && settings.run_as.is_some());
+    if !alone {
+        let mut contents = Contents::new(&settings, accounts, listeners.sets.len()).map_err(Failed::work)?;
+        contents.open_transfers().map_err(Failed::work)?;
+        return Keeper::new(invocation, password, contents, listeners).and_then(Keeper::run).map_err(Failed::work);
     }
+    serve_alone(invocation, settings, listeners).map_err(Failed::work)?;
+    Ok(ORDERLY)
+}
+
+fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners) -> io::Result<()> {
+    let rights = privilege::shed(None, settings.sandbox)?;
+    let transfers = match &settings.log.transfers {
+        Some(path) => {
+            Some(transfer_log::append(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?)
+        }
+        None => None,
+    };
+    server::run(Inheritance {
+        settings,
+        accounts: Vec::new(),
+        listeners: listeners.sets.into_iter().flatten().collect(),
+        master: Master::Alone { invocation },
+        verifier: None,
+        transfers,
+        rights,
+        announce: true,
+    })
 }
 
 /// The password of `--user`, hashed once; nothing keeps the password itself.

@@ -1,11 +1,11 @@
 //! What the processes say to each other: one message a packet, over `SOCK_SEQPACKET` socket pairs.
 //!
 //! ```text
-//!               ToWorker (+ listeners, a verifier's socket)
-//!      keeper ───────────────────────────────────────────> worker
+//!               ToWorker (+ listeners, transfer log, a verifier's socket)
+//!      keeper ───────────────────────────────────────────> worker, of which there may be several
 //!        │    <───────────────────────────────────────────   │ ▲
 //!        │                     FromWorker                    │ │
-//!        │  Instruction (+ the worker's socket)   ToVerifier │ │ FromVerifier
+//!        │  Instruction (+ a worker's socket)     ToVerifier │ │ FromVerifier
 //!        └─────────────────────────────────────> verifier <──┘ │
 //!                                                    └─────────┘
 //! ```
@@ -56,11 +56,13 @@ pub trait Message: Sized {
 pub enum ToWorker {
     /// A listening socket comes along; the address is the configured one.
     Listener(ListenAddr),
+    /// The transfer log comes along, for the settings or the reload that follow.
+    TransferLog,
     /// The start's [`super::Handover`]. Its last chunk ends what a worker needs to begin.
     Settings(Chunk),
     /// A socket to a new verifier comes along; it replaces the one before.
     Verifier,
-    /// A reload's [`super::Handover`]. Answered by Reloaded or Refused.
+    /// A reload's [`super::Handover`]. Answered by Reloaded, Refused or Outgrown.
     Reload(Chunk),
     /// Stop accepting, let transfers finish, end.
     Drain,
@@ -79,6 +81,10 @@ pub enum FromWorker {
     Reloaded,
     /// The reload does not hold, and why; the old settings do.
     Refused(String),
+    /// The reload is good, but not for a process with this one's sandbox, and what is outside; the old settings hold.
+    Outgrown(String),
+    /// The verifier is not to be trusted, or is gone: this worker has no way to one.
+    Forlorn,
 }
 
 /// From the worker to the verifier.
@@ -112,7 +118,7 @@ pub enum FromVerifier {
 pub enum Instruction {
     /// A piece of the accounts' names and hashes: at the start, and again at each reload.
     Secrets(Chunk),
-    /// The socket to the worker comes along. There is one in a verifier's life.
+    /// A socket to a worker comes along: one for each worker, and one more for each that is started anew.
     Worker,
 }
 
@@ -180,6 +186,7 @@ impl Message for ToWorker {
                 packet.push(b'l');
                 packet.extend(label.to_string().as_bytes());
             }
+            ToWorker::TransferLog => packet.push(b't'),
             ToWorker::Settings(chunk) => chunk.encode(b's', packet),
             ToWorker::Verifier => packet.push(b'v'),
             ToWorker::Reload(chunk) => chunk.encode(b'r', packet),
@@ -196,6 +203,7 @@ impl Message for ToWorker {
                 let label = std::str::from_utf8(label).ok()?.parse().ok()?;
                 Some(ToWorker::Listener(label))
             }
+            (b't', []) => Some(ToWorker::TransferLog),
             (b's', body) => Chunk::decode(body).map(ToWorker::Settings),
             (b'v', []) => Some(ToWorker::Verifier),
             (b'r', body) => Chunk::decode(body).map(ToWorker::Reload),
@@ -207,7 +215,7 @@ impl Message for ToWorker {
     }
 
     fn carries(&self) -> bool {
-        matches!(self, ToWorker::Listener(_) | ToWorker::Verifier)
+        matches!(self, ToWorker::Listener(_) | ToWorker::TransferLog | ToWorker::Verifier)
     }
 }
 
@@ -220,6 +228,11 @@ impl Message for FromWorker {
                 packet.push(b'n');
                 packet.extend(head(why, LONGEST_REASON).as_bytes());
             }
+            FromWorker::Outgrown(why) => {
+                packet.push(b'o');
+                packet.extend(head(why, LONGEST_REASON).as_bytes());
+            }
+            FromWorker::Forlorn => packet.push(b'f'),
         }
     }
 
@@ -227,9 +240,10 @@ impl Message for FromWorker {
         match packet.split_first()? {
             (b'y', []) => Some(FromWorker::Ready),
             (b'r', []) => Some(FromWorker::Reloaded),
-            (b'n', why) if why.len() <= LONGEST_REASON => {
-                let why = std::str::from_utf8(why).ok()?;
-                Some(FromWorker::Refused(why.to_owned()))
+            (b'f', []) => Some(FromWorker::Forlorn),
+            (kind @ (b'n' | b'o'), why) if why.len() <= LONGEST_REASON => {
+                let why = std::str::from_utf8(why).ok()?.to_owned();
+                Some(if *kind == b'n' { FromWorker::Refused(why) } else { FromWorker::Outgrown(why) })
             }
             _ => None,
         }

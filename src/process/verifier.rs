@@ -1,7 +1,7 @@
 //! The verifier: the one process that knows hashes, and the one that computes them.
 //!
-//! It checks one password at a time, in the order asked, so its memory has a bound whatever the clients do. It reads no
-//! network, and says nothing but right or wrong.
+//! It checks one password at a time, in the order asked and one of each worker in turn, so its memory has a bound whatever
+//! the clients do. It reads no network, and says nothing but right or wrong.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,22 +11,31 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::packet::{Assembly, FromVerifier, Instruction, LARGEST_PACKET, Received, ToVerifier, recv, send};
+use super::sandbox::{Kind, Needs, enter, privilege};
 use super::secret::LONGEST_PASSWORD;
-use super::{Secrets, decode, wrong_text};
+use super::{Secrets, decode};
 use crate::server::accounts::{Credential, Hash};
 use crate::server::logging;
 
-/// Serves until either socket closes.
+/// Serves until the keeper's socket closes.
 pub fn run(keeper: OwnedFd) -> io::Result<()> {
     // A core file would hold passwords. Nothing depends on it, so a refusal ends nothing.
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-    let mut verifier =
-        Verifier { keeper, assembly: Assembly::default(), book: Book::default(), buffer: vec![0; LARGEST_PACKET] };
-    let Some(worker) = verifier.await_worker()? else {
+    let mut verifier = Verifier {
+        keeper,
+        assembly: Assembly::default(),
+        book: Book::default(),
+        buffer: vec![0; LARGEST_PACKET],
+        workers: Vec::new(),
+    };
+    let Some(Secrets { run_as, sandbox, .. }) = verifier.await_secrets()? else {
         return Ok(());
     };
-    verifier.serve(&worker)
+    let rights = privilege::shed(run_as.as_ref(), sandbox)?;
+    // It opens nothing and connects to nobody.
+    enter(Kind::Verifier, sandbox, &rights, &Needs::default())?;
+    verifier.serve()
 }
 
 struct Verifier {
@@ -34,40 +43,49 @@ struct Verifier {
     assembly: Assembly,
     book: Book,
     buffer: Vec<u8>,
+    workers: Vec<OwnedFd>,
 }
 
 impl Verifier {
-    /// Hears the keeper until it hands over the worker's socket; `None` when it ends first.
-    fn await_worker(&mut self) -> io::Result<Option<OwnedFd>> {
+    /// Hears the keeper until the secrets are complete; `None` when it ends first.
+    fn await_secrets(&mut self) -> io::Result<Option<Secrets>> {
         loop {
             match recv(&self.keeper, &mut self.buffer)? {
                 Received::Message(Instruction::Secrets(chunk), _) => {
-                    self.learn(chunk)?;
+                    if let Some(secrets) = self.learn(chunk)? {
+                        return Ok(Some(secrets));
+                    }
                 }
-                Received::Message(Instruction::Worker, socket) => return Ok(socket),
+                Received::Message(Instruction::Worker, socket) => self.workers.extend(socket),
                 Received::Closed => return Ok(None),
             }
         }
     }
 
-    fn serve(&mut self, worker: &OwnedFd) -> io::Result<()> {
+    fn serve(&mut self) -> io::Result<()> {
         loop {
-            let (news, checks) = self.wait(worker)?;
+            let (news, asking) = self.wait()?;
             // The keeper first: a password changed before a login is asked counts for it.
             if news && self.hear_keeper()? == Heard::End {
                 return Ok(());
             }
-            if checks && self.check(worker)? == Heard::End {
-                return Ok(());
+            // From behind, so that those who end do not move those who are still to be heard.
+            for place in asking.into_iter().rev() {
+                if self.check(place)? == Heard::End {
+                    self.workers.swap_remove(place);
+                }
             }
         }
     }
 
-    fn wait(&self, worker: &OwnedFd) -> io::Result<(bool, bool)> {
-        let mut fds = [PollFd::new(&self.keeper, PollFlags::IN), PollFd::new(worker, PollFlags::IN)];
+    /// Waits for anybody; tells whether the keeper has something to say, and the places of the workers that have.
+    fn wait(&self) -> io::Result<(bool, Vec<usize>)> {
+        let all = std::iter::once(&self.keeper).chain(&self.workers);
+        let mut fds: Vec<PollFd<'_>> = all.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
-        let [news, checks] = fds.map(|fd| !fd.revents().is_empty());
-        Ok((news, checks))
+        let mut heard = fds.iter().map(|fd| !fd.revents().is_empty());
+        let news = heard.next().unwrap_or(false);
+        Ok((news, heard.enumerate().filter_map(|(place, heard)| heard.then_some(place)).collect()))
     }
 
     fn hear_keeper(&mut self) -> io::Result<Heard> {
@@ -76,28 +94,37 @@ impl Verifier {
                 self.learn(chunk)?;
                 Ok(Heard::More)
             }
-            // A second worker is no part of the protocol.
-            Received::Message(Instruction::Worker, _) => Err(wrong_text("a second worker")),
+            Received::Message(Instruction::Worker, socket) => {
+                self.workers.extend(socket);
+                Ok(Heard::More)
+            }
             Received::Closed => Ok(Heard::End),
         }
     }
 
-    fn learn(&mut self, chunk: super::packet::Chunk) -> io::Result<()> {
+    fn learn(&mut self, chunk: super::packet::Chunk) -> io::Result<Option<Secrets>> {
         let Some(mut body) = self.assembly.add(chunk)? else {
-            return Ok(());
+            return Ok(None);
         };
         let secrets: Secrets = decode(&body)?;
         logging::start(&secrets.log);
         self.book = Book::new(&secrets.credentials);
         super::secret::wipe(&mut body);
-        Ok(())
+        Ok(Some(secrets))
     }
 
-    fn check(&mut self, worker: &OwnedFd) -> io::Result<Heard> {
-        let asked = recv(worker, &mut self.buffer)?;
-        let Received::Message(ToVerifier::Check { id, user, password }, _) = asked else {
-            return Ok(Heard::End);
+    /// Answers one question. A worker that has ended is forgotten; one that talks nonsense is not what it was, and all of them
+    /// get a verifier that it has not talked to.
+    fn check(&mut self, place: usize) -> io::Result<Heard> {
+        let Some(worker) = self.workers.get(place) else { return Ok(Heard::More) };
+        let asked = match recv(worker, &mut self.buffer) {
+            Ok(Received::Message(asked, _)) => asked,
+            Ok(Received::Closed) => return Ok(Heard::End),
+            // It was killed with an answer unread.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(Heard::End),
+            Err(e) => return Err(e),
         };
+        let ToVerifier::Check { id, user, password } = asked;
         let right = self.book.judge(&user, password.as_bytes());
         drop(password);
         match send(worker.as_fd(), &FromVerifier::Verdict { id, right }, None) {

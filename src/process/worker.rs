@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::packet::{Assembly, LARGEST_PACKET, Received, ToWorker, recv};
+use super::sandbox::privilege;
 use super::{Handover, wrong_text};
 use crate::server::{self, Bound, Inheritance, Master, logging};
 
@@ -21,6 +22,7 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
     let mut assembly = Assembly::default();
     let mut listeners = Vec::new();
     let mut verifier = None;
+    let mut transfers = None;
     loop {
         let Received::Message(message, passed) = recv(&keeper, &mut buffer)? else {
             return Ok(None);
@@ -31,9 +33,12 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
                 listeners.push(Bound { label, listener });
             }
             (ToWorker::Verifier, passed) => verifier = passed,
+            (ToWorker::TransferLog, passed) => transfers = passed,
             (ToWorker::Settings(chunk), _) => {
                 if let Some(body) = assembly.add(chunk)? {
-                    return begin(&body, keeper, listeners, verifier).map(Some);
+                    let inheritance = begin(&body, keeper, listeners)?;
+                    unblock(verifier.as_ref())?;
+                    return Ok(Some(Inheritance { verifier, transfers: transfers.map(Into::into), ..inheritance }));
                 }
             }
             // Orders wait for the settings: the keeper sends those without a pause, so this is somebody else.
@@ -42,11 +47,16 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
     }
 }
 
-fn begin(body: &[u8], keeper: OwnedFd, listeners: Vec<Bound>, verifier: Option<OwnedFd>) -> io::Result<Inheritance> {
-    let Handover { settings, accounts } = Handover::read(body)?;
+/// Everything is handed over: from here on the process is who it will be.
+fn begin(body: &[u8], keeper: OwnedFd, listeners: Vec<Bound>) -> io::Result<Inheritance> {
+    let Handover { settings, accounts, announce } = Handover::read(body)?;
     logging::start(&settings.log);
-    for socket in [Some(&keeper), verifier.as_ref()].into_iter().flatten() {
-        rustix::io::ioctl_fionbio(socket, true)?;
-    }
-    Ok(Inheritance { settings, accounts, listeners, master: Master::Keeper(keeper), verifier })
+    unblock(Some(&keeper))?;
+    let rights = privilege::shed(settings.run_as.as_ref(), settings.sandbox)?;
+    let master = Master::Keeper(keeper);
+    Ok(Inheritance { settings, accounts, listeners, master, verifier: None, transfers: None, rights, announce })
+}
+
+fn unblock(socket: Option<&OwnedFd>) -> io::Result<()> {
+    socket.map_or(Ok(()), |socket| Ok(rustix::io::ioctl_fionbio(socket, true)?))
 }

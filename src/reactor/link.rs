@@ -1,42 +1,92 @@
 //! A connection as records see it: a transport, readiness, and output that did not fit yet.
 
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use super::{Ready, Sockets, Transport};
+use super::transport::{Call, Proof, Transport};
+use super::{Handshake, Ready, Sockets, Undressing};
 
 /// What a call on a link achieved. Errors of the connection come as `io::Error` beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {
-    /// So many bytes went through.
+    /// So many bytes went through. None at all: what came was the transport's own; the ready bits tell whether to go on.
     Bytes(usize),
     /// Nothing now; an edge will come.
     Blocked,
     /// The peer will send no more (or, for `send_file`, the file ended early).
     End,
+    /// The peer's bytes stopped without the end that its transport has for them (TLS: FIN without close_notify). Somebody
+    /// on the way may have cut them off.
+    Cut,
 }
 
 /// One connection: reading, writing with at most one unsent remainder, and the ready bits kept honest.
 #[derive(Debug)]
 pub struct Link {
+    socket: TcpStream,
     transport: Transport,
     registered: bool,
-    /// Bytes accepted by `send` that the socket did not take yet; empty and without heap most of the time.
+    /// Bytes accepted by `send` that the transport did not take yet; empty and without heap most of the time.
     unsent: Vec<u8>,
     /// How much of `unsent` is out already.
     gone: usize,
 }
 
 impl Link {
-    /// A link over a plain socket that the poller does not know yet.
+    /// A link in the clear over a socket that the poller does not know yet.
     ///
     /// It is registered at the first `WouldBlock`, not before: many data connections never get there.
-    pub const fn new(stream: TcpStream) -> Self {
-        Self { transport: Transport::Plain(stream), registered: false, unsent: Vec::new(), gone: 0 }
+    pub const fn new(socket: TcpStream) -> Self {
+        Self { socket, transport: Transport::Plain, registered: false, unsent: Vec::new(), gone: 0 }
+    }
+
+    /// Goes on in TLS from here. The bytes read and sent so far must be out of the way: nothing waits in either direction.
+    #[cfg(feature = "tls")]
+    pub fn dress(&mut self, tls: super::Tls) {
+        self.transport = Transport::Tls(Box::new(tls));
+    }
+
+    /// What TLS knows about the peer, where there is TLS.
+    #[cfg(feature = "tls")]
+    pub const fn tls(&self) -> Option<&super::Tls> {
+        match &self.transport {
+            Transport::Tls(tls) => Some(tls),
+            Transport::Plain => None,
+        }
+    }
+
+    /// Goes on with the handshake, as far as it gets now. In the clear there is none, and it is done.
+    ///
+    /// # Errors
+    /// The connection's, and `InvalidData` for a peer that cannot or must not go on; it has been sent an alert then.
+    pub fn handshake(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<Handshake> {
+        let (progress, read, written) = self.transport.handshake(&mut self.socket, sockets)?;
+        self.note(ready, Ready::WRITE, sockets, written)?;
+        self.note(ready, Ready::READ, sockets, read)?;
+        if progress == Handshake::Done {
+            // Whoever wanted to read or write meanwhile was told to wait, and no edge will end that.
+            ready.set(Ready::unknown());
+        }
+        Ok(progress)
+    }
+
+    /// Goes back to the clear after everything sent so far: close_notify in both directions, then plain bytes.
+    ///
+    /// # Errors
+    /// The connection's; `UnexpectedEof` when the peer closes instead.
+    pub fn undress(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<Undressing> {
+        if !self.flush(ready, sockets)? {
+            return Ok(Undressing::Going);
+        }
+        let (progress, proof) = self.transport.undress(&mut self.socket, sockets)?;
+        self.note(ready, Ready::READ, sockets, proof)?;
+        if progress != Undressing::Going {
+            self.transport = Transport::Plain;
+        }
+        Ok(progress)
     }
 
     /// Registers now, for connections that must be heard before they are used.
@@ -45,7 +95,7 @@ impl Link {
     /// What the kernel says.
     pub fn register(&mut self, sockets: Sockets<'_>) -> io::Result<()> {
         if !self.registered {
-            sockets.register(self.transport.socket_mut())?;
+            sockets.register(&mut self.socket)?;
             self.registered = true;
         }
         Ok(())
@@ -68,12 +118,10 @@ impl Link {
     /// Reads once.
     ///
     /// # Errors
-    /// The connection's: reset, timed out.
+    /// The connection's: reset, timed out, and `InvalidData` for what is no TLS.
     pub fn read(&mut self, ready: &mut Ready, sockets: Sockets<'_>, buffer: &mut [u8]) -> io::Result<Moved> {
-        let offered = buffer.len();
-        let result = retry(|| self.transport.read(buffer));
-        let moved = self.judge(ready, Ready::READ, offered, sockets, result)?;
-        Ok(if moved == Moved::Bytes(0) { Moved::End } else { moved })
+        let call = self.transport.read(&mut self.socket, sockets, buffer)?;
+        self.judge(ready, Ready::READ, sockets, call)
     }
 
     /// Takes all of `bytes`: what the socket does not take now is kept and sent by [`Link::flush`].
@@ -84,8 +132,8 @@ impl Link {
     pub fn send(&mut self, ready: &mut Ready, sockets: Sockets<'_>, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while self.unsent.is_empty() && !rest.is_empty() && ready.has(Ready::WRITE) {
-            let result = retry(|| self.transport.write(rest));
-            if let Moved::Bytes(count) = self.judge(ready, Ready::WRITE, rest.len(), sockets, result)? {
+            let call = self.transport.write(&mut self.socket, sockets, rest)?;
+            if let Moved::Bytes(count) = self.judge(ready, Ready::WRITE, sockets, call)? {
                 rest = &rest[count..];
             }
         }
@@ -104,18 +152,20 @@ impl Link {
     /// The connection's.
     pub fn flush(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<bool> {
         while self.gone < self.unsent.len() && ready.has(Ready::WRITE) {
-            let offered = self.unsent.len() - self.gone;
-            let result = retry(|| self.transport.write(&self.unsent[self.gone..]));
-            if let Moved::Bytes(count) = self.judge(ready, Ready::WRITE, offered, sockets, result)? {
+            let call = self.transport.write(&mut self.socket, sockets, &self.unsent[self.gone..])?;
+            if let Moved::Bytes(count) = self.judge(ready, Ready::WRITE, sockets, call)? {
                 self.gone += count;
             }
         }
-        if self.gone < self.unsent.len() {
-            return Ok(false);
+        if self.gone == self.unsent.len() {
+            self.gone = 0;
+            self.unsent = Vec::new();
         }
-        self.gone = 0;
-        self.unsent = Vec::new();
-        Ok(true)
+        while self.unsent.is_empty() && self.transport.pending() > 0 && ready.has(Ready::WRITE) {
+            let proof = self.transport.flush(&mut self.socket)?;
+            self.note(ready, Ready::WRITE, sockets, proof)?;
+        }
+        Ok(self.unsent() == 0)
     }
 
     /// Whether the poller knows the socket, so that its edges are told.
@@ -123,9 +173,9 @@ impl Link {
         self.registered
     }
 
-    /// Bytes that wait to be sent.
-    pub const fn unsent(&self) -> usize {
-        self.unsent.len() - self.gone
+    /// Bytes that wait to be sent, as many as they are by now: TLS adds to them.
+    pub fn unsent(&self) -> usize {
+        self.unsent.len() - self.gone + self.transport.pending()
     }
 
     /// Sends up to `count` bytes of a file from `offset` on, without their passing through this process.
@@ -140,61 +190,55 @@ impl Link {
         offset: &mut u64,
         count: usize,
     ) -> io::Result<Moved> {
-        let result = retry(|| self.transport.send_file(file, offset, count));
-        match result {
-            Ok(0) => Ok(Moved::End),
-            // A short count may be the file's doing as well as the socket's: only WouldBlock proves a full socket.
-            Ok(sent) => Ok(Moved::Bytes(sent)),
-            blocked_or_error => self.judge(ready, Ready::WRITE, count, sockets, blocked_or_error),
-        }
+        let call = self.transport.send_file(&self.socket, file, offset, count)?;
+        self.judge(ready, Ready::WRITE, sockets, call)
     }
 
-    /// Tells the peer that no more will come (FIN), after everything sent so far.
+    /// Tells the peer that no more will come, after everything sent so far: FIN, and close_notify before it. False: it did
+    /// not all fit into the socket; to be called again when that is writable.
     ///
     /// # Errors
     /// `ENOTCONN` when the peer is gone already.
-    pub fn finish(&mut self) -> io::Result<()> {
-        self.transport.socket().shutdown(Shutdown::Write)
+    pub fn finish(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<bool> {
+        let proof = self.transport.finish(&mut self.socket)?;
+        self.note(ready, Ready::WRITE, sockets, proof)?;
+        Ok(self.transport.pending() == 0)
     }
 
     /// Closes so that the peer cannot take it for an orderly end (RST), and so that the kernel keeps nothing.
     pub fn reset(self) {
-        reset(self.transport.socket());
+        reset(&self.socket);
     }
 
     /// The socket, for addresses and errors.
     pub const fn socket(&self) -> &TcpStream {
-        self.transport.socket()
+        &self.socket
+    }
+
+    fn judge(&mut self, ready: &mut Ready, direction: Ready, sockets: Sockets<'_>, call: Call) -> io::Result<Moved> {
+        self.note(ready, direction, sockets, call.proof)?;
+        Ok(call.moved)
     }
 
     /// Keeps the ready bits honest: `WouldBlock` clears one, and so does a call that moved less than it was offered,
     /// unless the peer has hung up and the end itself is still to be met.
-    fn judge(
-        &mut self,
-        ready: &mut Ready,
-        direction: Ready,
-        offered: usize,
-        sockets: Sockets<'_>,
-        result: io::Result<usize>,
-    ) -> io::Result<Moved> {
-        match result {
-            Ok(count) => {
-                let proof = self.registered && !ready.has(Ready::HANGUP) && !ready.has(Ready::URGENT);
-                if count < offered && proof {
+    fn note(&mut self, ready: &mut Ready, direction: Ready, sockets: Sockets<'_>, proof: Proof) -> io::Result<()> {
+        match proof {
+            Proof::None => {}
+            Proof::Short => {
+                if self.registered && !ready.has(Ready::HANGUP) && !ready.has(Ready::URGENT) {
                     ready.clear(direction);
                 }
-                Ok(Moved::Bytes(count))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Proof::Blocked => {
                 ready.clear(direction);
                 if direction == Ready::READ {
                     ready.clear(Ready::URGENT);
                 }
                 self.register(sockets)?;
-                Ok(Moved::Blocked)
             }
-            Err(error) => Err(error),
         }
+        Ok(())
     }
 }
 
@@ -203,16 +247,4 @@ pub fn reset(stream: &TcpStream) {
     if let Err(error) = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)) {
         log::debug!("cannot reset a connection: {error}");
     }
-}
-
-/// A call that a signal interrupted did nothing: do it again, a bounded number of times.
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    const TRIES: usize = 8;
-    for _ in 1..TRIES {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-    call()
 }

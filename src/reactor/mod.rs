@@ -21,8 +21,12 @@ mod link;
 mod ready;
 mod slots;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -39,7 +43,9 @@ pub use link::{Link, Moved, reset};
 pub use ready::Ready;
 pub use slots::{Slot, Weight};
 pub use time::{Clock, Moment};
-pub use transport::Transport;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+pub use transport::{Handshake, Undressing};
 
 /// Events taken from the kernel at once. More would only delay the first of them.
 const EVENTS_A_PASS: usize = 512;
@@ -82,6 +88,8 @@ pub struct Reactor<C> {
     deadlines: Deadlines,
     clock: Clock,
     now: Moment,
+    #[cfg(feature = "tls")]
+    wire: RefCell<tls::Wire>,
 }
 
 impl<C> Reactor<C> {
@@ -99,6 +107,8 @@ impl<C> Reactor<C> {
             deadlines: Deadlines::default(),
             now: clock.now(),
             clock,
+            #[cfg(feature = "tls")]
+            wire: RefCell::default(),
         })
     }
 
@@ -125,7 +135,13 @@ impl<C> Reactor<C> {
     /// The record behind a key, together with what it needs for a turn.
     pub fn turn(&mut self, key: Key) -> Option<(&mut Slot<C>, Sockets<'_>, Moment)> {
         let slot = self.slots.get_mut(key)?;
-        Some((slot, Sockets { registry: self.poll.registry(), key }, self.now))
+        let sockets = Sockets {
+            registry: self.poll.registry(),
+            key,
+            #[cfg(feature = "tls")]
+            wire: &self.wire,
+        };
+        Some((slot, sockets, self.now))
     }
 
     /// Every record, in no order: for summaries and for shutting down.
@@ -138,7 +154,7 @@ impl<C> Reactor<C> {
     /// # Errors
     /// What the kernel says, `ENOMEM` and `ENOSPC` (epoll's watch limit) among it.
     pub fn register(&self, key: Key, source: &mut impl Source) -> io::Result<()> {
-        Sockets { registry: self.poll.registry(), key }.register(source)
+        self.poll.registry().register(source, key.token(), BOTH_WAYS)
     }
 
     /// What another thread may hold to wake the loop: it queues the record behind `key`. A poller has room for one.
@@ -248,14 +264,22 @@ impl<C> Reactor<C> {
     }
 }
 
-/// The right to register sockets under one key: what a record gets of the reactor during its turn.
+/// The right to register sockets under one key, and the loop's buffers for records of TLS: what a record gets of the
+/// reactor during its turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Sockets<'a> {
     registry: &'a Registry,
     key: Key,
+    #[cfg(feature = "tls")]
+    wire: &'a RefCell<tls::Wire>,
 }
 
-impl Sockets<'_> {
+impl<'a> Sockets<'a> {
+    #[cfg(feature = "tls")]
+    const fn wire(self) -> &'a RefCell<tls::Wire> {
+        self.wire
+    }
+
     /// Registers once, for both directions.
     ///
     /// # Errors

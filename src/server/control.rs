@@ -160,8 +160,10 @@ impl Control {
             }
         };
         let Phase::Closing { ended } = self.phase else { return resumed };
-        if self.link.finish().is_err() || ended {
-            return Next::Close;
+        match self.link.finish(turn.ready, turn.sockets) {
+            Ok(true) if !ended => {}
+            Ok(false) => return Next::Sleep,
+            Ok(true) | Err(_) => return Next::Close,
         }
         self.vigil.restart(turn.now);
         self.phase = Phase::Closed { dust: 0 };
@@ -226,7 +228,7 @@ impl Control {
         let mut buffer = [0; READ_SIZE];
         match self.link.read(turn.ready, turn.sockets, &mut buffer)? {
             Moved::Bytes(count) => self.take_in(&buffer[..count], turn),
-            Moved::End => self.phase = Phase::HalfClosed,
+            Moved::End | Moved::Cut => self.phase = Phase::HalfClosed,
             Moved::Blocked => {}
         }
         Ok(())
@@ -325,7 +327,7 @@ impl Control {
             match self.link.read(turn.ready, turn.sockets, &mut buffer) {
                 Ok(Moved::Bytes(count)) => dust += count,
                 Ok(Moved::Blocked) => {}
-                Ok(Moved::End) | Err(_) => return Next::Close,
+                Ok(Moved::End | Moved::Cut) | Err(_) => return Next::Close,
             }
         }
         self.phase = Phase::Closed { dust };

@@ -1,6 +1,7 @@
 //! The server's own life: how it begins, what signals and reloads do to it, how it ends.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
@@ -25,10 +26,11 @@ use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
-use super::{Bound, Conn, Course, Inheritance, Master, Server};
+use super::{Bound, Conn, Course, Inheritance, Master, Server, confine};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
+use crate::process::sandbox::{self, Walls};
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
@@ -36,14 +38,14 @@ use crate::transfer::{Places, Scratch};
 impl Server {
     /// Everything that must work before the first client comes.
     pub(super) fn new(inheritance: Inheritance) -> io::Result<Self> {
-        let Inheritance { settings, accounts, listeners, master, verifier } = inheritance;
+        let Inheritance { settings, accounts, listeners, master, verifier, transfers, rights, announce } = inheritance;
         let (master, invocation) = match master {
             Master::Alone { invocation } => (MasterLink::signals()?, Some(invocation)),
             Master::Keeper(socket) => (MasterLink::keeper(socket)?, None),
         };
         // A file over the size limit of the process is an error of that upload, not the end of the server.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-        let transfers = open_transfer_log(&settings)?;
+        let transfers = transfer_log(&settings, transfers);
         let mut reactor = Reactor::new()?;
         let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
         let world = World {
@@ -66,6 +68,7 @@ impl Server {
             scratch: Scratch::default(),
             scribe: Scribe::new(transfers),
             invocation,
+            walls: Walls::default(),
             course: Course::Running,
             master,
             clerk: None,
@@ -86,8 +89,13 @@ impl Server {
             server.hire(socket)?;
         }
         let addresses = server.listen(listeners)?;
+        let settings = &server.world.settings;
+        let needs = confine::needs(settings, &accounts, server.invocation.as_ref());
+        server.walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
         server.tell_master(&FromWorker::Ready);
-        addresses.iter().for_each(|address| super::logging::announce(address));
+        if announce {
+            addresses.iter().for_each(|address| super::logging::announce(address));
+        }
         Ok(server)
     }
 
@@ -233,7 +241,7 @@ impl Server {
             },
             Command::Stop => self.stop(),
             Command::Reload => self.reload(),
-            Command::Handed(body) => self.handed(&body),
+            Command::Handed(body, transfers) => self.handed(&body, transfers.map(File::from)),
             Command::Verifier(socket) => {
                 if let Err(error) = self.hire(socket) {
                     log::error!("cannot take up the new verifier: {error}");
@@ -282,22 +290,47 @@ impl Server {
         let renewed = match invocation.load_alone() {
             Ok((settings, warnings)) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                self.renew(settings, &[])
+                let needs = confine::needs(&settings, &[], Some(invocation));
+                match self.walls.hold(&needs) {
+                    Ok(()) => self.renew(settings, &[]).map_err(|error| error.to_string()),
+                    Err(why) => Err(format!("of this process's reach {why}; it takes effect at the next start")),
+                }
             }
-            Err(fault) => Err(io::Error::other(fault.to_string())),
+            Err(fault) => Err(fault.to_string()),
         };
-        if let Err(error) = renewed {
-            log::error!("reload refused, nothing changes: {error}");
+        match renewed {
+            Ok(()) => {
+                self.reopen_log();
+                log::info!("reloaded"); // under a keeper it is the keeper who says so
+            }
+            Err(error) => log::error!("reload refused, nothing changes: {error}"),
         }
     }
 
-    fn handed(&mut self, body: &[u8]) {
-        let renewed =
-            crate::process::Handover::read(body).and_then(|handover| self.renew(handover.settings, &handover.accounts));
-        self.tell_master(&match renewed {
-            Ok(()) => FromWorker::Reloaded,
+    fn handed(&mut self, body: &[u8], transfers: Option<File>) {
+        let answer = match crate::process::Handover::read(body) {
             Err(error) => FromWorker::Refused(error.to_string()),
-        });
+            Ok(handover) => match self.walls.hold(&confine::needs(&handover.settings, &handover.accounts, None)) {
+                Err(why) => FromWorker::Outgrown(why),
+                Ok(()) => match self.renew(handover.settings, &handover.accounts) {
+                    Ok(()) => {
+                        self.scribe.transfers = transfer_log(&self.world.settings, transfers);
+                        FromWorker::Reloaded
+                    }
+                    Err(error) => FromWorker::Refused(error.to_string()),
+                },
+            },
+        };
+        self.tell_master(&answer);
+    }
+
+    /// The transfer log under its name, as after a rotation; where that fails, the one in use.
+    fn reopen_log(&mut self) {
+        let path = self.world.settings.log.transfers.as_ref();
+        match path.map(|path| TransferLog::open(path).map_err(|error| (path, error))).transpose() {
+            Ok(log) => self.scribe.transfers = log,
+            Err((path, error)) => log::error!("the old transfer log stays in use: {}: {error}", path.display()),
+        }
     }
 
     fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
@@ -309,17 +342,13 @@ impl Server {
         if old.listen != self.world.settings.listen {
             log::warn!("the listening addresses change only with a restart");
         }
+        if (old.sandbox, &old.run_as) != (self.world.settings.sandbox, &self.world.settings.run_as) {
+            log::warn!("user and sandbox change only with a restart");
+        }
         if self.world.settings.limits.bans.is_none() {
             self.bans.clear();
         }
         log::set_max_level(self.world.settings.log.level.filter());
-        match open_transfer_log(&self.world.settings) {
-            Ok(transfers) => self.scribe.transfers = transfers,
-            Err(error) => log::error!("the old transfer log stays in use: {error}"),
-        }
-        if self.invocation.is_some() {
-            log::info!("reloaded"); // under a keeper it is the keeper who says so
-        }
         Ok(())
     }
 
@@ -350,7 +379,7 @@ impl Server {
         );
     }
 
-    fn tell_master(&mut self, message: &FromWorker) {
+    pub(super) fn tell_master(&mut self, message: &FromWorker) {
         if let Some(slot) = self.reactor.slot_mut(self.master)
             && let Conn::Master(master) = &slot.conn
         {
@@ -392,9 +421,8 @@ fn policy(settings: &Settings, writers: &Rc<Writers>) -> Policy {
     }
 }
 
-fn open_transfer_log(settings: &Settings) -> io::Result<Option<TransferLog>> {
-    let Some(path) = &settings.log.transfers else { return Ok(None) };
-    TransferLog::open(path).map(Some).map_err(|error| naming(&path.display(), &error))
+fn transfer_log(settings: &Settings, file: Option<File>) -> Option<TransferLog> {
+    Some(TransferLog::adopt(settings.log.transfers.as_ref()?, file?))
 }
 
 /// An error that says what it is about.

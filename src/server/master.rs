@@ -20,8 +20,8 @@ pub enum Command {
     Stop,
     /// Read the files again.
     Reload,
-    /// The files as the keeper has read them.
-    Handed(Vec<u8>),
+    /// The files as the keeper has read them, and the transfer log as it has opened it.
+    Handed(Vec<u8>, Option<OwnedFd>),
     /// The way to a new verifier.
     Verifier(OwnedFd),
     /// Say in the log what there is.
@@ -38,6 +38,8 @@ pub enum MasterLink {
         socket: OwnedFd,
         /// A reload that is arriving in pieces.
         reload: Assembly,
+        /// The transfer log that belongs to it.
+        transfers: Option<OwnedFd>,
     },
 }
 
@@ -66,7 +68,7 @@ impl MasterLink {
     /// When the socket cannot be made non-blocking.
     pub fn keeper(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self::Keeper { socket, reload: Assembly::default() })
+        Ok(Self::Keeper { socket, reload: Assembly::default(), transfers: None })
     }
 
     /// Has its edges told.
@@ -106,12 +108,18 @@ impl MasterLink {
                 }
                 Next::Sleep
             }
-            Self::Keeper { socket, reload } => hear(socket, reload, ready, commanded),
+            Self::Keeper { socket, reload, transfers } => hear(socket, reload, transfers, ready, commanded),
         }
     }
 }
 
-fn hear(socket: &OwnedFd, reload: &mut Assembly, ready: &mut Ready, mut commanded: impl FnMut(Command)) -> Next {
+fn hear(
+    socket: &OwnedFd,
+    reload: &mut Assembly,
+    transfers: &mut Option<OwnedFd>,
+    ready: &mut Ready,
+    mut commanded: impl FnMut(Command),
+) -> Next {
     let mut buffer = vec![0; LARGEST_PACKET];
     while ready.has(Ready::READ) {
         match recv::<ToWorker>(socket, &mut buffer) {
@@ -120,8 +128,9 @@ fn hear(socket: &OwnedFd, reload: &mut Assembly, ready: &mut Ready, mut commande
                 (ToWorker::Stop, _) => commanded(Command::Stop),
                 (ToWorker::Summary, _) => commanded(Command::Summary),
                 (ToWorker::Verifier, Some(socket)) => commanded(Command::Verifier(socket)),
+                (ToWorker::TransferLog, file) => *transfers = file,
                 (ToWorker::Reload(chunk), _) => match reload.add(chunk) {
-                    Ok(Some(body)) => commanded(Command::Handed(body)),
+                    Ok(Some(body)) => commanded(Command::Handed(body, transfers.take())),
                     Ok(None) => {}
                     Err(error) => return forsaken(&error, commanded),
                 },

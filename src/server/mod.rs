@@ -9,6 +9,7 @@ mod bans;
 mod census;
 pub mod check;
 mod clerk;
+mod confine;
 mod control;
 mod desk;
 mod dtp;
@@ -32,6 +33,7 @@ mod vigil;
 mod world;
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -41,6 +43,8 @@ use std::rc::Rc;
 use mio::net::TcpStream;
 
 use crate::filesystem::Writers;
+use crate::process::packet::FromWorker;
+use crate::process::sandbox::{Rights, Walls};
 use crate::reactor::{Hush, Key, Next, Reactor};
 use crate::transfer::{Report, Scratch};
 
@@ -75,6 +79,12 @@ pub struct Inheritance {
     pub master: Master,
     /// A SEQPACKET socket to the verifier, where there are accounts.
     pub verifier: Option<OwnedFd>,
+    /// The transfer log, open for appending, where the settings name one.
+    pub transfers: Option<File>,
+    /// As whom the process goes on.
+    pub rights: Rights,
+    /// Whether to tell the log where the server listens, whatever its level.
+    pub announce: bool,
 }
 
 /// A listening socket and the address it was configured with.
@@ -169,6 +179,8 @@ struct Server {
     scribe: Scribe,
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
+    /// What this process can reach, since it began to serve.
+    walls: Walls,
     course: Course,
     master: Key,
     clerk: Option<Key>,
@@ -296,6 +308,7 @@ impl Server {
         if self.clerk == Some(key) {
             self.dismiss(key);
             self.clerk = None;
+            self.tell_master(&FromWorker::Forlorn);
         }
         match self.reactor.remove(key) {
             Some(Conn::Control(control)) => {

@@ -82,6 +82,11 @@ impl TransferLog {
         Ok(TransferLog { path: path.to_owned(), file: append(path)?, held: String::new(), lost: 0 })
     }
 
+    /// Takes over a file opened by [`append`]; `path` is for messages.
+    pub fn adopt(path: &Path, file: File) -> Self {
+        TransferLog { path: path.to_owned(), file, held: String::new(), lost: 0 }
+    }
+
     /// Opens the log's name again, after a rotation moved the file away. When that fails the old file stays in use.
     pub fn reopen(&mut self) -> io::Result<()> {
         self.flush();
@@ -127,7 +132,11 @@ impl Drop for TransferLog {
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
+/// Opens a transfer log for appending, making it if need be.
+///
+/// # Errors
+/// That of opening it.
+pub fn append(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).mode(MODE).open(path)
 }
 

@@ -39,6 +39,9 @@ pub const SEND_FILE_BYTES: usize = 1024 * 1024;
 /// pieces of 128, 256 and 512 KiB took the same CPU time within what one machine varies by.
 pub const CHUNK: usize = 64 * 1024;
 
+/// What a read costs, however little it brings: a system call, and perhaps a record of TLS.
+pub const LEAST_COST: usize = 1024;
+
 /// The loop's own buffers: one pair serves every transfer, since only one has its turn at a time.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -72,6 +75,6 @@ pub enum Step {
     Blocked,
     /// The disk is not ready, and no edge will tell: come back then.
     Wait(Moment),
-    /// All bytes are with the kernel (sending) or in the file (receiving).
+    /// All bytes and the FIN are with the kernel (sending), or all bytes are in the file (receiving).
     Done,
 }

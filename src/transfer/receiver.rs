@@ -1,6 +1,6 @@
 //! Link → sink.
 
-use super::{CHUNK, Fault, Scratch, Share, Sink, Step, TURN_BYTES};
+use super::{CHUNK, Fault, LEAST_COST, Scratch, Share, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 
 /// Receives into a sink until the peer ends the connection.
@@ -53,10 +53,10 @@ impl Receiver {
                 Moved::Bytes(count) => {
                     self.sink.write(&piece[..count])?;
                     self.moved += count as u64;
-                    budget = budget.saturating_sub(count);
+                    budget = budget.saturating_sub(count.max(LEAST_COST));
                 }
                 Moved::Blocked => return Ok(Step::Blocked),
-                Moved::End => {
+                Moved::End | Moved::Cut => {
                     self.sink.finish()?;
                     return Ok(Step::Done);
                 }

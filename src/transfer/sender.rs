@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
-use super::{CHUNK, Fault, Scratch, Share, Source, Step};
+use super::{CHUNK, Fault, Scratch, Share, Source, Step, TURN_BYTES};
 use crate::filesystem::watch::watched;
 use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
@@ -69,8 +69,9 @@ impl Sender {
     }
 
     /// Bytes that the kernel has taken, given what the link still holds.
-    pub const fn moved(&self, link: &Link) -> u64 {
-        self.handed - link.unsent() as u64
+    pub fn moved(&self, link: &Link) -> u64 {
+        // TLS adds to what waits, so that for a moment more may wait than was handed over.
+        self.handed.saturating_sub(link.unsent() as u64)
     }
 
     /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
@@ -90,14 +91,16 @@ impl Sender {
         scratch: &mut Scratch,
         share: Share,
     ) -> Result<Step, Fault> {
-        let mut budget = share.bytes.min(self.source.turn_bytes());
+        let most =
+            if self.way == Way::SendFile { self.source.turn_bytes() } else { self.source.turn_bytes().min(TURN_BYTES) };
+        let mut budget = share.bytes.min(most);
         while budget > 0 {
             if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
                 return Ok(self.blocked(share.now));
             }
             let queued = self.wait.as_ref().is_some_and(|wait| wait.is_queued());
             let piece = match self.way {
-                Way::Ending => return Ok(Step::Done),
+                Way::Ending => return self.end(link, ready, sockets, share.now),
                 _ if queued => Piece::Cold,
                 Way::SendFile => match self.sendable(budget, &scratch.lanes, share.now) {
                     Sendable::Whole(count) => self.send_file(link, ready, sockets, count)?,
@@ -123,6 +126,12 @@ impl Sender {
             }
         }
         Ok(Step::More)
+    }
+
+    /// The last byte is out: FIN, and before it what the transport has for an orderly end.
+    fn end(&mut self, link: &mut Link, ready: &mut Ready, sockets: Sockets<'_>, now: Moment) -> Result<Step, Fault> {
+        let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+        Ok(if finished { Step::Done } else { self.blocked(now) })
     }
 
     /// How much the kernel may send by itself without waiting for the disk.
@@ -205,14 +214,14 @@ impl Sender {
         }
         let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
         match watched("sendfile", || link.send_file(ready, sockets, file.as_fd(), at, count)) {
-            Ok(Moved::End) => Err(Fault::Truncated),
+            Ok(Moved::End | Moved::Cut) => Err(Fault::Truncated),
             Ok(Moved::Bytes(sent)) => {
                 self.handed += sent as u64;
                 Ok(Piece::Sent(sent))
             }
             Ok(Moved::Blocked) => Ok(Piece::Blocked),
             Err(error) => match Errno::from_io_error(&error) {
-                // Some file systems cannot feed sendfile: their files are copied.
+                // Some file systems cannot feed sendfile, and TLS has to see the bytes: such files are copied.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(self.copy_instead()),
                 Some(errno @ (Errno::IO | Errno::NOMEM | Errno::ISDIR)) => Err(Fault::of_file(errno)),
                 _ => Err(Fault::of_link(&error)),

@@ -292,7 +292,7 @@ impl Control {
                     open.replies.feed(buffer.get(..count).unwrap_or_default(), open.link.queue());
                 }
                 Ok(Moved::Blocked) => {}
-                Ok(Moved::End) => {
+                Ok(Moved::End | Moved::Cut) => {
                     open.replies.finish();
                     open.ended = true;
                 }

@@ -87,8 +87,8 @@ pub enum Failure {
     NoRestart(Reply),
     /// It does not take the TYPE.
     NoType(Reply),
-    /// No way to open a data connection is left.
-    NoChannel(String),
+    /// No way to open a data connection is left; with the code of the last refusal, if it was one.
+    NoChannel(String, Option<u16>),
     /// The data connection or the local side failed.
     Snag(Snag),
     /// The wish was withdrawn.
@@ -114,6 +114,8 @@ pub enum Death {
     Dismissed(Reply),
     /// The login was refused.
     Login(Reply),
+    /// The server has lost lines that were sent ahead.
+    OutOfStep(Reply),
     /// The server sends what no memory should hold.
     Garbage(Overlong),
     /// TLS was wished and cannot be had.
@@ -167,7 +169,7 @@ impl fmt::Display for Failure {
             Self::Refused(reply) => write!(f, "{}", Spoken(reply)),
             Self::NoRestart(reply) => write!(f, "the server cannot restart: {}", Spoken(reply)),
             Self::NoType(reply) => write!(f, "the server refuses the transfer type: {}", Spoken(reply)),
-            Self::NoChannel(why) => write!(f, "no data connection: {why}"),
+            Self::NoChannel(why, _) => write!(f, "no data connection: {why}"),
             Self::Snag(snag) => write!(f, "{snag}"),
             Self::Aborted => f.write_str("aborted"),
             Self::Unsendable => f.write_str("a name with a line break or NUL in it cannot be sent"),
@@ -185,6 +187,7 @@ impl fmt::Display for Death {
             Self::Lost(kind) => write!(f, "the connection broke: {kind}"),
             Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
             Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
+            Self::OutOfStep(reply) => write!(f, "commands were lost behind a transfer: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
             Self::Abandoned => f.write_str("the session was given up"),
             Self::Left => f.write_str("the session was closed"),

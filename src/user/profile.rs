@@ -49,6 +49,18 @@ pub enum Standing {
     Fails,
 }
 
+/// How far ahead of its replies a host lets commands be sent. It only ever gets slower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Haste {
+    /// As far as its greeting gives hope for.
+    #[default]
+    Trusting,
+    /// Not behind a transfer: that has led to trouble.
+    Between,
+    /// Not at all.
+    StepByStep,
+}
+
 /// What is known about one host.
 #[derive(Debug, Default)]
 pub struct Profile {
@@ -58,8 +70,8 @@ pub struct Profile {
     pub features: Option<Features>,
     /// FEAT was answered with a list, which says that the server knows of this century.
     pub modern: bool,
-    /// Commands must be sent one at a time: sending ahead has led to trouble.
-    pub careful: bool,
+    /// What sending ahead has led to.
+    pub haste: Haste,
     ways: [Standing; Way::ALL],
     /// MLSD as such.
     pub mlsd: Standing,
@@ -83,7 +95,7 @@ impl Profile {
 
     /// Whether commands may be sent before earlier ones are answered (never across a transfer).
     pub const fn pipelines(&self) -> bool {
-        self.modern && !self.careful
+        self.modern && !matches!(self.haste, Haste::StepByStep)
     }
 
     /// Whether commands may also wait behind a running transfer. Most servers look at the control connection
@@ -92,7 +104,15 @@ impl Profile {
     pub fn queues(&self) -> bool {
         const KNOWN: [&str; 2] = ["miniftpd", "(vsftpd "];
         let greeting = self.greeting.to_ascii_lowercase();
-        self.pipelines() && KNOWN.iter().any(|name| greeting.contains(name))
+        self.modern && self.haste == Haste::Trusting && KNOWN.iter().any(|name| greeting.contains(name))
+    }
+
+    /// Something went wrong while commands were out ahead of their replies, behind a transfer or not. It may be a
+    /// coincidence, and it may be that.
+    pub fn slow_down(&mut self, behind_transfer: bool) {
+        let slower = if behind_transfer { Haste::Between } else { Haste::StepByStep };
+        self.haste = self.haste.max(slower);
+        log::debug!("commands are sent ahead no further than {:?}", self.haste);
     }
 
     /// What is known of a way to get data connections.
@@ -102,8 +122,10 @@ impl Profile {
 
     /// Remembers how a way did the last time: a way that stops working is not tried first again.
     pub fn note_way(&mut self, way: Way, standing: Standing) {
-        log::debug!("{}: {standing:?}", way.word());
-        self.ways[way as usize] = standing;
+        if self.ways[way as usize] != standing {
+            log::debug!("{}: {standing:?}", way.word());
+            self.ways[way as usize] = standing;
+        }
     }
 }
 
@@ -119,7 +141,12 @@ mod tests {
         assert!(profile.queues());
         profile.greeting = "pyftpdlib 1.5.6 ready.".into();
         assert!(profile.pipelines() && !profile.queues());
-        profile.careful = true;
+        profile.greeting = "miniftpd ready".into();
+        profile.slow_down(true);
+        assert!(profile.pipelines() && !profile.queues());
+        profile.slow_down(false);
+        assert!(!profile.pipelines());
+        profile.slow_down(true);
         assert!(!profile.pipelines());
     }
 }

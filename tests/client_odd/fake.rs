@@ -37,6 +37,7 @@ pub struct Fake {
 /// One session.
 pub struct Talk {
     pub control: TcpStream,
+    pub lines: BufReader<TcpStream>,
     pub shared: Arc<Shared>,
     pub passive: Option<TcpListener>,
     pub active: Option<SocketAddr>,
@@ -94,15 +95,15 @@ fn serve(stream: TcpStream, shared: Arc<Shared>, rule: &Rule) {
         *sessions
     };
     stream.set_nodelay(true).unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let lines = BufReader::new(stream.try_clone().unwrap());
     let count = BTreeMap::new();
-    let mut talk = Talk { control: stream, shared, passive: None, active: None, restart: 0, number, count };
+    let mut talk = Talk { control: stream, lines, shared, passive: None, active: None, restart: 0, number, count };
     if !rule(&mut talk, "", "") {
         talk.say("220 fake ready");
     }
     loop {
         let mut line = Vec::new();
-        match lines.read_until(b'\n', &mut line) {
+        match talk.lines.read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -142,6 +143,16 @@ impl Talk {
 
     pub fn hang_up(&mut self) {
         let _ = self.control.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Throws away what was sent ahead, what comes within a moment included. Whether there was anything.
+    pub fn forget_lines(&mut self) -> bool {
+        let held = self.lines.buffer().len();
+        self.lines.consume(held);
+        self.control.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let came = self.control.read(&mut [0; 4096]).unwrap_or(0);
+        self.control.set_read_timeout(None).unwrap();
+        held + came > 0
     }
 
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {

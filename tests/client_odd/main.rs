@@ -1,5 +1,6 @@
 //! The client against servers that are odd, broken or hostile.
 
+mod ahead;
 mod data;
 mod fake;
 mod hostile;

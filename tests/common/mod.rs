@@ -16,7 +16,9 @@
 #![allow(dead_code, unused_imports)]
 
 mod peer;
+pub mod processes;
 mod server;
+pub mod shim;
 mod table;
 
 pub use peer::{Peer, Reply};

@@ -22,6 +22,7 @@ pub struct Server {
     folder: TempDir,
     log: Receiver<String>,
     address: SocketAddr,
+    beginning: String,
 }
 
 impl Server {
@@ -79,14 +80,24 @@ impl Server {
         fs::write(&config, format!("listen = [\"{listen}\"]\nroot = \"root\"\n{text}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
         command.arg("--config").arg(&config);
-        let mut child = wrap(command).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Whatever a test makes the server do: a system call that its sandbox does not know ends it.
+        command.env("MINIFTPD_SANDBOX_AUDIT", "1");
+        command.stdin(Stdio::null());
+        let mut child = wrap(command).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, log) = channel();
         let stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || pass_on(stderr, &sender));
-        let mut server = Server { child, folder, log, address: SocketAddr::from(([0; 4], 0)) };
-        let line = server.wait_for("listening on ");
+        let mut server =
+            Server { child, folder, log, address: SocketAddr::from(([0; 4], 0)), beginning: String::new() };
+        let (before, line) = server.read_to("listening on ");
         server.address = line.rsplit(' ').next().unwrap().parse().unwrap();
+        server.beginning = before;
         server
+    }
+
+    /// What it logged before it listened.
+    pub fn beginning(&self) -> &str {
+        &self.beginning
     }
 
     /// Where it listens.
@@ -160,10 +171,15 @@ impl Server {
 
     /// Reads the log up to a line with `words`, and returns it.
     pub fn wait_for(&self, words: &str) -> String {
+        self.read_to(words).1
+    }
+
+    /// The log up to a line with `words`, and that line.
+    fn read_to(&self, words: &str) -> (String, String) {
         let mut seen = String::new();
         loop {
             match self.log.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(words) => return line,
+                Ok(line) if line.contains(words) => return (seen, line),
                 Ok(line) => seen += &line,
                 Err(error) => panic!("no \"{words}\" in the log ({error}):\n{seen}"),
             }
@@ -192,6 +208,13 @@ impl Server {
     pub fn end(mut self) -> Option<i32> {
         while self.log.recv_timeout(PATIENCE).map_err(|error| assert!(is_end(error), "it does not end")).is_ok() {}
         self.child.wait().unwrap().code()
+    }
+
+    /// Tells it to end, waits until it has, and returns its folder.
+    pub fn end_in(mut self) -> TempDir {
+        self.signal(Signal::TERM);
+        while self.log.recv_timeout(PATIENCE).map_err(|error| assert!(is_end(error), "it does not end")).is_ok() {}
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
     /// Waits until the server has no more descriptors than it needs for one session: nothing was leaked.

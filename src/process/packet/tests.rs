@@ -39,7 +39,7 @@ fn reasons_are_cut_at_a_character() {
 }
 
 #[test]
-fn oversized_checks_are_refused() {
+fn s10_oversized_checks_are_refused() {
     for (name, word) in [(257, 1), (1, 513)] {
         let (user, password) = (vec![b'u'; name], Secret::new(vec![b'p'; word]));
         let mut packet = Vec::new();
@@ -70,7 +70,7 @@ fn messages_and_descriptors_pass() {
 }
 
 #[test]
-fn descriptors_in_the_wrong_place_are_refused() {
+fn s10_descriptors_in_the_wrong_place_are_refused() {
     let (here, there) = pair();
     let mut buffer = vec![0; LARGEST_PACKET];
     let refused = send(&here, &ToWorker::Drain, Some(there.as_fd())).unwrap_err();
@@ -88,7 +88,7 @@ fn descriptors_in_the_wrong_place_are_refused() {
 }
 
 #[test]
-fn truncated_packets_are_refused() {
+fn s10_truncated_packets_are_refused() {
     let (here, there) = pair();
     let body = [b'x'; 100];
     send(&here, &ToWorker::Settings(Chunk::cut(&body).next().unwrap()), None).unwrap();
@@ -107,7 +107,7 @@ fn what_was_received_is_wiped() {
 }
 
 #[test]
-fn endless_bodies_are_refused() {
+fn s10_endless_bodies_are_refused() {
     let mut assembly = Assembly::default();
     let chunk = Chunk { last: false, bytes: vec![b'x'; CHUNK_BYTES] };
     let refused = (0..600).find(|_| assembly.add(chunk.clone()).is_err());

@@ -86,17 +86,20 @@ fn the_stand_in_is_a_hash_that_costs() {
     assert_eq!(Book::default().stand_in(one).to_string(), text);
 }
 
+fn pair() -> (OwnedFd, OwnedFd) {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
 /// The other ends of a running verifier's sockets.
 fn running() -> (OwnedFd, OwnedFd, std::thread::JoinHandle<io::Result<()>>) {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    let pair = || {
-        let flags = SocketFlags::CLOEXEC;
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
-    };
     let ((keeper, theirs), (worker, joined)) = (pair(), pair());
     let verifier = std::thread::spawn(|| run(theirs));
     let secrets = Secrets {
         log: crate::server::settings::Settings::default().log,
+        run_as: None,
+        // The other tests are in this process too.
+        sandbox: crate::server::settings::SandboxMode::Off,
         credentials: vec![credential("sha256", Some(VECTORS[5].2))],
     };
     for chunk in super::super::packet::Chunk::cut(&postcard::to_allocvec(&secrets).unwrap()) {
@@ -126,12 +129,36 @@ fn checks_are_answered_in_order() {
         assert_eq!((id, right), (expected, expected % 2 == 0));
     }
     drop(worker);
-    assert!(verifier.join().unwrap().is_ok());
     drop(keeper);
+    assert!(verifier.join().unwrap().is_ok());
 }
 
 #[test]
-fn it_ends_with_the_keeper_and_at_nonsense() {
+fn each_worker_has_a_way_of_its_own() {
+    let (keeper, first, verifier) = running();
+    let (second, joined) = pair();
+    send(&keeper, &Instruction::Worker, Some(joined.as_fd())).unwrap();
+    drop(joined);
+    let mut buffer = vec![0; LARGEST_PACKET];
+    for (worker, id) in [(&second, 7), (&first, 7), (&second, 8)] {
+        send(worker, &check(id, "pleaseletmein"), None).unwrap();
+        let Received::Message(FromVerifier::Verdict { id: answered, right: true }, _) =
+            recv(worker, &mut buffer).unwrap()
+        else {
+            panic!("no verdict");
+        };
+        assert_eq!(answered, id);
+    }
+    // One that ends takes nothing from the other.
+    drop(first);
+    send(&second, &check(9, "pleaseletmein"), None).unwrap();
+    assert!(matches!(recv(&second, &mut buffer).unwrap(), Received::Message(FromVerifier::Verdict { id: 9, .. }, _)));
+    drop(keeper);
+    assert!(verifier.join().unwrap().is_ok());
+}
+
+#[test]
+fn s10_it_ends_with_the_keeper_and_at_nonsense() {
     let (keeper, worker, verifier) = running();
     drop(keeper);
     assert!(verifier.join().unwrap().is_ok());

@@ -360,7 +360,7 @@ impl Data {
                 if self.noise > NOISE_LIMIT { Err(Fault::Noise) } else { Ok(()) }
             }
             // A peer that closes its direction may still read ours.
-            Moved::End | Moved::Blocked => {
+            Moved::End | Moved::Cut | Moved::Blocked => {
                 turn.ready.clear(Ready::READ);
                 Ok(())
             }
@@ -372,10 +372,6 @@ impl Data {
         let moved = moved(&link, job);
         let report = Some(self.done(moved, turn.now, Ok(())));
         if matches!(job.flow, Flow::Receive(_)) {
-            return Outcome { next: Next::Close, report };
-        }
-        if let Err(error) = link.finish() {
-            log::debug!("data connection to {} went before its end: {error}", self.peer);
             return Outcome { next: Next::Close, report };
         }
         // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
@@ -413,7 +409,7 @@ impl Data {
             match link.read(turn.ready, turn.sockets, &mut dust) {
                 Ok(Moved::Bytes(count)) => self.noise += count,
                 Ok(Moved::Blocked) => {}
-                Ok(Moved::End) | Err(_) => return Outcome::of(Next::Close),
+                Ok(Moved::End | Moved::Cut) | Err(_) => return Outcome::of(Next::Close),
             }
         }
         if self.noise > NOISE_LIMIT {

@@ -25,13 +25,14 @@ Serve DIR (default \".\") by FTP: without an account to anyone, read only.
       --max-clients N   --max-per-ip N (0: no limit)   --idle-timeout SECONDS
       --log-level off|error|warn|info|debug|trace      --log-format text|json
       --transfer-log FILE       append one xferlog line for each transfer
+      --workers N       N processes share the control ports (default 1)
       --check           read the configuration, test it, say what would happen
       --hash-password   read a password, print its hash
       --states          print the states of a session
       --replies         print every command with the replies it can give
   -h, --help   -V, --version
 Not in this build: --tls-cert --tls-key --tls-self-signed --tls-require
-      --implicit --workers --status
+      --implicit --status
 Signals: TERM, INT drain and stop (twice: at once), HUP reloads, USR1 reports.
 Exit: 0 orderly end, 1 failure at work, 2 wrong usage or configuration.
 ";
@@ -91,6 +92,8 @@ pub struct Invocation {
     pub log_format: Option<LogFormat>,
     /// `--transfer-log`.
     pub transfer_log: Option<PathBuf>,
+    /// `--workers`.
+    pub workers: Option<NonZeroU32>,
 }
 
 /// Reads the arguments that follow the program's name.
@@ -164,10 +167,9 @@ const VALUED: [&str; 13] = [
 ];
 
 fn refuse_later(given: &Matches) -> Result<(), Fault> {
-    for name in ["tls-cert", "tls-key", "tls-self-signed", "tls-require", "implicit", "workers", "status"] {
+    for name in ["tls-cert", "tls-key", "tls-self-signed", "tls-require", "implicit", "status"] {
         let harmless = match name {
             "tls-require" => "none",
-            "workers" => "1",
             _ => "",
         };
         let asked = given.opt_present(name);
@@ -205,6 +207,7 @@ fn invocation(given: &Matches) -> Result<Invocation, Fault> {
         log_level: value(given, "log-level")?,
         log_format: value(given, "log-format")?,
         transfer_log: given.opt_str("transfer-log").map(PathBuf::from),
+        workers: workers(given)?,
     })
 }
 
@@ -222,6 +225,11 @@ fn idle(given: &Matches) -> Result<Option<Duration>, Fault> {
     let word = given.opt_str("idle-timeout");
     let read = word.map(|word| keys::idle(&word));
     read.transpose().map_err(|why| Fault::option("--idle-timeout", why))
+}
+
+fn workers(given: &Matches) -> Result<Option<NonZeroU32>, Fault> {
+    let word = given.opt_str("workers");
+    word.map(|word| keys::workers(&word)).transpose().map_err(|why| Fault::option("--workers", why))
 }
 
 fn value<T: std::str::FromStr<Err: std::fmt::Display>>(given: &Matches, name: &str) -> Result<Option<T>, Fault> {

@@ -21,6 +21,8 @@ pub(crate) const RATES: RangeInclusive<u64> = 0..=1 << 40;
 /// Socket buffers that a kernel may grant.
 const SOCKET_BUFFERS: RangeInclusive<u64> = 0..=1 << 30;
 
+/// Worker processes: one for each processor is plenty, and no machine has more.
+const WORKERS: RangeInclusive<u64> = 1..=256;
 /// What `limits.bans` has where it says nothing of it.
 const USUAL_BANS: Bans = Bans {
     failures: NonZeroU32::new(10).expect("not 0"),
@@ -30,8 +32,6 @@ const USUAL_BANS: Bans = Bans {
 
 /// The keys of parts that are not built in: table, key, and the values that ask for nothing.
 const LATER: &[(&str, &str, &[&str])] = &[
-    ("", "workers", &["1"]),
-    ("", "user", &[""]),
     ("tls", "certificate", &[""]),
     ("tls", "key", &[""]),
     ("tls", "require", &["none"]),
@@ -44,8 +44,6 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "strict_close", &["false"]),
     ("limits", "tls_handshake", &["30s"]),
     ("files", "fsync", &["false"]),
-    // "best-effort" is no harmless word here: whoever writes it counts on a sandbox, and there is none yet.
-    ("sandbox", "mode", &["off"]),
     ("proxy", "trusted", &[]),
     ("status", "listen", &[""]),
     ("hooks", "upload", &[]),
@@ -62,6 +60,8 @@ pub(super) struct Draft {
     /// `None`: the server's root.
     pub anonymous_root: Option<PathBuf>,
     pub anonymous_permissions: Permissions,
+    /// The name or number under `user`, not looked up: it may not be there, nor matter.
+    pub user: Option<String>,
 }
 
 /// Where the accounts are.
@@ -92,7 +92,8 @@ pub(super) fn read(source: &Source, folder: &Path) -> Result<Draft, Fault> {
     each(&mut top, "limits", |table| read_limits(table, &mut settings.limits))?;
     each(&mut top, "files", |table| read_files(table, &mut settings.files))?;
     each(&mut top, "log", |table| read_log(table, folder, &mut settings.log))?;
-    for name in ["tls", "sandbox", "proxy", "status", "hooks"] {
+    each(&mut top, "sandbox", |table| table.set("mode", &mut settings.sandbox))?;
+    for name in ["tls", "proxy", "status", "hooks"] {
         each(&mut top, name, |_| Ok(()))?;
     }
     top.finish()?;
@@ -134,6 +135,11 @@ fn read_top(top: &mut Table<'_>, folder: &Path, draft: &mut Draft) -> Result<(),
     if draft.settings.banner.chars().any(char::is_control) {
         return Err(top.fault(line, "banner", "wants one line without control characters"));
     }
+    let line = top.line_of("workers");
+    if let Some(count) = top.value("workers")? {
+        draft.settings.workers = some_workers(count).map_err(|why| top.fault(line, "workers", why))?;
+    }
+    draft.user = top.value("user")?.and_then(|Blank(name)| name);
     Ok(())
 }
 
@@ -344,6 +350,16 @@ fn read_log(table: &mut Table<'_>, folder: &Path, log: &mut LogSettings) -> Resu
     let named = transfers.and_then(|Blank(path)| path);
     log.transfers = named.map(|path| folder.join(path));
     Ok(())
+}
+
+/// Reads `--workers`' value, likewise.
+pub(super) fn workers(word: &str) -> Result<NonZeroU32, String> {
+    some_workers(word.parse().map_err(|_| format!("\"{word}\" is no number"))?)
+}
+
+fn some_workers(count: u64) -> Result<NonZeroU32, String> {
+    let fits = u32::try_from(count).ok().filter(|_| WORKERS.contains(&count)).and_then(NonZeroU32::new);
+    fits.ok_or_else(|| format!("must be {} to {}", WORKERS.start(), WORKERS.end()))
 }
 
 /// Reads `--idle-timeout`'s value; shared here so that option and key cannot come to differ.

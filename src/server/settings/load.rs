@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, AccountsFile, Draft};
-use super::{Anonymous, Fault, Invocation, ListenAddr, Settings, Source};
+use super::{Anonymous, Fault, Invocation, ListenAddr, RunAs, Settings, Source, run_as};
 use crate::server::accounts::{Account, Accounts, Credential, Permissions};
 
 /// Settings and accounts, read together since each shapes the other.
@@ -33,6 +33,20 @@ fn distinct(listen: &[ListenAddr]) -> Result<(), Fault> {
     twice.map_or(Ok(()), |(_, label)| Err(Fault::option("listen", format!("{label} is there twice"))))
 }
 
+/// Each worker has at least one of what is divided.
+fn divisible(settings: &Settings) -> Result<(), Fault> {
+    let workers = settings.workers.get();
+    let few = |key: &str, count: u32| match count < workers {
+        true => Err(Fault::option(key, format!("{count} cannot be divided among {workers} workers"))),
+        false => Ok(()),
+    };
+    settings.limits.clients.map_or(Ok(()), |clients| few("limits.clients", clients.get()))?;
+    settings
+        .passive
+        .ports
+        .map_or(Ok(()), |ports| few("passive.ports", u32::try_from(ports.count()).unwrap_or(u32::MAX)))
+}
+
 impl Invocation {
     /// Reads the files and resolves everything. Called at start and at each reload.
     pub fn load(&self, password: &PasswordSource) -> Result<Loaded, Fault> {
@@ -51,7 +65,9 @@ impl Invocation {
         if let Some(log) = &mut settings.log.transfers {
             *log = absolute(log)?;
         }
+        settings.run_as = self.run_as(draft.user.as_deref(), &mut warnings)?;
         fit(&mut settings, descriptors(), &mut warnings);
+        divisible(&settings)?;
         if settings.anonymous.is_none() && !any {
             warnings.push("nobody can log in: no account, and anonymous is off".to_owned());
         }
@@ -95,11 +111,25 @@ impl Invocation {
         replace(&mut settings.limits.clients, &self.max_clients);
         replace(&mut settings.limits.per_ip, &self.max_per_ip);
         replace(&mut settings.limits.idle, &self.idle_timeout);
+        replace(&mut settings.workers, &self.workers);
         replace(&mut settings.log.level, &self.log_level);
         replace(&mut settings.log.format, &self.log_format);
         if self.transfer_log.is_some() {
             settings.log.transfers.clone_from(&self.transfer_log);
         }
+    }
+
+    /// The user to become, where this process can become anybody.
+    fn run_as(&self, user: Option<&str>, warnings: &mut Vec<String>) -> Result<Option<RunAs>, Fault> {
+        let Some(word) = user else { return Ok(None) };
+        if !rustix::process::geteuid().is_root() {
+            warnings.push(format!("user: \"{word}\" is for a server that root starts; nothing to drop here"));
+            return Ok(None);
+        }
+        let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+        let found = run_as::find(word, &String::from_utf8_lossy(&passwd));
+        let file = self.config.as_deref().unwrap_or(Path::new("user"));
+        found.map(Some).map_err(|why| Fault::file(file, format!("user: {why}")))
     }
 
     fn accounts(
@@ -162,12 +192,12 @@ fn descriptors() -> u64 {
 /// Descriptors that are not a client's: listeners, the passive pool's start, logs, the spare one for a 421.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// Clamps the number of clients to what `descriptors` can carry: three quarters of them may be control connections,
+/// Clamps the number of clients to what `descriptors` of each worker can carry: three quarters of them may be control connections,
 /// the rest serve data connections and files. Not every client transfers at once; when too many do, a transfer gets
 /// 425 and no session is lost, so room for all of them three times over would only turn clients away.
 fn fit(settings: &mut Settings, descriptors: u64, warnings: &mut Vec<String>) {
-    let room = descriptors.saturating_sub(OWN_DESCRIPTORS) / 4 * 3;
-    let room = u32::try_from(room.max(1)).unwrap_or(u32::MAX);
+    let each = (descriptors.saturating_sub(OWN_DESCRIPTORS) / 4 * 3).max(1);
+    let room = u32::try_from(each.saturating_mul(settings.workers.get().into())).unwrap_or(u32::MAX);
     let Some(clients) = settings.limits.clients else {
         return;
     };

@@ -13,6 +13,8 @@
 mod command_line;
 mod keys;
 mod load;
+mod run_as;
+mod share;
 mod toml_file;
 mod units;
 
@@ -56,6 +58,49 @@ pub struct Settings {
     pub files: Files,
     /// The log and the transfer log.
     pub log: LogSettings,
+    /// `workers`: processes that serve.
+    pub workers: NonZeroU32,
+    /// `user`: who serves when root has started the server.
+    pub run_as: Option<RunAs>,
+    /// `sandbox.mode`.
+    pub sandbox: SandboxMode,
+}
+
+/// A user to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAs {
+    /// As `/etc/passwd` names it.
+    pub name: String,
+    /// Its number, never root's.
+    pub uid: u32,
+    /// The number of its own group. Other groups it may have are not taken along.
+    pub gid: u32,
+}
+
+/// What is done about parts of the sandbox that the kernel lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxMode {
+    /// They are named in the log.
+    #[default]
+    BestEffort,
+    /// The server does not start.
+    Required,
+    /// There is no sandbox.
+    Off,
+}
+
+impl FromStr for SandboxMode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "best-effort" => Ok(SandboxMode::BestEffort),
+            "required" => Ok(SandboxMode::Required),
+            "off" => Ok(SandboxMode::Off),
+            _ => Err(one_of(word, "best-effort, required, off")),
+        }
+    }
 }
 
 /// Anonymous users (RFC 1635).
@@ -347,6 +392,9 @@ impl Default for Settings {
             limits: Limits::default(),
             files: Files::default(),
             log: LogSettings { level: Level::Info, format: LogFormat::Text, transfers: None },
+            workers: NonZeroU32::MIN,
+            run_as: None,
+            sandbox: SandboxMode::default(),
         }
     }
 }

@@ -51,7 +51,7 @@ fn every_key_is_read() {
         listen = ["127.0.0.1:2121", "[::1]:0"]
         root = "pub"
         banner = "hello"
-        workers = 1
+        workers = 3
         [anonymous]
         enabled = true
         root = "/srv/anon"
@@ -103,6 +103,8 @@ fn every_key_is_read() {
         make_parents = true
         list_recursive = true
         digest = "sha256"
+        [sandbox]
+        mode = "required"
         [log]
         level = "debug"
         format = "json"
@@ -112,6 +114,7 @@ fn every_key_is_read() {
     assert_eq!(settings.root, folder.path().join("pub"));
     assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);
+    assert_eq!((settings.workers.get(), settings.sandbox), (3, SandboxMode::Required));
     assert_eq!(settings.limits.per_ip, None);
     assert_eq!(settings.limits.login, Duration::from_secs(30));
     assert_eq!(settings.limits.login_delay, Duration::from_millis(500));
@@ -192,14 +195,10 @@ fn faults_name_file_line_and_key() {
 #[test]
 fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
     for config in [
-        "workers = 2",
-        "user = \"ftp\"",
         "[tls]\ncertificate = \"c.pem\"",
         "[tls]\nrequire = \"login\"",
         "[tls]\nimplicit = [\":990\"]",
         "[files]\nfsync = true",
-        "[sandbox]\nmode = \"best-effort\"",
-        "[sandbox]\nmode = \"required\"",
         "[proxy]\ntrusted = [\"10.0.0.0/8\"]",
         "[status]\nlisten = \"127.0.0.1:8021\"",
         "[hooks]\nupload = [\"/bin/true\"]",
@@ -218,20 +217,14 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
 
 #[test]
 fn options_of_later_parts_are_refused() {
-    for line in [
-        "--tls-cert c",
-        "--tls-key k",
-        "--tls-self-signed",
-        "--tls-require login",
-        "--implicit :990",
-        "--workers 2",
-        "--status :80",
-    ] {
+    for line in
+        ["--tls-cert c", "--tls-key k", "--tls-self-signed", "--tls-require login", "--implicit :990", "--status :80"]
+    {
         let fault = options(line).unwrap_err().to_string();
         let option = line.split(' ').next().unwrap();
         assert_eq!(fault, format!("{option}: not in this build"));
     }
-    options("--workers 1 --tls-require none").unwrap();
+    options("--tls-require none").unwrap();
 }
 
 #[test]

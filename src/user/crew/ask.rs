@@ -25,6 +25,11 @@ impl Ask {
         Self { lines: vec![line], raw: true, replies: Vec::new() }
     }
 
+    /// Whether it is one command whose place among others does not matter.
+    pub(super) const fn is_single(&self) -> bool {
+        self.lines.len() == 1 && !self.raw
+    }
+
     pub(super) fn begin(&mut self) -> Move {
         self.replies.clear();
         self.next()

@@ -16,7 +16,7 @@ use super::trouble::Trouble;
 use super::verify::Verify;
 use crate::codec::Algorithm;
 use crate::user::mail::{Answer, Wish};
-use crate::user::profile::Profile;
+use crate::user::profile::{Profile, Standing};
 use crate::wire::directory::{Found, Parsed};
 use crate::wire::reply::Reply;
 
@@ -134,15 +134,23 @@ impl Errand {
         }
     }
 
-    /// Whether it is over so soon that another may wait right behind it on the same session.
-    pub fn is_light(&self) -> bool {
+    /// Whether it is over so soon, and its commands may stand so far apart, that another may wait right behind it on
+    /// the same session.
+    pub fn is_light(&self, profile: &Profile) -> bool {
         /// A turn or two of the loop.
         const LIGHT: u64 = 256 * 1024;
         match self {
             Self::Fetch(fetch) => fetch.size_known().is_some_and(|size| size <= LIGHT),
             Self::Send(send) => send.size_known().is_some_and(|size| size <= LIGHT),
-            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => false,
+            Self::List(_) => profile.mlsd == Standing::Works,
+            Self::Ask(ask) => ask.is_single(),
+            Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) => false,
         }
+    }
+
+    /// Whether all that is left is a question or two about what was moved: the next transfer need not wait for those.
+    pub fn is_trailing(&self) -> bool {
+        matches!(self, Self::Send(send) if send.is_trailing())
     }
 
     /// Bytes it will move, where that is known.

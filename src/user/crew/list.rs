@@ -27,8 +27,9 @@ enum State {
     Asking(Form),
     /// An empty answer or a refusal may mean an empty directory or none: CWD tells.
     Home(Option<Trouble>),
-    Entering(Vec<u8>, Option<Trouble>),
-    Returning,
+    /// There and back again, said in one breath: nobody else's command may come to stand between the two.
+    Entering(Option<Trouble>),
+    Returning(Result<(), Trouble>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,21 +75,23 @@ impl List {
     }
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
-        match (std::mem::replace(&mut self.state, State::Returning), answer) {
+        match (std::mem::replace(&mut self.state, State::Returning(Ok(()))), answer) {
             (State::Asking(form), Answer::Moved(outcome)) => self.listed(form, *outcome, scene),
             (State::Home(trouble), Answer::Reply(reply)) => {
                 // Who does not know where he is does not go elsewhere to look: there is no way back.
                 let Some(home) = directory_in(&reply) else { return self.unchecked(trouble) };
-                self.state = State::Entering(home, trouble);
-                Move::Wishes(vec![ask("CWD", &self.path)])
+                self.state = State::Entering(trouble);
+                Move::Wishes(vec![ask("CWD", &self.path), ask("CWD", &home)])
             }
-            (State::Entering(home, trouble), Answer::Reply(reply)) => {
-                if reply.kind() == Kind::Completion {
-                    return Move::Wishes(vec![ask("CWD", &home)]);
-                }
-                Move::Done(Err(trouble.unwrap_or_else(|| Trouble::refused(&reply))))
+            (State::Entering(trouble), Answer::Reply(reply)) => {
+                let entered = reply.kind() == Kind::Completion;
+                let refused = || trouble.unwrap_or_else(|| Trouble::refused(&reply));
+                self.state = State::Returning(if entered { Ok(()) } else { Err(refused()) });
+                Move::Wishes(Vec::new())
             }
-            (State::Returning, _) => Move::Done(Ok(Yield::Listing(self.best.take().unwrap_or_default()))),
+            (State::Returning(entered), _) => {
+                Move::Done(entered.map(|()| Yield::Listing(self.best.take().unwrap_or_default())))
+            }
             (state, _) => {
                 self.state = state;
                 Move::Wishes(Vec::new())

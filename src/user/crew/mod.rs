@@ -343,10 +343,16 @@ impl Crew {
         duty.owed = duty.owed.saturating_sub(1);
         match answer {
             Answer::Dead(death) => {
+                if let Some(site) = self.sites.get_mut(duty.site.0) {
+                    site.dying(session);
+                }
                 self.forget_tickets(id);
                 self.finished(id, Err(Trouble::of_death(&death)));
             }
             answer => self.consult(id, |errand, scene| errand.heard(answer, scene)),
+        }
+        if let Some(duty) = self.duties.get(&id).filter(|duty| duty.errand.is_trailing()) {
+            self.assign(duty.site);
         }
     }
 
@@ -362,12 +368,15 @@ impl Crew {
         let Some(duty) = self.duties.get_mut(&id) else { return };
         let site = duty.site;
         if let Some(session) = duty.at.take() {
-            if duty.owed == 0 {
+            // 425 may just mean that all of the server's data ports are taken, most of them by us.
+            let short = matches!(&result, Err(trouble) if trouble.code == Some(425));
+            let give_up = short && self.sites.get_mut(site.0).is_some_and(Site::do_with_less);
+            if duty.owed == 0 && !give_up {
                 if let Some(site) = self.sites.get_mut(site.0) {
                     site.returned(session, id);
                 }
             } else {
-                // Answers that nobody waits for any more keep the session busy until they have come.
+                // A session too many, or one that is kept busy by answers that nobody waits for any more.
                 self.client.drop_session(session, &Death::Abandoned);
             }
         }

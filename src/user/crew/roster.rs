@@ -1,6 +1,7 @@
 //! The sessions of the crew: when one is opened, what its end means, and what has to wait.
 
 use std::io;
+use std::rc::Rc;
 
 use super::trouble::{self, Again, Cause, Trouble};
 use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
@@ -23,8 +24,10 @@ impl Crew {
             let now = self.client.now();
             let Some(site) = self.sites.get_mut(id.0) else { return };
             let duties = &self.duties;
-            let light = |id: ErrandId| duties.get(&id).is_some_and(|duty| duty.errand.is_light());
-            if let Some((session, errand)) = site.pair(light) {
+            let profile = Rc::clone(&site.profile);
+            let light = |id: ErrandId| duties.get(&id).is_some_and(|duty| duty.errand.is_light(&profile.borrow()));
+            let trailing = |id: ErrandId| duties.get(&id).is_some_and(|duty| duty.errand.is_trailing());
+            if let Some((session, errand)) = site.pair(light, trailing) {
                 self.start(session, errand);
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::user::profile::Standing;
 use crate::user::pump::{Outlet, Pump};
 use crate::wire::command::Verb;
 use crate::wire::date::append_stamp;
-use crate::wire::reply::Kind;
+use crate::wire::reply::{Kind, Reply};
 
 /// Sends one file.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Send {
     pub text: bool,
     /// Give the server's file the time it has here.
     pub keep_time: bool,
+    /// The server has no such file, as far as is known: its time may be set behind the transfer without looking.
+    pub fresh: bool,
     /// Ask for the size afterwards.
     pub check_size: bool,
     /// Compare digests afterwards, or read the file back.
@@ -48,6 +50,7 @@ pub struct Send {
     offset: u64,
     begun: bool,
     modify: Option<i64>,
+    stamp: Stamp,
     moved: Moved,
     verifying: Option<Box<Verify>>,
 }
@@ -69,6 +72,16 @@ enum State {
     Checking,
 }
 
+/// MFMT, where it is sent right behind the transfer.
+#[derive(Debug)]
+enum Stamp {
+    Unsent,
+    Owed,
+    /// The transfer has failed; its reply to MFMT is still to come.
+    OwedAfter(Trouble),
+    Answered,
+}
+
 impl Send {
     /// A whole file.
     pub const fn new(origin: Origin, remote: Vec<u8>) -> Self {
@@ -80,9 +93,11 @@ impl Send {
             append: false,
             text: false,
             keep_time: true,
+            fresh: false,
             check_size: true,
             verify: false,
             verifying: None,
+            stamp: Stamp::Unsent,
             state: State::Looking,
             offset: 0,
             begun: false,
@@ -99,6 +114,10 @@ impl Send {
         self.offset
     }
 
+    pub(super) const fn is_trailing(&self) -> bool {
+        self.verifying.is_none() && matches!(self.state, State::Stamping | State::Checking)
+    }
+
     pub(super) const fn repeatable(&self) -> bool {
         match &self.origin {
             // Appending twice is not the same as appending once.
@@ -110,12 +129,13 @@ impl Send {
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
         self.offset = 0;
         self.verifying = None;
+        self.stamp = Stamp::Unsent;
         let goes_on = (self.resume || self.begun) && !self.text && !self.append;
         if goes_on && scene.profile.size != Standing::Fails && matches!(self.origin, Origin::File(..)) {
             self.state = State::Looking;
             return Move::Wishes(vec![ask("SIZE", &self.remote)]);
         }
-        self.transfer()
+        self.transfer(scene)
     }
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {
@@ -128,15 +148,10 @@ impl Send {
                 // What a try of this run left may be anything if the server writes elsewhere first: only what the
                 // user asked to continue, and what is not longer than the file, is gone on with.
                 self.offset = size_in(&reply, scene.profile).unwrap_or(0);
-                self.transfer()
+                self.transfer(scene)
             }
             (State::Moving, Answer::Moved(outcome)) => self.sent(*outcome, scene),
-            (State::Stamping, Answer::Reply(reply)) => {
-                if matches!(reply.code, 500 | 502 | 504) {
-                    scene.profile.mfmt = Standing::Fails;
-                }
-                self.check(scene)
-            }
+            (State::Moving | State::Stamping, Answer::Reply(reply)) => self.stamped(&reply, scene),
             (State::Checking, Answer::Reply(reply)) => {
                 let size = if reply.kind() == Kind::Completion { size_in(&reply, scene.profile) } else { None };
                 self.checked(size, scene)
@@ -145,7 +160,7 @@ impl Send {
         }
     }
 
-    fn transfer(&mut self) -> Move {
+    fn transfer(&mut self, scene: &Scene<'_>) -> Move {
         self.state = State::Moving;
         let outlet = match &mut self.origin {
             Origin::Stream(stream) => match stream.take() {
@@ -176,13 +191,21 @@ impl Send {
         self.begun = true;
         // APPE goes on behind what is there by definition; REST before STOR is filled up with zeros by some servers.
         let verb = if self.append || self.offset > 0 { Verb::Appe } else { Verb::Stor };
-        Move::Wishes(vec![Wish::Transfer(Box::new(Transfer {
+        let transfer = Wish::Transfer(Box::new(Transfer {
             verb,
             argument: self.remote.clone(),
             text: self.text,
             restart: 0,
             pump: Pump::Out(Box::new(outlet)),
-        }))])
+        }));
+        // Only where there is no older file, which would get this one's time if the transfer failed.
+        match self.mfmt(scene).filter(|_| self.fresh && !self.append && scene.profile.queues()) {
+            Some(mfmt) => {
+                self.stamp = Stamp::Owed;
+                Move::Wishes(vec![transfer, mfmt])
+            }
+            None => Move::Wishes(vec![transfer]),
+        }
     }
 
     fn sent(&mut self, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
@@ -202,20 +225,47 @@ impl Send {
                     self.begun = false;
                     return Move::Done(Err(trouble.again(Again::Otherwise)));
                 }
+                if matches!(self.stamp, Stamp::Owed) {
+                    self.stamp = Stamp::OwedAfter(trouble);
+                    return Move::Wishes(Vec::new());
+                }
                 Move::Done(Err(trouble))
             }
         }
     }
 
     fn stamp(&mut self, scene: &mut Scene<'_>) -> Move {
+        let mfmt = match &self.stamp {
+            Stamp::Answered => None,
+            Stamp::Owed | Stamp::OwedAfter(_) => Some(Vec::new()),
+            Stamp::Unsent => self.mfmt(scene).map(|wish| vec![wish]),
+        };
+        let Some(wishes) = mfmt else { return self.check(scene) };
+        self.state = State::Stamping;
+        Move::Wishes(wishes)
+    }
+
+    /// The question that gives the server's file its time, where that is wished and known to be understood.
+    fn mfmt(&self, scene: &Scene<'_>) -> Option<Wish> {
         let wanted = self.keep_time && scene.profile.has("MFMT") && scene.profile.mfmt != Standing::Fails;
-        let Some(modify) = self.modify.filter(|_| wanted) else { return self.check(scene) };
+        let modify = self.modify.filter(|_| wanted)?;
         let mut argument = Vec::with_capacity(15 + self.remote.len());
         append_stamp(modify, &mut argument);
         argument.push(b' ');
         argument.extend_from_slice(&self.remote);
-        self.state = State::Stamping;
-        Move::Wishes(vec![ask("MFMT", &argument)])
+        Some(ask("MFMT", &argument))
+    }
+
+    fn stamped(&mut self, reply: &Reply, scene: &mut Scene<'_>) -> Move {
+        if matches!(reply.code, 500 | 502 | 504) {
+            scene.profile.mfmt = Standing::Fails;
+        }
+        match std::mem::replace(&mut self.stamp, Stamp::Answered) {
+            Stamp::OwedAfter(trouble) => Move::Done(Err(trouble)),
+            // Answered before the data connection's end was noticed.
+            _ if self.state == State::Moving => Move::Wishes(Vec::new()),
+            _ => self.check(scene),
+        }
     }
 
     /// 226 says that the server has what it got; SIZE says that it got what was sent.

@@ -36,10 +36,21 @@ pub(super) enum Lane {
     Moving,
 }
 
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// On its way to a login.
+    Coming,
+    /// It can be sent.
+    Ready,
+    /// Its end has begun to be told: it gets nothing more.
+    Dying,
+}
+
 #[derive(Debug)]
 struct Hand {
     key: Key,
-    ready: bool,
+    state: Stage,
     errands: Vec<ErrandId>,
 }
 
@@ -102,7 +113,7 @@ impl Site {
     }
 
     pub(super) fn opened(&mut self, key: Key) {
-        self.hands.push(Hand { key, ready: false, errands: Vec::new() });
+        self.hands.push(Hand { key, state: Stage::Coming, errands: Vec::new() });
     }
 
     pub(super) fn ready(&mut self, key: Key) {
@@ -110,14 +121,31 @@ impl Site {
         self.failures = 0;
         self.not_before = None;
         if let Some(hand) = self.hands.iter_mut().find(|hand| hand.key == key) {
-            hand.ready = true;
+            hand.state = Stage::Ready;
+        }
+    }
+
+    /// A session answers that it is dead; that it is gone is told later.
+    pub(super) fn dying(&mut self, key: Key) {
+        if let Some(hand) = self.hands.iter_mut().find(|hand| hand.key == key && hand.state == Stage::Ready) {
+            hand.state = Stage::Dying;
         }
     }
 
     /// A session is gone. Whether it had been logged in.
     pub(super) fn closed(&mut self, key: Key) -> bool {
         let Some(at) = self.hands.iter().position(|hand| hand.key == key) else { return false };
-        self.hands.remove(at).ready
+        self.hands.remove(at).state != Stage::Coming
+    }
+
+    /// One session less than there are, if there is more than one. Whether that is so.
+    pub(super) fn do_with_less(&mut self) -> bool {
+        let several = self.hands.len() > 1;
+        if several {
+            self.limit = self.hands.len() - 1;
+            log::info!("the host runs out of data connections: {} sessions from now on", self.limit);
+        }
+        several
     }
 
     /// An errand has come back.
@@ -128,17 +156,27 @@ impl Site {
     }
 
     /// A session that has time, and the errand it should be sent on.
-    pub(super) fn pair(&mut self, light: impl Fn(ErrandId) -> bool) -> Option<(Key, ErrandId)> {
+    pub(super) fn pair(
+        &mut self,
+        light: impl Fn(ErrandId) -> bool,
+        trailing: impl Fn(ErrandId) -> bool,
+    ) -> Option<(Key, ErrandId)> {
         let next = self.peek()?;
-        let free = self.hands.iter().position(|hand| hand.ready && hand.errands.is_empty());
+        let free = self.hands.iter().position(|hand| hand.state == Stage::Ready && hand.errands.is_empty());
         let at = match free {
             Some(at) => at,
             None => {
-                let deep = self.profile.borrow().queues() && light(next) && self.may_double();
-                let fits = |hand: &Hand| {
-                    hand.ready && hand.errands.len() < DEPTH && hand.errands.iter().all(|errand| light(*errand))
+                let (deep, ahead) = {
+                    let profile = self.profile.borrow();
+                    (profile.queues() && light(next) && self.may_double(), profile.pipelines())
                 };
-                self.hands.iter().position(|hand| deep && fits(hand))?
+                let fits = |hand: &Hand| {
+                    let of_all = |what: &dyn Fn(ErrandId) -> bool| hand.errands.iter().all(|errand| what(*errand));
+                    hand.state == Stage::Ready
+                        && hand.errands.len() < DEPTH
+                        && ((deep && of_all(&light)) || (ahead && of_all(&trailing)))
+                };
+                self.hands.iter().position(fits)?
             }
         };
         self.dequeue_front(next);
@@ -155,7 +193,7 @@ impl Site {
 
     /// Whether another session would have something to do.
     pub(super) fn wants_session(&self, now: Moment) -> bool {
-        let coming = self.hands.iter().filter(|hand| !hand.ready).count();
+        let coming = self.hands.iter().filter(|hand| hand.state == Stage::Coming).count();
         let waiting = self.looking.len() + self.moving.len();
         self.hands.len() < self.limit && coming < waiting && self.not_before.is_none_or(|when| when <= now)
     }

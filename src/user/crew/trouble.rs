@@ -110,7 +110,10 @@ impl Trouble {
             Failure::NoRestart(reply) | Failure::NoType(reply) => {
                 Self { code: Some(reply.code), ..Self::new(Cause::Transfer, failure.to_string()) }
             }
-            Failure::NoChannel(_) => Self::new(Cause::Transfer, failure.to_string()).again(Again::Later),
+            Failure::NoChannel(_, code) => {
+                let trouble = Self::new(Cause::Transfer, failure.to_string()).again(Again::Later);
+                Self { code: *code, ..trouble }
+            }
             Failure::Snag(snag) => Self::of_snag(*snag),
             Failure::Aborted => Self::new(Cause::Interrupted, "aborted"),
             Failure::Unsendable => Self::new(Cause::Usage, failure.to_string()),
@@ -144,7 +147,8 @@ impl Trouble {
             Death::Connect(_) => Self::new(Cause::Connect, text).again(Again::Later),
             Death::NoChannel(_) => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::TimedOut(_) => Self::new(Cause::TimedOut, text).again(Again::Later),
-            Death::Closed | Death::Lost(_) | Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Later),
+            Death::Closed | Death::Lost(_) => Self::new(Cause::Transfer, text).again(Again::Later),
+            Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Otherwise),
             Death::Dismissed(reply) => {
                 let again = if reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
                 Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(again) }
@@ -153,6 +157,10 @@ impl Trouble {
                 let again =
                     if is_crowded(reply) || reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
                 Self { code: Some(reply.code), ..Self::new(Cause::Login, text).again(again) }
+            }
+            // The host's profile says by now that it must be done otherwise.
+            Death::OutOfStep(reply) => {
+                Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(Again::Otherwise) }
             }
             Death::Garbage(_) => Self::new(Cause::Transfer, text),
             Death::Insecure(_) => Self::new(Cause::Tls, text),

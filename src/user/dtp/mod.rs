@@ -344,7 +344,7 @@ impl Data {
             news.push(self.done(pump, moved, turn.now, Ok(())));
             return Outcome { next: Next::Close, news };
         }
-        let finished = link.finish().and_then(|()| link.register(turn.sockets));
+        let finished = link.register(turn.sockets);
         let result = finished.as_ref().map_err(|error| Snag::Fault(Fault::of_link(error))).copied();
         let next = if result.is_ok() { Next::Sleep } else { Next::Close };
         news.push(self.done(pump, moved, turn.now, result));
@@ -362,7 +362,7 @@ impl Data {
             match link.read(turn.ready, turn.sockets, &mut dust) {
                 Ok(Moved::Bytes(count)) => self.dust += count,
                 Ok(Moved::Blocked) => {}
-                Ok(Moved::End) | Err(_) => return Outcome::of(Next::Close),
+                Ok(Moved::End | Moved::Cut) | Err(_) => return Outcome::of(Next::Close),
             }
         }
         if self.dust > DUST_LIMIT {

@@ -322,6 +322,9 @@ impl Session {
         if reply.code < 200 {
             return self.preliminary(&reply, stage);
         }
+        if self.is_out_of_step(&reply) {
+            return self.die(Death::OutOfStep(reply), stage);
+        }
         match self.owed.front().copied() {
             Some(owed) if fits(owed, &reply) => {
                 self.owed.pop_front();
@@ -329,6 +332,14 @@ impl Session {
             }
             _ => self.stray(&reply, stage),
         }
+    }
+
+    /// No transfer ends in "unknown command" or "bad sequence" after its 1yz: that is said by servers that throw away
+    /// what comes behind a transfer. How many lines are gone is not known, so the dialogue cannot go on.
+    fn is_out_of_step(&self, reply: &Reply) -> bool {
+        let ahead = self.owed.len() > 1 && matches!(self.owed.front(), Some(Owed::Verb(_)));
+        let opened = self.transfers.front().is_some_and(|front| front.preliminaries > 0 && !front.aborted);
+        ahead && opened && matches!(reply.code, 500..=503)
     }
 
     fn dismissed(&mut self, reply: Reply, stage: &mut Stage<'_>) {
@@ -356,7 +367,9 @@ impl Session {
         log::debug!("{}: unasked {} {}", self.peer, reply.code, Shown(reply.text()));
         self.strays += 1;
         // Who says more than was asked for is not asked several things at once. A second 226 fits nothing but itself.
-        stage.profile.careful |= !ends_transfers(reply.code);
+        if !ends_transfers(reply.code) {
+            stage.profile.slow_down(false);
+        }
         if self.strays > STRAYS {
             self.die(Death::Garbage(Overlong::Reply), stage);
         }
@@ -392,9 +405,8 @@ impl Session {
             return;
         }
         self.enter(State::Dead);
-        if self.owed.len() > 1 && unanswered(&death) {
-            // Commands were out ahead of their replies when it went wrong. It may be a coincidence, and it may be that.
-            stage.profile.careful = true;
+        if unanswered(&death) && self.owed.len() > 1 {
+            stage.profile.slow_down(self.transfers.len() > 1);
         }
         if let (Some(Owed::Way(_, way)), true) = (self.owed.front(), unanswered(&death)) {
             // Silence, or a slammed door, was the answer to EPSV: the next session asks in another way.
@@ -418,7 +430,7 @@ impl Session {
 
 /// Whether a session ended where a reply should have been.
 const fn unanswered(death: &Death) -> bool {
-    matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_))
+    matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_) | Death::OutOfStep(_))
 }
 
 const fn ends_transfers(code: u16) -> bool {

@@ -131,7 +131,7 @@ pub enum Word {
     Unsent,
     /// It is out.
     Sent,
-    /// 1yz came.
+    /// 1yz came, or was not waited for.
     Opened,
     /// The final reply came.
     Answered(Reply),
@@ -178,6 +178,8 @@ pub struct Running {
     pub text: bool,
     /// REST's offset, while it is still to be sent.
     pub restart: u64,
+    /// An upload that loses nothing when the server refuses it after it has begun.
+    pub eager: bool,
     /// The control side.
     pub word: Word,
     /// The data side.
@@ -186,6 +188,8 @@ pub struct Running {
     pub tried: Vec<Way>,
     /// Why the last of them failed.
     pub why: String,
+    /// With which code, if the server refused it.
+    pub refusal: Option<u16>,
     /// A way failed after the verb was sent ahead: its final reply only clears the table for the next try.
     pub again: bool,
     /// The user does not want it any more.
@@ -200,16 +204,19 @@ impl Running {
     /// A transfer that has not begun.
     pub fn new(ticket: Ticket, transfer: Transfer) -> Self {
         let Transfer { verb, argument, text, restart, pump } = transfer;
+        let eager = pump.is_rewindable();
         Self {
             ticket,
             verb,
             argument,
             text,
             restart,
+            eager,
             word: Word::Unsent,
             channel: Channel::Closed(Some(pump)),
             tried: Vec::new(),
             why: String::new(),
+            refusal: None,
             again: false,
             aborted: false,
             announced: None,

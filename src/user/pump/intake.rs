@@ -1,12 +1,13 @@
 //! Link → file, memory or stream: the receiving pump of the client.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use super::Snag;
 use crate::reactor::{Link, Moved, Ready, Sockets};
-use crate::transfer::{Fault, Step};
+use crate::transfer::{Fault, LEAST_COST, Step};
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
@@ -157,7 +158,7 @@ impl Intake {
             let piece = scratch.get_mut(..left.min(PIECE)).unwrap_or_default();
             match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
-                    left = left.saturating_sub(count);
+                    left = left.saturating_sub(count.max(LEAST_COST));
                     self.take(piece.get(..count).unwrap_or_default())?;
                     if self.satisfied() {
                         return Ok(Step::Done);
@@ -168,6 +169,8 @@ impl Intake {
                     self.finish()?;
                     return Ok(Step::Done);
                 }
+                // Somebody on the way may have cut the tail off: it is no whole file.
+                Moved::Cut => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof).into()),
             }
         }
         Ok(Step::More)

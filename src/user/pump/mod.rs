@@ -35,6 +35,11 @@ pub enum Snag {
 }
 
 impl Snag {
+    /// Whether the connection broke.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Fault(Fault::Lost(_)))
+    }
+
     /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {
@@ -64,6 +69,11 @@ impl fmt::Display for Snag {
 }
 
 impl Pump {
+    /// Whether it sends what can be read a second time, should the server not take it.
+    pub const fn is_rewindable(&self) -> bool {
+        matches!(self, Self::Out(outlet) if outlet.is_file())
+    }
+
     /// Bytes moved, given what the link still holds.
     pub fn moved(&self, link: &Link) -> u64 {
         match self {

@@ -49,6 +49,11 @@ impl Outlet {
         Self(Kind::Stream(Stream { input, watched: false, ended: false, handed: 0, lines, piece: Vec::new() }))
     }
 
+    /// Whether it is a file and no stream.
+    pub const fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(_))
+    }
+
     /// Bytes that the kernel has taken, given what the link still holds.
     pub fn moved(&self, link: &Link) -> u64 {
         match &self.0 {
@@ -90,7 +95,8 @@ impl Stream {
                 return Ok(Step::Blocked);
             }
             if self.ended {
-                return Ok(Step::Done);
+                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+                return Ok(if finished { Step::Done } else { Step::Blocked });
             }
             if !self.has_input() {
                 return Ok(Step::Blocked);

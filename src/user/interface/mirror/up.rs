@@ -39,6 +39,7 @@ struct Waiting {
     name: OsString,
     path: Vec<u8>,
     size: u64,
+    fresh: bool,
 }
 
 /// The upward side of a mirror.
@@ -90,13 +91,14 @@ impl Up {
         if let Some(next) = self.purge.next() {
             return Some(next);
         }
-        let Waiting { folder, name, path, size } = self.files.pop_front()?;
+        let Waiting { folder, name, path, size, fresh } = self.files.pop_front()?;
         let source = Shown(folder.path().join(&name).as_os_str().as_bytes()).to_string();
         let destination = bench.remote.place.show(&path);
         let mut send = Send::new(Origin::File(folder, name), path);
         send.size = Some(size);
         // 226 is believed: another question a file is what makes small files slow.
         send.check_size = false;
+        send.fresh = fresh;
         (send.resume, send.text, send.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
         let task = Task::File { source, destination, guess: None, link: false };
         Some((Errand::Send(Box::new(send)), task))
@@ -218,7 +220,8 @@ impl Up {
         if bench.policy.dry_run {
             return bench.screen.note(&format!("would put {}", bench.remote.place.show(&path)));
         }
-        self.files.push_back(Waiting { folder: Rc::clone(&node.folder), name, path, size: present.size });
+        let fresh = found.is_none();
+        self.files.push_back(Waiting { folder: Rc::clone(&node.folder), name, path, size: present.size, fresh });
     }
 
     fn remove_extra(&mut self, node: &Node, there: HashMap<Vec<u8>, Found>, bench: &mut Bench<'_>) {
