@@ -121,7 +121,7 @@ fn homes_are_roots() {
 }
 
 #[test]
-fn wrong_passwords_are_just_wrong() {
+fn a11_wrong_passwords_are_just_wrong() {
     let server = server("", &[("ann", "")]);
     let long = "secret".to_owned() + &"x".repeat(2000);
     for password in ["", " ", "*", "!", "Secret", "secret ", " secret", "secre", SECRET_HASH, &long] {
@@ -140,7 +140,7 @@ fn wrong_passwords_are_just_wrong() {
 }
 
 #[test]
-fn two_hundred_logins_at_once_delay_nobody_else() {
+fn a08_two_hundred_logins_at_once_delay_nobody_else() {
     // A hash that takes its time, so that two hundred of them take seconds.
     let account = "[[account]]\nname = \"ann\"\npassword = ";
     let hash = "$5$rounds=20000$saltsalt$ytMW7QE1WrZOfVj9llp7.5Aw6gLzUOpjq8T/JS8R5o7";

@@ -61,7 +61,7 @@ fn strangers_get_information_and_nothing_else() {
 }
 
 #[test]
-fn every_verb_for_members_needs_a_login_and_has_no_effect_before() {
+fn a12_every_verb_for_members_needs_a_login_and_has_no_effect_before() {
     let server = Server::furnished();
     let mut ftp = server.connect();
     let lines = [

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server::dtp", &["transfer", "reactor"]),
     ("server", &["wire", "codec", "filesystem", "reactor", "transfer", "process"]),
     ("process", &["server"]),
-    ("user::pi", &["wire", "user::mail", "user::profile", "user::pump", "user::text"]),
+    ("user::pi", &["wire", "transfer", "user::mail", "user::profile", "user::pump", "user::text"]),
     ("user::dtp", &["transfer", "reactor", "user::mail", "user::pump"]),
     ("user::pump", &["wire::text", "transfer", "reactor"]),
     ("user::crew", &["wire", "codec", "reactor", "transfer", "user"]),

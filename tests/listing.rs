@@ -167,7 +167,7 @@ fn facts_tell_what_this_session_may_do() {
 }
 
 #[test]
-fn options_in_all_their_spellings() {
+fn r17_options_in_all_their_spellings() {
     let server = Server::full();
     for (name, size, age) in [("b", 1, 30), ("a", 3, 20), ("c", 2, 10), (".dot", 0, 40)] {
         server.put(name, "x".repeat(size));
@@ -265,7 +265,7 @@ fn names_only() {
 }
 
 #[test]
-fn patterns_are_matched_in_bounded_work() {
+fn x11_patterns_are_matched_in_bounded_work() {
     let server = Server::full();
     server.put("a".repeat(200), "");
     let mut ftp = server.login();
@@ -278,7 +278,7 @@ fn patterns_are_matched_in_bounded_work() {
 }
 
 #[test]
-fn names_that_cannot_be_sent_forge_nothing() {
+fn r16_names_that_cannot_be_sent_forge_nothing() {
     let server = Server::full();
     let odd: [&[u8]; 6] = [b"new\nline", b"re\rturn", b"\x1b[2J", b"226 done\r\n226 x", b"fine", b"latin-\xe9"];
     for name in odd {

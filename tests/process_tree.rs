@@ -164,7 +164,7 @@ fn nobody_outlives_the_keeper() {
 }
 
 #[test]
-fn a_broken_reload_changes_nothing() {
+fn a17_a_broken_reload_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (config, accounts) = (folder.path().join("m.toml"), folder.path().join("accounts.toml"));
     fs::write(&config, "listen = [\"127.0.0.1:0\"]\n").unwrap();

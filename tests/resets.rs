@@ -15,7 +15,7 @@ fn marker(ftp: &mut Peer) -> u64 {
 }
 
 #[test]
-fn the_restart_marker_lives_until_it_is_used() {
+fn r09_the_restart_marker_lives_until_it_is_used() {
     let server = Server::furnished();
     let mut ftp = server.login();
     for line in
@@ -165,7 +165,7 @@ fn user_and_rein_reset_what_they_should() {
 }
 
 #[test]
-fn epsv_all_locks_the_other_ways_out() {
+fn d13_epsv_all_locks_the_other_ways_out() {
     let server = Server::furnished();
     let mut ftp = server.login();
     ftp.say("EPSV ALL").expect(200);

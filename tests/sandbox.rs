@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use common::processes::{Number as _, children, status};
 use common::{Peer, SECRET_HASH, Server, noise, shim};
@@ -45,17 +46,38 @@ fn deny(task: &str) {
     panic!("{}", server.args(arguments.split('\n')).exec());
 }
 
-/// The server of `command` on a kernel that lacks these calls.
+/// The server of a command on a kernel that lacks these calls.
 fn lacking(errno: Errno, calls: &[i64]) -> impl FnOnce(Command) -> Command + use<> {
     let calls = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-    let task = format!("deny {} {calls}", errno.raw_os_error());
+    lacking_task(&format!("deny {} {calls}", errno.raw_os_error()))
+}
+
+fn lacking_task(task: &str) -> impl FnOnce(Command) -> Command + use<> {
+    let mut shim = shim::command(task);
     move |command| {
         let arguments = command.get_args().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join("\n");
-        let mut shim = shim::command(&task);
-        shim.env("MINIFTP_TEST_ARGUMENTS", arguments);
-        shim.stdin(Stdio::null());
+        shim.env("MINIFTP_TEST_ARGUMENTS", arguments).stdin(Stdio::null());
         shim
     }
+}
+
+fn of_config(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
+    command.arg("-c").arg(config).stdin(Stdio::null());
+    command
+}
+
+/// The exit code and the log of a server that should not start; one that does is ended.
+fn refuses(mut command: Command) -> (Option<i32>, String) {
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    for line in BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        text = text + &line + "\n";
+        if line.contains("listening on ") {
+            let _gone_already = server.kill();
+        }
+    }
+    (server.wait().unwrap().code(), text)
 }
 
 /// Enters the sandbox of a worker that serves `root` in the folder of the environment, then does what it should not.
@@ -272,17 +294,10 @@ fn s08_who_cannot_become_another_does_not_serve() {
     let config = folder.path().join("m.toml");
     let start = |text: &str, task: Option<String>| {
         fs::write(&config, format!("listen = [\"127.0.0.1:0\"]\n{text}")).unwrap();
-        let mut command = match task {
-            Some(task) => shim::command(&task),
-            None => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
-                command.arg("-c").arg(&config);
-                command
-            }
-        };
-        command.env("MINIFTP_TEST_ARGUMENTS", format!("-c\n{}", config.display()));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        match task {
+            Some(task) => refuses(lacking_task(&task)(of_config(&config))),
+            None => refuses(of_config(&config)),
+        }
     };
     for user in ["root", "0", "no such user"] {
         let (code, text) = start(&format!("user = \"{user}\"\n"), None);
@@ -349,11 +364,8 @@ fn s12_without_walls_the_server_does_not_start_where_they_are_required() {
         fs::write(folder.path().join("accounts.toml"), accounts).unwrap();
         fs::write(&config, "listen = [\"127.0.0.1:0\"]\n[sandbox]\nmode = \"required\"\n").unwrap();
         for call in [libc::SYS_landlock_create_ruleset, libc::SYS_seccomp] {
-            let mut command = shim::command(&format!("deny {} {call}", Errno::NOSYS.raw_os_error()));
-            command.env("MINIFTP_TEST_ARGUMENTS", format!("-c\n{}", config.display()));
-            let output = command.stdin(Stdio::null()).output().unwrap();
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{text}");
+            let (code, text) = refuses(lacking(Errno::NOSYS, &[call])(of_config(&config)));
+            assert_eq!(code, Some(1), "{text}");
             assert!(text.contains("sandbox.mode is \"required\", but") && !text.contains("listening on"), "{text}");
         }
     }
@@ -381,8 +393,16 @@ fn a_root_outside_the_walls_brings_a_fresh_worker() {
     server.signal(Signal::HUP);
     server.wait_for("a fresh worker takes over");
     server.wait_for("reloaded");
-    let mut new = server.login_as("ann", "secret");
-    new.say("SIZE there").expect(213);
+    // Until the old one has heard that it retires it may still accept.
+    let end = Instant::now() + common::PATIENCE;
+    let mut new = loop {
+        let mut peer = server.connect();
+        if peer.say("USER ann").code == 331 && peer.say("PASS secret").code == 230 && peer.say("SIZE there").code == 213
+        {
+            break peer;
+        }
+        assert!(Instant::now() < end, "the new root is nowhere");
+    };
     // Who was at work finishes.
     assert_eq!(common::read_some(&mut transfer, 4 << 20), server.get("big"));
     drop(transfer);
@@ -437,9 +457,9 @@ fn s09_a_dead_verifier_costs_pending_logins_only() {
         login.reply().expect(451);
         server.wait_for("the verifier ended");
         // It comes back after a pause; until then a login is told to come back too.
-        let end = std::time::Instant::now() + common::PATIENCE;
+        let end = Instant::now() + common::PATIENCE;
         while login_code(&server) != 230 {
-            assert!(std::time::Instant::now() < end, "no verifier comes back");
+            assert!(Instant::now() < end, "no verifier comes back");
             std::thread::yield_now();
         }
         assert_ne!(common::processes::child(server.pid(), "miniftpd: verifier"), verifier);
@@ -475,6 +495,27 @@ fn s14_no_descriptor_outlives_an_exec() {
         }
     }
     assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn s14_nobody_looks_into_who_serves() {
+    if !is_root() {
+        return;
+    }
+    // A change of user would have the same effect by itself: here there is none.
+    let server = Server::launch("127.0.0.1:0", "[anonymous]\npermissions = \"full\"\n", &[], |command| {
+        let command = open_to(NOBODY)(command);
+        let config = PathBuf::from(command.get_args().last().unwrap());
+        let program = config.with_file_name("miniftpd");
+        // By another program: what this one has open for writing, another test's child may have too, and then it is busy.
+        assert!(Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap().success());
+        let mut command = Command::new(program);
+        command.arg("-c").arg(config).uid(NOBODY).gid(NOBODY).stdin(Stdio::null());
+        command
+    });
+    assert_eq!(status(server.pid())["Uid"][0], NOBODY.to_string());
+    assert_eq!(fs::metadata(format!("/proc/{}/mem", server.pid())).unwrap().uid(), 0, "its own user can");
+    server.login().store("STOR new", b"x").expect(226);
 }
 
 /// The descriptors of a process, and which of them a program it starts would have.

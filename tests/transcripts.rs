@@ -34,7 +34,7 @@ fn t1_login() {
 }
 
 #[test]
-fn names_cannot_be_told_from_absent_ones() {
+fn a01_names_cannot_be_told_from_absent_ones() {
     let server = with_ann();
     let answers = ["ann", "nobody", "anonymous", "a b \u{202e}", "%n%s{}"].map(|name| {
         let mut ftp = server.connect();
@@ -50,7 +50,7 @@ fn names_cannot_be_told_from_absent_ones() {
 }
 
 #[test]
-fn the_third_wrong_password_ends_the_session() {
+fn a05_names_and_ways_share_the_count_of_wrong_passwords() {
     let server = with_ann();
     let mut ftp = server.connect();
     for (name, way) in [("ann", "NOOP"), ("nobody", "REIN")] {

@@ -82,10 +82,11 @@ def free_port():
 class Running:
     """A started server: `with Running(peer) as server`."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, passwords=False):
         self.peer = peer
         self.port = free_port()
-        words = [str(word) for word in peer.command(self.port)]
+        command = peer.password_command if passwords else peer.command
+        words = [str(word) for word in command(self.port)]
         log = open(peer.folder / "output.log", "wb")
         begun = time.perf_counter()
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -95,6 +96,7 @@ class Running:
     def _await(self, begun):
         # A refused connect takes microseconds: trying without a pause is the measurement.
         while time.perf_counter() - begun < READY_SECONDS:
+            self.port = self.peer.listens_at(self.port) or self.port
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", self.port)) == 0:
                     return time.perf_counter() - begun

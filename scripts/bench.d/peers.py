@@ -11,9 +11,15 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# A folder with programs that are built already, in place of a build.
+BUILT = os.environ.get("MINIFTP_PROGRAMS")
+PROGRAMS = Path(BUILT or REPOSITORY / "target/release")
 WORK = REPOSITORY / "target" / "bench"
 PEER_ROOT = WORK / "peers"
 PYFTPDLIB_VERSION = "2.2.0"
+# An account beside anonymous, where a peer can hold the same hash as the others: SHA-512 crypt, 5,000 rounds.
+USER, PASSWORD = "ann", "secret"
+HASH = "$6$saltsaltsalt$PMWE8DTlam1JU37Piyk43bHcMxTJq6sgu5DKB0/tGPjanN35jcY68QkpDfPFUGPWX5uCxIQkSPzMmqEiVNgts."
 # Sessions of a long measurement must not be idled out.
 IDLE_SECONDS = 3600
 # Above the idle test's sessions, for peers that want a number.
@@ -28,6 +34,10 @@ class Peer:
     binary = None
     sessions = "many"
     needs_root = False
+    # Whether it knows the account.
+    passwords = False
+    # Whether it is no server but a limit: only what it can is measured.
+    only = None
 
     def __init__(self, folder, served):
         self.folder = folder
@@ -45,6 +55,14 @@ class Peer:
         """The words that start it in the foreground on 127.0.0.1:port."""
         raise NotImplementedError
 
+    def password_command(self, port):
+        """The words that start it with the account beside anonymous."""
+        raise NotImplementedError
+
+    def listens_at(self, port):
+        """Its port, None while it has none: for those that choose it themselves."""
+        return port
+
     def size(self):
         """Bytes of the program file, None for a script."""
         return self.binary.stat().st_size if self.binary else None
@@ -58,11 +76,29 @@ class Peer:
 
 class Miniftpd(Peer):
     name = "miniftpd"
-    binary = REPOSITORY / "target/release/miniftpd"
+    passwords = True
+    binary = PROGRAMS / "miniftpd"
 
     def command(self, port):
         return [self.binary, "-l", f"127.0.0.1:{port}", "-w", "--max-clients", "0", "--max-per-ip", "0",
                 "--idle-timeout", IDLE_SECONDS, "--log-level", "error", self.served]
+
+    def password_command(self, port):
+        """With the account. Two processes more, so only where it is wanted."""
+        accounts = self.write("accounts.toml", f"""\
+[[account]]
+name = "{USER}"
+password = "{HASH}"
+home = "{self.served}"
+permissions = "full"
+""")
+        configuration = self.write("accounts.conf", f"""\
+root = "{self.served}"
+accounts = "{accounts}"
+[anonymous]
+enabled = true
+""")
+        return [*self.command(port)[:-1], "--config", configuration]
 
 
 class Vsftpd(Peer):
@@ -86,6 +122,7 @@ ftp_username=ftp
 anon_root={self.served}
 write_enable=YES
 anon_upload_enable=YES
+anon_mkdir_write_enable=YES
 anon_other_write_enable=YES
 anon_umask=022
 xferlog_enable=NO
@@ -99,23 +136,38 @@ idle_session_timeout={IDLE_SECONDS}
 
 class PureFtpd(Peer):
     name = "pure-ftpd"
+    passwords = True
     package = "pure-ftpd"
     binary = PEER_ROOT / "usr/sbin/pure-ftpd"
     sessions = "few"
     needs_root = True
 
     def command(self, port):
-        # -e anonymous only, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
-        return [self.binary, "-S", f"127.0.0.1,{port}", "-e", "-H", "-c", CLIENTS, "-C", CLIENTS, "-I", IDLE_SECONDS // 60,
+        # -e anonymous only, -M who may make directories, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
+        return [self.binary, "-S", f"127.0.0.1,{port}", "-e", "-M", "-H", "-c", CLIENTS, "-C", CLIENTS, "-I", IDLE_SECONDS // 60,
                 "-L", "200000:10", "-f", "none", "-g", self.folder / "pure-ftpd.pid"]
+
+    def password_command(self, port):
+        users, database = self.write("users", f"{USER}:{HASH}:65533:65534::{self.served}/./::::::::::::\n"), self.folder / "users.pdb"
+        subprocess.run([PEER_ROOT / "usr/bin/pure-pw", "mkdb", database, "-f", users], check=False, capture_output=True)
+        return [*(word for word in self.command(port) if word != "-e"), "-l", f"puredb:{database}"]
 
 
 class Proftpd(Peer):
     name = "proftpd"
+    passwords = True
     package = "proftpd-core"
     binary = PEER_ROOT / "usr/sbin/proftpd"
     sessions = "few"
     needs_root = True
+
+    def password_command(self, port):
+        users = self.write("users", f"{USER}:{HASH}:65533:65534::{self.served}:/bin/sh\n")
+        users.chmod(0o600)
+        words = self.command(port)
+        with open(words[-1], "a", encoding="utf-8") as file:
+            file.write(f"AuthUserFile {users}\nAuthOrder mod_auth_file.c mod_auth_unix.c\n")
+        return words
 
     def command(self, port):
         return [self.binary, "-n", "-q", "-c", self.write("proftpd.conf", f"""\
@@ -142,6 +194,7 @@ DelayTable none
 TimeoutIdle {IDLE_SECONDS}
 TimeoutNoTransfer {IDLE_SECONDS}
 AllowOverwrite on
+AllowStoreRestart on
 <Anonymous {self.served}>
   User ftp
   Group nogroup
@@ -186,7 +239,42 @@ class Pyftpdlib(Peer):
         return [self.python, self.write("serve.py", PYFTPDLIB_SCRIPT), port, self.served, IDLE_SECONDS, CLIENTS]
 
 
-PEERS = [Miniftpd, Vsftpd, PureFtpd, Proftpd, Pyftpdlib]
+class Workers(Miniftpd):
+    """Two processes that share the port, as the forking peers use both cores: for the bulk rows."""
+
+    name = "miniftpd --workers 2"
+    passwords = False
+    only = ("down", "up")
+
+    def command(self, port):
+        return [*super().command(port)[:-1], "--workers", "2", self.served]
+
+
+class Bare(Peer):
+    """No server: what the kernel gives at the most, by a bare sendfile loop and a bare recv and write loop that answer what they must."""
+
+    name = "bare loops"
+    source = REPOSITORY / "scripts/bench.d/bare.c"
+    binary = WORK / "bare"
+    only = ("login", "noop", "pipe", "retr", "stor", "down", "up")
+
+    def ready(self):
+        if not self.source.exists() or not shutil.which("cc"):
+            return "its source or a C compiler is not there"
+        built = subprocess.run(["cc", "-O2", "-o", self.binary, self.source], capture_output=True, check=False)
+        return "does not compile" if built.returncode else None
+
+    def command(self, port):
+        return [self.binary, self.served]
+
+    def listens_at(self, port):
+        said = (self.folder / "output.log").read_text("utf-8", "replace")
+        return int(said.rsplit(":", 1)[1]) if said.startswith("listening on") and said.endswith("\n") else None
+
+
+PEERS = [Miniftpd, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare]
+# Ours and the limit are no rivals of ours.
+OURS = ("miniftpd", "miniftpd --workers 2", "bare loops")
 
 
 def fetch():

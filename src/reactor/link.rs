@@ -124,6 +124,15 @@ impl Link {
         self.judge(ready, Ready::READ, sockets, call)
     }
 
+    /// Reads once and forgets what it read, at most a buffer's length; the buffer may hold anything afterwards.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn discard(&mut self, ready: &mut Ready, sockets: Sockets<'_>, buffer: &mut [u8]) -> io::Result<Moved> {
+        let call = self.transport.discard(&mut self.socket, sockets, buffer)?;
+        self.judge(ready, Ready::READ, sockets, call)
+    }
+
     /// Takes all of `bytes`: what the socket does not take now is kept and sent by [`Link::flush`].
     /// The caller bounds how much it hands over by looking at [`Link::unsent`].
     ///

@@ -117,6 +117,11 @@ impl<C> Reactor<C> {
         self.now
     }
 
+    /// Where the passes' times come from, for those who must know the time within a pass.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Takes a record in and names it.
     pub fn insert(&mut self, conn: C, weight: Weight) -> Key {
         self.slots.insert(conn, weight)
@@ -371,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_heavy_records_does_not_hold_up_a_light_one() {
+    fn x12_a_crowd_of_heavy_records_does_not_hold_up_a_light_one() {
         let mut reactor = reactor();
         let crowd: Vec<Key> = (0..100).map(|_| reactor.insert("bulk", Weight::Heavy)).collect();
         crowd.iter().for_each(|key| reactor.run_again(*key));
@@ -411,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_leave_no_timers_behind() {
+    fn x16_the_dead_leave_no_timers_behind() {
         let mut reactor = reactor();
         let later = reactor.now().after(Duration::from_secs(3600));
         let living = reactor.insert("timer", Weight::Light);

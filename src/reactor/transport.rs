@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::TcpStream;
+use rustix::net::RecvFlags;
 
 use super::Sockets;
 use super::link::Moved;
@@ -70,6 +71,29 @@ impl Transport {
                 Call { moved: Moved::Bytes(0), proof } => Ok(Call { moved: Moved::End, proof }),
                 call => Ok(call),
             },
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read(socket, sockets.wire(), buffer),
+        }
+    }
+
+    /// Takes bytes off the stream that nobody wants to see. In the clear the kernel drops them without a copy.
+    pub(super) fn discard(
+        &mut self,
+        socket: &mut TcpStream,
+        sockets: Sockets<'_>,
+        buffer: &mut [u8],
+    ) -> io::Result<Call> {
+        match self {
+            Self::Plain => {
+                let offered = buffer.len();
+                // The second number is the true one: nothing was put into the buffer.
+                let drop =
+                    || socket.try_io(|| Ok(rustix::net::recv(socket.as_fd(), &mut *buffer, RecvFlags::TRUNC)?.1));
+                match plainly(offered, retry(drop))? {
+                    Call { moved: Moved::Bytes(0), proof } => Ok(Call { moved: Moved::End, proof }),
+                    call => Ok(call),
+                }
+            }
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.read(socket, sockets.wire(), buffer),
         }

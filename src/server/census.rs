@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_v6_network_counts_as_one() {
+    fn x04_a_v6_network_counts_as_one() {
         let mut census = Census::default();
         let one = "2001:db8::1".parse().expect("an address");
         let other = "2001:db8::ffff:1".parse().expect("an address");

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
-use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, Settings};
+use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, SandboxMode, Settings};
 use super::stamp::Stamp;
 use crate::filesystem::{Root, Uploads, Zone};
 use crate::process::{ORDERLY, USAGE, listen};
@@ -84,6 +84,7 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     if let Some(accounts) = &loaded.accounts {
         check_accounts(accounts, report);
     }
+    check_processes(loaded, report);
     check_passive(settings, report);
     check_compression(settings, report);
     check_files(settings, report);
@@ -132,6 +133,40 @@ fn check_accounts(accounts: &Accounts, report: &mut Report) {
         if account.expires.is_some_and(|end| end <= Stamp::now().seconds()) {
             report.add(Grade::Odd, format!("account \"{}\" has expired", account.name));
         }
+    }
+}
+
+fn check_processes(loaded: &Loaded, report: &mut Report) {
+    let settings = &loaded.settings;
+    let workers = settings.workers.get();
+    let verifier = if loaded.accounts.is_some() { ", a verifier" } else { "" };
+    let tree = workers > 1 || settings.run_as.is_some() || loaded.accounts.is_some();
+    report.add(
+        Grade::Good,
+        match tree {
+            true => format!("processes: a keeper, workers: {workers}{verifier}"),
+            false => "processes: one".to_owned(),
+        },
+    );
+    if workers > 1 {
+        let line = "workers: limits.clients and passive.ports are divided among them; limits.per_ip, per_user, bans and the \
+            rates and sessions of accounts hold in each by itself";
+        report.add(Grade::Good, line);
+    }
+    match &settings.run_as {
+        Some(user) => {
+            let line = format!("user {}: workers and verifier become uid {}, gid {}", user.name, user.uid, user.gid);
+            report.add(Grade::Good, line);
+        }
+        None if rustix::process::geteuid().is_root() => {
+            report.add(Grade::Odd, "user: not set, so what serves keeps root's rights");
+        }
+        None => {}
+    }
+    match settings.sandbox {
+        SandboxMode::Off => report.add(Grade::Odd, "sandbox.mode: off"),
+        SandboxMode::BestEffort => report.add(Grade::Good, "sandbox.mode: best-effort, the log tells what is missing"),
+        SandboxMode::Required => report.add(Grade::Good, "sandbox.mode: required, no start where a part is missing"),
     }
 }
 

@@ -372,10 +372,11 @@ impl Server {
         let [control, data, ports, scans, other] = counts;
         log::info!(
             "records: {control} control, {data} data, {ports} passive ports, {scans} scans, {other} others; \
-             {} promises; {} files written in place; {} addresses banned; sessions by state: {states:?}",
+             {} promises; {} files written in place; {} addresses banned; sessions by state: {states:?}; process {}",
             self.pool.promised(),
             self.writers.count(),
             self.bans.count(self.reactor.now()),
+            std::process::id(),
         );
     }
 

@@ -46,6 +46,7 @@ impl Server {
 
     /// A port that is free for this peer, opening more when all are taken.
     fn find_port(&mut self, local: IpAddr, peer: IpAddr, data: Key) -> Option<SocketAddr> {
+        self.pool.suit(self.world.settings.passive.ports.map(|range| range.count()));
         for _ in 0..2 {
             match self.pool.promise(local, peer, data) {
                 Offer::Port(address) => return Some(address),

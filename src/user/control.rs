@@ -219,7 +219,7 @@ impl Control {
                     return Next::Sleep;
                 };
                 self.since = turn.now;
-                match TcpStream::connect(address) {
+                match super::dial::connect(dialling.manners.guise.source, address) {
                     Ok(stream) => {
                         *turn.ready = Ready::none();
                         dialling.link = Some(Link::new(stream));

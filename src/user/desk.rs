@@ -2,22 +2,27 @@
 
 use std::net::SocketAddr;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 
+use super::dial::connect;
 use super::dtp::{self, Data, Waits};
 use super::mail::{News, Order, Ticket};
 use super::pump::Pump;
-use super::{Client, Conn, DATA_CONNECT};
+use super::{Client, Conn, DATA_CONNECT, Mark};
 use crate::reactor::{Key, Weight};
 
 impl Client {
     pub(super) fn ordered(&mut self, by: Key, ticket: Ticket, order: Order) {
         match order {
-            Order::Dial(to, pump) => self.dial(by, ticket, to, pump),
+            Order::Dial(to, pump) => {
+                self.mark(by, Mark::Dialled);
+                self.dial(by, ticket, to, pump);
+            }
             Order::Listen(pump) => self.listen(by, ticket, pump),
             Order::Go => {
                 let now = self.reactor.now();
                 if let Some(key) = self.data_of(by, ticket) {
+                    self.mark(by, Mark::Going);
                     self.with_data(key, |data| data.go(now));
                     self.advance_data(key);
                 }
@@ -47,7 +52,8 @@ impl Client {
 
     fn dial(&mut self, by: Key, ticket: Ticket, to: SocketAddr, pump: Pump) {
         let now = self.reactor.now();
-        match TcpStream::connect(to) {
+        let source = self.guise_of(by).source;
+        match connect(source, to) {
             Ok(stream) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     log::debug!("socket options: {error}");
@@ -104,6 +110,7 @@ impl Client {
         let waits = Waits { connect: self.terms.timeout.min(DATA_CONNECT), stall: self.terms.timeout };
         let Some((slot, sockets, now)) = self.reactor.turn(key) else { return };
         let Conn::Data(data) = &mut slot.conn else { return };
+        let before = data.moved();
         let outcome = data.advance(&mut dtp::Turn {
             ready: &mut slot.ready,
             sockets,
@@ -113,11 +120,29 @@ impl Client {
             waits,
         });
         slot.deadline = data.deadline(&waits);
-        let (owner, ticket, employed) = (data.owner, data.ticket, data.employed());
+        let (owner, ticket, employed, moved) = (data.owner, data.ticket, data.employed(), data.moved());
+        if self.marks {
+            self.mark_data(owner, before, moved, &outcome.news);
+        }
         self.mail.extend(outcome.news.into_iter().map(|news| (owner, ticket, news)));
         if !employed {
             self.part(owner, key);
         }
         self.follow(key, outcome.next);
+    }
+    fn mark_data(&mut self, owner: Key, before: u64, after: u64, news: &[News]) {
+        if matches!(news.first(), Some(News::Up)) {
+            self.mark(owner, Mark::Up);
+        }
+        let done = news.iter().find_map(|news| match news {
+            News::Done { moved, .. } => Some(*moved),
+            _ => None,
+        });
+        if before == 0 && done.unwrap_or(after) > 0 {
+            self.mark(owner, Mark::FirstByte);
+        }
+        if let Some(moved) = done {
+            self.mark(owner, Mark::DataOver(moved));
+        }
     }
 }

@@ -17,6 +17,7 @@
 mod control;
 pub mod crew;
 mod desk;
+mod dial;
 pub mod dtp;
 mod helper;
 pub mod interface;
@@ -26,6 +27,8 @@ pub mod pi;
 pub mod profile;
 pub mod pump;
 pub mod text;
+mod timer;
+pub mod url;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -38,7 +41,7 @@ use std::time::Duration;
 use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::reactor::{Key, Moment, Next, Reactor, Ready, Weight};
+use crate::reactor::{Clock, Key, Moment, Next, Reactor, Ready, Weight};
 use crate::transfer::{Bucket, Scratch};
 use crate::wire::reply::Reply;
 
@@ -46,8 +49,9 @@ use control::Control;
 use dtp::Data;
 use helper::{Bell, Helper};
 use mail::{Answer, Death, News, Ticket, Wish};
-use pi::{Input, Login, Manners, Output};
+use pi::{Guise, Input, Login, Manners, Output};
 use profile::Profile;
+use timer::Timer;
 
 pub use helper::{Message, Typist};
 
@@ -69,8 +73,35 @@ pub enum Event {
     Helped(Message),
     /// The moment given to [`Client::wake_at`] has come.
     Woken,
+    /// A session has come by a mark, told only after [`Client::tell_marks`]. The time is that of the telling, within the
+    /// pass: what this loop adds to a wait is in it.
+    Passed(Key, Mark, Moment),
     /// The user or the system wants the program to stop.
     Interrupted,
+}
+
+/// What is worth a look at the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The control connection is there.
+    Connected,
+    /// A command is on its way; whether it is one with a data connection.
+    Said {
+        /// RETR, STOR and their like.
+        transfer: bool,
+    },
+    /// A reply's code.
+    Heard(u16),
+    /// A data connection is being made.
+    Dialled,
+    /// It is there.
+    Up,
+    /// An upload may begin.
+    Going,
+    /// The first byte has come, or gone.
+    FirstByte,
+    /// The last one has, and so many in all.
+    DataOver(u64),
 }
 
 /// What holds for all sessions of a client.
@@ -96,6 +127,8 @@ enum Conn {
     Bell(Bell),
     /// SIGINT and SIGTERM.
     Signals(Box<Signals>),
+    /// The time of [`Client::wake_precisely`].
+    Timer(Timer),
 }
 
 impl fmt::Debug for Conn {
@@ -106,6 +139,7 @@ impl fmt::Debug for Conn {
             Self::Data(_) => "Data",
             Self::Bell(_) => "Bell",
             Self::Signals(_) => "Signals",
+            Self::Timer(_) => "Timer",
         })
     }
 }
@@ -119,6 +153,8 @@ pub struct Client {
     bucket: Option<Rc<Bucket>>,
     scratch: Scratch,
     piece: Vec<u8>,
+    marks: bool,
+    timer: Option<Key>,
     bell: Key,
     helper: Helper,
     events: VecDeque<Event>,
@@ -151,6 +187,8 @@ impl Client {
             bucket,
             scratch: Scratch::default(),
             piece: Vec::new(),
+            marks: false,
+            timer: None,
             bell,
             helper,
             events: VecDeque::new(),
@@ -165,6 +203,16 @@ impl Client {
     /// The time of the present pass.
     pub const fn now(&self) -> Moment {
         self.reactor.now()
+    }
+
+    /// The clock of [`Client::now`], for those who must know the time within a pass.
+    pub const fn clock(&self) -> Clock {
+        self.reactor.clock()
+    }
+
+    /// From now on [`Event::Passed`] is told.
+    pub const fn tell_marks(&mut self) {
+        self.marks = true;
     }
 
     /// What holds for all sessions.
@@ -195,7 +243,18 @@ impl Client {
 
     /// Begins a session with the host behind `addresses`, which are tried in order.
     pub fn connect(&mut self, addresses: Vec<SocketAddr>, login: Login, profile: Rc<RefCell<Profile>>) -> Key {
-        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active };
+        self.connect_as(Guise::default(), addresses, login, profile)
+    }
+
+    /// As [`Client::connect`], in a guise.
+    pub fn connect_as(
+        &mut self,
+        guise: Guise,
+        addresses: Vec<SocketAddr>,
+        login: Login,
+        profile: Rc<RefCell<Profile>>,
+    ) -> Key {
+        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active, guise };
         let control = Control::new(addresses, login, manners, profile, self.reactor.now());
         let key = self.reactor.insert(Conn::Control(Box::new(control)), Weight::Light);
         self.held.insert(key, Vec::new());
@@ -248,6 +307,25 @@ impl Client {
         self.reactor.arm(self.bell);
     }
 
+    /// As [`Client::wake_at`], beside it and to the microsecond instead of the poller's millisecond.
+    ///
+    /// # Errors
+    /// When the kernel has no timer to give.
+    pub fn wake_precisely(&mut self, when: Moment) -> io::Result<()> {
+        let now = self.reactor.clock().now();
+        let known = self.timer;
+        let key = match known {
+            Some(key) => key,
+            None => *self.timer.insert(self.reactor.insert(Conn::Timer(Timer::new()?), Weight::Light)),
+        };
+        let Some((slot, sockets, _)) = self.reactor.turn(key) else { return Ok(()) };
+        let Conn::Timer(timer) = &slot.conn else { return Ok(()) };
+        if known.is_none() {
+            timer.register(sockets)?;
+        }
+        timer.set(when.since(now))
+    }
+
     /// The helper threads.
     pub const fn helper(&mut self) -> &mut Helper {
         &mut self.helper
@@ -298,6 +376,11 @@ impl Client {
                 }
                 self.events.extend(bell.messages().map(Event::Helped));
             }
+            Conn::Timer(timer) => {
+                if timer.has_rung(&mut slot.ready) {
+                    self.events.push_back(Event::Woken);
+                }
+            }
             Conn::Signals(signals) => {
                 slot.ready.clear(Ready::READ);
                 self.events.extend(signals.pending().map(|_| Event::Interrupted));
@@ -327,19 +410,33 @@ impl Client {
         let mut wishes = std::mem::take(&mut self.out);
         for wish in wishes.drain(..) {
             match wish {
-                Output::Command(line) => self.adjust(by, |control| control.queue_line(&line)),
+                Output::Command(line) => {
+                    self.mark(by, Mark::Said { transfer: is_transfer(&line) });
+                    self.adjust(by, |control| control.queue_line(&line));
+                }
                 Output::Interrupt => self.adjust(by, Control::queue_interrupt),
                 Output::Order(ticket, order) => self.ordered(by, ticket, order),
                 Output::Answer(ticket, answer) => self.events.push_back(Event::Answered(by, ticket, answer)),
-                Output::Connected | Output::Redialling => {}
+                Output::Connected => self.mark(by, Mark::Connected),
+                Output::Redialling => {}
                 Output::Ready => self.ready(by),
-                Output::Heard(reply) if self.terms.tell_replies => self.events.push_back(Event::Heard(by, reply)),
-                Output::Heard(_) => {}
+                Output::Heard(reply) => {
+                    self.mark(by, Mark::Heard(reply.code));
+                    if self.terms.tell_replies {
+                        self.events.push_back(Event::Heard(by, reply));
+                    }
+                }
                 Output::HangUp(death) => self.hang_up(by, death),
             }
         }
         if self.out.is_empty() {
             self.out = wishes; // its memory serves the next turn
+        }
+    }
+
+    fn mark(&mut self, session: Key, mark: Mark) {
+        if self.marks {
+            self.events.push_back(Event::Passed(session, mark, self.reactor.clock().now()));
         }
     }
 
@@ -446,8 +543,18 @@ impl Client {
         keys.into_iter().find(|key| self.with_data(*key, |data| data.ticket) == Some(ticket))
     }
 
+    fn guise_of(&mut self, session: Key) -> Guise {
+        self.control(session).and_then(|control| Some(control.session()?.guise())).unwrap_or_default()
+    }
+
     fn ends_of(&mut self, session: Key) -> Option<(IpAddr, IpAddr)> {
         let session = self.control(session)?.session()?;
         Some((session.local(), session.peer().ip()))
     }
+}
+
+/// Whether a command line is one that a data connection goes with.
+fn is_transfer(line: &[u8]) -> bool {
+    const VERBS: [&[u8]; 7] = [b"RETR", b"STOR", b"LIST", b"NLST", b"MLSD", b"APPE", b"STOU"];
+    line.get(..4).is_some_and(|verb| VERBS.contains(&verb))
 }

@@ -17,11 +17,13 @@
 
 mod peer;
 pub mod processes;
+mod scene;
 mod server;
 pub mod shim;
 mod table;
 
 pub use peer::{Peer, Reply};
+pub use scene::{cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, resident, stuck_download, upload};
 pub use server::Server;
 pub use table::{rows, states};
 

@@ -74,7 +74,9 @@ impl Server {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for (name, content) in files {
-            fs::write(folder.path().join(name), content).unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
         }
         let config = folder.path().join("miniftpd.toml");
         fs::write(&config, format!("listen = [\"{listen}\"]\nroot = \"root\"\n{text}")).unwrap();
@@ -230,7 +232,13 @@ impl Server {
 
     /// How many descriptors the process has open.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        self.open_descriptors().count()
+    }
+
+    /// Their numbers.
+    pub fn open_descriptors(&self) -> impl Iterator<Item = usize> {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        all.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
     }
 }
 

@@ -97,7 +97,7 @@ impl Root {
                 let stat = Stat::of(&file)?;
                 stat.require_file()?;
                 allow.existing(*start, stat.size)?;
-                return if self.policy.writers.has(&stat) { Err(Fault::Os(Errno::BUSY)) } else { Ok(()) };
+                return if self.policy.writers.has(&file, &stat) { Err(Fault::Os(Errno::BUSY)) } else { Ok(()) };
             }
             Err(Errno::NOENT) => allow.absent(*start)?,
             Err(errno) => return Err(errno.into()),
@@ -173,9 +173,9 @@ impl Root {
         };
         let written = Written { created: false, offset, size };
         if start == Start::Truncate && self.policy.uploads == Uploads::Atomic {
-            return Ok((self.replacement(path, &stat)?, written));
+            return Ok((self.replacement(path, &file, &stat)?, written));
         }
-        let claim = self.policy.writers.claim(&stat).ok_or(Fault::Os(Errno::BUSY))?;
+        let claim = self.policy.writers.claim(&file, &stat).ok_or(Fault::Os(Errno::BUSY))?;
         if start == Start::Truncate && size > 0 {
             watched("truncate", || rustix::fs::ftruncate(&file, 0))?;
         }
@@ -184,8 +184,8 @@ impl Root {
 
     /// A hidden file that will take the place of `old`, which is open at `path`. One that is being appended to is not
     /// replaced: what its writer is told to be stored would be gone.
-    fn replacement(&self, path: &VirtualPath, old: &Stat) -> Result<Incoming, Fault> {
-        if self.policy.writers.has(old) {
+    fn replacement(&self, path: &VirtualPath, file: &OwnedFd, old: &Stat) -> Result<Incoming, Fault> {
+        if self.policy.writers.has(file, old) {
             return Err(Fault::Os(Errno::BUSY));
         }
         let goal = |name: &[u8]| Goal { name: name.into(), mode: old.mode, replace: true };
@@ -204,7 +204,7 @@ impl Root {
     }
 
     fn claimed(&self, file: OwnedFd) -> Result<Incoming, Fault> {
-        let claim = self.policy.writers.claim(&Stat::of(&file)?).ok_or(Fault::Os(Errno::BUSY))?;
+        let claim = self.policy.writers.claim(&file, &Stat::of(&file)?).ok_or(Fault::Os(Errno::BUSY))?;
         Ok(Incoming::in_place(file, claim))
     }
 }

@@ -46,7 +46,7 @@ fn every_family_knows_its_password() {
 }
 
 #[test]
-fn long_passwords_are_wrong() {
+fn a09_long_passwords_are_wrong() {
     let book = book();
     assert!(book.judge(b"long", &[b'x'; 72]));
     assert!(!book.judge(b"long", &[b'x'; 73]));

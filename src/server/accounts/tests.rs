@@ -55,7 +55,7 @@ fn an_account_is_read_whole() {
 }
 
 #[test]
-fn unusable_hashes_disable_their_account() {
+fn a10_unusable_hashes_disable_their_account() {
     for (password, reason) in [
         ("", "no password"),
         ("*", "no password"),

@@ -15,8 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::reactor::Key;
 
-/// Ports opened by the first promise on an address; from there the shelf doubles.
+/// Ports opened by the first promise on an address, and kept; from there the shelf doubles.
 const FIRST_PORTS: usize = 4;
+
+/// The same where the configuration names a range. Its ports are meant for this, and the more of them are open, the
+/// less one tells of the next to somebody who shares the client's address.
+const FIRST_OF_RANGE: usize = 64;
 
 /// The most ports of one address. Each is a descriptor, and no peer needs more promises open at once.
 const MOST_PORTS: usize = 4096;
@@ -31,6 +35,17 @@ pub struct Pool {
     awaited: HashMap<SocketAddr, usize>,
     random: RandomState,
     draws: u64,
+    /// What a shelf begins with and never falls below.
+    least: Least,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Least(usize);
+
+impl Default for Least {
+    fn default() -> Self {
+        Self(FIRST_PORTS)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +66,11 @@ pub enum Offer {
 }
 
 impl Pool {
+    /// How many ports may be used on each address; `None` is as many as the kernel gives.
+    pub fn suit(&mut self, range: Option<usize>) {
+        self.least = Least(range.map_or(FIRST_PORTS, |count| count.min(FIRST_OF_RANGE)));
+    }
+
     /// Promises a port of `local` to `peer`, for the data record `to`.
     pub fn promise(&mut self, local: IpAddr, peer: IpAddr, to: Key) -> Offer {
         let draw = self.draw();
@@ -68,7 +88,7 @@ impl Pool {
             }
         }
         match count {
-            0 => Offer::Grow(FIRST_PORTS),
+            0 => Offer::Grow(self.least.0),
             MOST_PORTS.. => Offer::Exhausted,
             _ => Offer::Grow(count.min(MOST_PORTS - count)),
         }
@@ -105,7 +125,7 @@ impl Pool {
             return false;
         }
         let Some(shelf) = self.shelves.get_mut(&address.ip()) else { return true };
-        if shelf.ports.len() <= FIRST_PORTS {
+        if shelf.ports.len() <= self.least.0 {
             return false;
         }
         shelf.ports.retain(|port| *port != address.port());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{self, AccountsFile, Draft};
 use super::{Anonymous, Fault, Invocation, ListenAddr, RunAs, Settings, Source, run_as};
-use crate::server::accounts::{Account, Accounts, Credential, Permissions};
+use crate::server::accounts::{Account, Accounts, Credential, Permissions, QuotaLimits};
 
 /// Settings and accounts, read together since each shapes the other.
 #[derive(Debug)]
@@ -33,9 +33,17 @@ fn distinct(listen: &[ListenAddr]) -> Result<(), Fault> {
     twice.map_or(Ok(()), |(_, label)| Err(Fault::option("listen", format!("{label} is there twice"))))
 }
 
-/// Each worker has at least one of what is divided.
-fn divisible(settings: &Settings) -> Result<(), Fault> {
+/// Each worker has at least one of what is divided, and nothing is asked for that only one process could keep exact: a
+/// quota that each worker counts for itself would be one more times over for each of them.
+fn divisible(settings: &Settings, accounts: Option<&Accounts>) -> Result<(), Fault> {
     let workers = settings.workers.get();
+    let quota = |account: &&Account| account.quota != QuotaLimits::default();
+    if workers > 1
+        && let Some(account) = accounts.into_iter().flat_map(|all| &all.accounts).find(quota)
+    {
+        let why = format!("{workers} cannot keep the quota of \"{}\" together; quotas want one worker", account.name);
+        return Err(Fault::option("workers", why));
+    }
     let few = |key: &str, count: u32| match count < workers {
         true => Err(Fault::option(key, format!("{count} cannot be divided among {workers} workers"))),
         false => Ok(()),
@@ -67,7 +75,7 @@ impl Invocation {
         }
         settings.run_as = self.run_as(draft.user.as_deref(), &mut warnings)?;
         fit(&mut settings, descriptors(), &mut warnings);
-        divisible(&settings)?;
+        divisible(&settings, accounts.as_ref())?;
         if settings.anonymous.is_none() && !any {
             warnings.push("nobody can log in: no account, and anonymous is off".to_owned());
         }

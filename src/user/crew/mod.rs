@@ -297,6 +297,7 @@ impl Crew {
             Event::Helped(Message::Typed(line)) => self.told.push_back(Told::Typed(line)),
             Event::Helped(Message::Cancelled) => self.told.push_back(Told::Cancelled),
             Event::Woken => self.woken(),
+            Event::Passed(..) => {}
             Event::Interrupted => self.told.push_back(Told::Interrupted),
         }
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
-use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step, TURN_BYTES};
+use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step};
 use crate::user::mail::{News, Ticket};
 use crate::user::pump::{Pump, Snag};
 
@@ -303,7 +303,9 @@ impl Data {
         self.parked = None;
         let before = pump.moved(&link);
         let step = match &mut pump {
-            Pump::In(intake) => intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(TURN_BYTES)),
+            Pump::In(intake) => {
+                intake.turn(&mut link, turn.ready, turn.sockets, turn.piece, budget.min(intake.turn_bytes()))
+            }
             Pump::Out(outlet) => {
                 outlet.turn(&mut link, turn.ready, turn.sockets, turn.scratch, Share { now: turn.now, bytes: budget })
             }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::options::Options;
-use super::url::Place;
 use crate::user::crew::{Cause, Trouble};
 use crate::user::pi::Login;
 use crate::user::text::sendable;
+use crate::user::url::Place;
 
 /// The variable that may hold the password.
 const VARIABLE: &str = "MINIFTP_PASSWORD";

@@ -18,7 +18,6 @@ pub mod shell;
 mod shell_words;
 mod typist;
 pub mod ui;
-pub mod url;
 mod verbs;
 pub mod words;
 

@@ -10,9 +10,9 @@ use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls};
 use super::screen::Screen;
 use super::shell::Shell;
-use super::url::{Place, Scheme};
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::mail::Spoken;
+use crate::user::url::{Place, Scheme};
 use crate::user::{Client, Terms};
 
 /// A path on a server.

@@ -13,12 +13,12 @@ use super::options::usage;
 use super::screen::Columns;
 use super::segments::Segments;
 use super::ui::{Remote, Ui};
-use super::url::Place;
 use crate::user::crew::{
     Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
 };
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::Shown;
+use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 
 /// `get URL... [-o FILE|-] [-d DIR]`

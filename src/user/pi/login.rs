@@ -77,6 +77,10 @@ impl Session {
 
     /// FEAT is asked once a host, after the login: before it many servers say less.
     fn logged_in(&mut self, stage: &mut Stage<'_>) {
+        if self.manners.guise.terse {
+            self.enter(State::Member);
+            return stage.out.push(Output::Ready);
+        }
         if stage.profile.features.is_some() {
             return self.settle(stage);
         }

@@ -104,6 +104,17 @@ pub struct Manners {
     pub timeout: Duration,
     /// Data connections are made by the server if it can be helped.
     pub active: bool,
+    /// How it appears.
+    pub guise: Guise,
+}
+
+/// How a session appears to the server: what only a load tester wants otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Guise {
+    /// The address that its connections come from; the system's choice otherwise.
+    pub source: Option<IpAddr>,
+    /// It logs in and says no more: no FEAT, no OPTS, and TYPE only when a transfer wants it.
+    pub terse: bool,
 }
 
 /// One control dialogue.
@@ -179,6 +190,11 @@ impl Session {
     /// What it was begun with, to begin anew at another address.
     pub fn terms(&self) -> (Login, Manners) {
         (self.login.clone(), self.manners)
+    }
+
+    /// How it appears.
+    pub const fn guise(&self) -> Guise {
+        self.manners.guise
     }
 
     /// The server's address.

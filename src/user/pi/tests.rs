@@ -22,7 +22,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let manners = Manners { timeout: Duration::from_secs(60), active: false };
+        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
         let login = Login { user: b"ann".to_vec(), password: b"secret".to_vec(), account: None };
         let session = Session::new(login, manners, PEER, IpAddr::V4(Ipv4Addr::LOCALHOST));
         Self { session, profile: Profile::default(), said: Vec::new(), answers: Vec::new(), pumps: Vec::new() }

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::Snag;
+use super::audit::{Appetite, Audit};
 use crate::reactor::{Link, Moved, Ready, Sockets};
-use crate::transfer::{Fault, LEAST_COST, Step};
+use crate::transfer::{Fault, LEAST_COST, SEND_FILE_BYTES, Step, TURN_BYTES};
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
@@ -44,6 +45,8 @@ enum Place {
     Same(OwnedFd, u64),
     /// Standard output or a pipe.
     Stream(OwnedFd),
+    /// Nowhere: looked at in part, otherwise only counted.
+    Nowhere(Box<Audit>),
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,19 @@ impl Intake {
     /// Nowhere: compared with a file that should be the same.
     pub const fn comparing(file: OwnedFd) -> Self {
         Self::new(Place::Same(file, 0), 0)
+    }
+
+    /// Nowhere.
+    pub fn nowhere(audit: Audit) -> Self {
+        Self::new(Place::Nowhere(Box::new(audit)), 0)
+    }
+
+    /// What was found out on the way to nowhere.
+    pub fn audit(&mut self) -> Option<&mut Audit> {
+        match &mut self.place {
+            Place::Nowhere(audit) => Some(audit),
+            _ => None,
+        }
     }
 
     /// Into memory, at most `limit` bytes.
@@ -125,7 +141,7 @@ impl Intake {
     pub fn into_file(self) -> Option<OwnedFd> {
         match self.place {
             Place::File(file, _) => Some(file),
-            Place::Memory(..) | Place::Same(..) | Place::Stream(_) => None,
+            Place::Memory(..) | Place::Same(..) | Place::Stream(_) | Place::Nowhere(_) => None,
         }
     }
 
@@ -133,7 +149,15 @@ impl Intake {
     pub fn into_bytes(self) -> Vec<u8> {
         match self.place {
             Place::Memory(bytes, _) => bytes,
-            Place::File(..) | Place::Same(..) | Place::Stream(_) => Vec::new(),
+            Place::File(..) | Place::Same(..) | Place::Stream(_) | Place::Nowhere(_) => Vec::new(),
+        }
+    }
+
+    /// What a turn may move. What the kernel drops costs a fraction of what is copied, and the fewer calls the better.
+    pub const fn turn_bytes(&self) -> usize {
+        match self.place {
+            Place::Nowhere(_) => SEND_FILE_BYTES,
+            _ => TURN_BYTES,
         }
     }
 
@@ -149,17 +173,36 @@ impl Intake {
         scratch: &mut Vec<u8>,
         budget: usize,
     ) -> Result<Step, Snag> {
-        scratch.resize(PIECE, 0);
+        if scratch.len() < budget.max(PIECE) {
+            scratch.resize(budget.max(PIECE), 0);
+        }
         let mut left = budget;
         while left > 0 {
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }
-            let piece = scratch.get_mut(..left.min(PIECE)).unwrap_or_default();
-            match link.read(ready, sockets, piece).map_err(|error| Fault::of_link(&error))? {
+            let appetite = match &self.place {
+                Place::Nowhere(audit) => audit.appetite(left),
+                _ => Appetite::Look(left.min(PIECE)),
+            };
+            let (piece, moved) = match appetite {
+                Appetite::Look(span) => {
+                    let piece = scratch.get_mut(..span).unwrap_or_default();
+                    let moved = link.read(ready, sockets, piece);
+                    (&*piece, moved)
+                }
+                Appetite::Drop(span) => {
+                    let buffer = scratch.get_mut(..span).unwrap_or_default();
+                    (&[][..], link.discard(ready, sockets, buffer))
+                }
+            };
+            match moved.map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
                     left = left.saturating_sub(count.max(LEAST_COST));
-                    self.take(piece.get(..count).unwrap_or_default())?;
+                    match piece.get(..count) {
+                        Some(bytes) => self.take(bytes)?,
+                        None => self.forget(count),
+                    }
                     if self.satisfied() {
                         return Ok(Step::Done);
                     }
@@ -174,6 +217,14 @@ impl Intake {
             }
         }
         Ok(Step::More)
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.moved += count as u64;
+        self.at += count as u64;
+        if let Place::Nowhere(audit) = &mut self.place {
+            audit.dropped(count);
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Snag> {
@@ -239,6 +290,7 @@ impl Intake {
                 }
                 Ok(())
             }
+            Place::Nowhere(audit) => audit.look(bytes).then_some(()).ok_or(Snag::Differs),
             Place::Same(file, offset) => compare(file, offset, bytes),
             Place::Stream(stream) => {
                 let mut rest = bytes;

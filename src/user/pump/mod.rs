@@ -3,6 +3,7 @@
 //! They are the counterpart of the crate's `transfer`, which they use for files that go out. What differs is where bytes
 //! go: into memory (listings), beside an existing file to be compared, from and to streams.
 
+pub mod audit;
 mod intake;
 mod outlet;
 
@@ -69,6 +70,14 @@ impl fmt::Display for Snag {
 }
 
 impl Pump {
+    /// What was found out about a download that nobody keeps.
+    pub fn audit(&mut self) -> Option<&mut audit::Audit> {
+        match self {
+            Self::In(intake) => intake.audit(),
+            Self::Out(_) => None,
+        }
+    }
+
     /// Whether it sends what can be read a second time, should the server not take it.
     pub const fn is_rewindable(&self) -> bool {
         matches!(self, Self::Out(outlet) if outlet.is_file())

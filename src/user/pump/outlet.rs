@@ -1,6 +1,7 @@
 //! File or stream → link: the sending pump of the client.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +20,16 @@ pub struct Outlet(Kind);
 enum Kind {
     File(Sender),
     Stream(Stream),
+    Pattern(Pattern),
+}
+
+/// Bytes out of nothing, the same ones every time.
+#[derive(Debug)]
+struct Pattern {
+    /// Repeated as often as it takes.
+    piece: Rc<[u8]>,
+    size: u64,
+    handed: u64,
 }
 
 /// Standard input or a pipe: its end is not known before it comes, and it may have nothing to give for a while.
@@ -49,6 +60,11 @@ impl Outlet {
         Self(Kind::Stream(Stream { input, watched: false, ended: false, handed: 0, lines, piece: Vec::new() }))
     }
 
+    /// A piece of memory again and again, up to `size` bytes.
+    pub const fn pattern(piece: Rc<[u8]>, size: u64) -> Self {
+        Self(Kind::Pattern(Pattern { piece, size, handed: 0 }))
+    }
+
     /// Whether it is a file and no stream.
     pub const fn is_file(&self) -> bool {
         matches!(self.0, Kind::File(_))
@@ -59,6 +75,7 @@ impl Outlet {
         match &self.0 {
             Kind::File(sender) => sender.moved(link),
             Kind::Stream(stream) => stream.handed.saturating_sub(link.unsent() as u64),
+            Kind::Pattern(pattern) => pattern.handed.saturating_sub(link.unsent() as u64),
         }
     }
 
@@ -77,6 +94,37 @@ impl Outlet {
         match &mut self.0 {
             Kind::File(sender) => Ok(sender.turn(link, ready, sockets, scratch, share)?),
             Kind::Stream(stream) => stream.turn(link, ready, sockets, share.bytes.min(TURN_BYTES)),
+            Kind::Pattern(pattern) => pattern.turn(link, ready, sockets, share.bytes.min(TURN_BYTES)),
+        }
+    }
+}
+
+impl Pattern {
+    fn turn(
+        &mut self,
+        link: &mut Link,
+        ready: &mut Ready,
+        sockets: Sockets<'_>,
+        mut budget: usize,
+    ) -> Result<Step, Snag> {
+        loop {
+            if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
+                return Ok(Step::Blocked);
+            }
+            if self.handed >= self.size {
+                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
+                return Ok(if finished { Step::Done } else { Step::Blocked });
+            }
+            if budget == 0 {
+                return Ok(Step::More);
+            }
+            let start = usize::try_from(self.handed % self.piece.len().max(1) as u64).unwrap_or_default();
+            let rest = usize::try_from(self.size - self.handed).unwrap_or(usize::MAX);
+            let piece = self.piece.get(start..).unwrap_or_default();
+            let piece = piece.get(..rest.min(budget)).unwrap_or(piece);
+            self.handed += piece.len() as u64;
+            budget -= piece.len().min(budget);
+            link.send(ready, sockets, piece).map_err(|error| Fault::of_link(&error))?;
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::user::interface::options::usage;
 use crate::user::interface::screen::Columns;
 use crate::user::interface::shell::Here;
 use crate::user::interface::ui::{Remote, Ui};
-use crate::user::interface::url::Place;
 use crate::user::interface::verbs;
 use crate::user::local::{errno_of, safe_name};
 use crate::user::text::Shown;
+use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 use crate::wire::reply::directory_in;
 
@@ -27,7 +27,7 @@ pub fn open(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let Some(first) = arguments.first() else { return Err(usage("open HOST [PORT]")) };
     let marks = Bookmarks::load();
     let text = marks.find(first).unwrap_or(first).to_owned();
-    let malformed = |why: super::super::url::Malformed| usage(&format!("{text}: {why}"));
+    let malformed = |why: crate::user::url::Malformed| usage(&format!("{text}: {why}"));
     let mut place = match Place::url(&text).map_err(malformed)? {
         Some(place) => place,
         None => Place::short(&text).map_err(malformed)?,

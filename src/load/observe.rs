@@ -1,0 +1,94 @@
+//! What a process tree costs: memory, CPU time, descriptors, read from /proc.
+
+use std::collections::HashMap;
+use std::fs;
+
+use rustix::param::clock_ticks_per_second;
+
+/// One look at a process and its descendants.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sight {
+    /// Resident bytes; shared pages count in every process.
+    pub rss: u64,
+    /// Resident bytes; a shared page counts once.
+    pub pss: u64,
+    /// Seconds, those of reaped children included.
+    pub cpu: f64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Processes.
+    pub processes: u64,
+}
+
+/// Looks at a process tree. `None`: there is no such process.
+pub fn look(root: u32) -> Option<Sight> {
+    let mut sight = Sight::default();
+    for pid in tree(root)? {
+        let Some(stat) = Stat::of(pid) else { continue };
+        sight.processes += 1;
+        sight.cpu += stat.cpu;
+        let (rss, pss) = memory(pid);
+        sight.rss += rss;
+        sight.pss += pss;
+        sight.descriptors += fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+    }
+    Some(sight)
+}
+
+/// CPU seconds of this process.
+pub fn own_cpu() -> f64 {
+    Stat::of(std::process::id()).map_or(0.0, |stat| stat.cpu)
+}
+
+struct Stat {
+    parent: u32,
+    cpu: f64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before the last parenthesis may hold anything.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Some(Self { parent: fields.get(1)?.parse().ok()?, cpu: ticks as f64 / clock_ticks_per_second() as f64 })
+    }
+}
+
+fn tree(root: u32) -> Option<Vec<u32>> {
+    Stat::of(root)?;
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let numbers = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for pid in numbers {
+        if let Some(stat) = Stat::of(pid) {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    let (mut found, mut queue) = (Vec::new(), vec![root]);
+    while let Some(pid) = queue.pop() {
+        found.push(pid);
+        queue.extend(children.remove(&pid).unwrap_or_default());
+    }
+    Some(found)
+}
+
+fn memory(pid: u32) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let bytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    (bytes("Rss:").unwrap_or(0), bytes("Pss:").unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_seen() {
+        let sight = look(std::process::id()).expect("this process lives");
+        assert!(sight.rss >= sight.pss && sight.pss > 100_000 && sight.descriptors >= 3 && sight.processes >= 1);
+        assert_eq!(look(u32::MAX), None);
+    }
+}

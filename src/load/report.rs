@@ -1,0 +1,143 @@
+//! The report: for a person, or as JSON.
+
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+
+use super::limits;
+use super::observe::Sight;
+use super::options::Options;
+use super::tally::{Phase, Tally};
+
+/// Quantiles of the report, by their names.
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
+/// What is printed.
+pub struct Report<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    /// What was counted.
+    pub tally: &'a Tally,
+    /// What the server's processes cost; CPU time is that of the measurement.
+    pub server: Option<Sight>,
+}
+
+impl Report<'_> {
+    /// One object on one line.
+    pub fn json(&self) -> String {
+        let tally = self.tally;
+        let errors = tally.errors.iter().map(|(class, count)| format!("{}:{count}", quoted(class)));
+        let phases = present(tally).map(|(phase, histogram)| {
+            let quantiles = QUANTILES.map(|(name, at)| format!("\"{name}\":{}", ms(histogram.value_at_quantile(at))));
+            let (count, max) = (histogram.len(), ms(histogram.max()));
+            format!("{}:{{\"count\":{count},{},\"max\":{max}}}", quoted(phase.name()), quantiles.join(","))
+        });
+        let server = self.server.map_or_else(
+            || "null".to_owned(),
+            |sight| {
+                let Sight { rss, pss, cpu, descriptors, .. } = sight;
+                format!("{{\"rss\":{rss},\"pss\":{pss},\"cpu_s\":{cpu:.2},\"fds\":{descriptors}}}")
+            },
+        );
+        format!(
+            "{{\"clients\":{},\"duration_s\":{:.6},\"ops\":{},\"errors\":{{{}}},\"bytes\":{},\"phases\":{{{}}},\
+             \"loop_lag_ms\":{},\"limited_by_client\":{},\"server\":{server}}}\n",
+            self.options.clients,
+            tally.seconds,
+            tally.operations,
+            errors.collect::<Vec<_>>().join(","),
+            tally.bytes,
+            phases.collect::<Vec<_>>().join(","),
+            ms(tally.lag().map_or(0, Histogram::max)),
+            tally.is_limited(),
+        )
+    }
+
+    /// A table.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.summary(&mut text).and_then(|()| self.table(&mut text)).and_then(|()| self.notes(&mut text));
+        text
+    }
+
+    fn summary(&self, text: &mut String) -> std::fmt::Result {
+        let (tally, options) = (self.tally, self.options);
+        let seconds = tally.seconds.max(1e-9);
+        let mode = match options.rate {
+            Some(rate) => format!("open loop, {rate} operations a second planned"),
+            None => "closed loop".into(),
+        };
+        writeln!(
+            text,
+            "{} clients ({} stood) in {} process{}, {:.1} s, {mode}",
+            options.clients,
+            tally.standing,
+            options.processes,
+            if options.processes == 1 { "" } else { "es" },
+            tally.seconds,
+        )?;
+        writeln!(text, "{} operations, {:.1} a second", tally.operations, tally.operations as f64 / seconds)?;
+        if tally.bytes > 0 {
+            let rate = tally.bytes as f64 / seconds / 1e6;
+            writeln!(text, "{} bytes, {rate:.1} MB/s, {} of them compared", tally.bytes, tally.looked)?;
+        }
+        Ok(())
+    }
+
+    fn table(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "\n{:<12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "ms", "count", "p50", "p90", "p99", "p99.9", "max"
+        )?;
+        for (phase, histogram) in present(self.tally) {
+            write!(text, "{:<12} {:>9}", phase.name(), histogram.len())?;
+            for (_, at) in QUANTILES {
+                write!(text, " {:>9}", ms(histogram.value_at_quantile(at)))?;
+            }
+            writeln!(text, " {:>9}", ms(histogram.max()))?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self, text: &mut String) -> std::fmt::Result {
+        let tally = self.tally;
+        writeln!(text)?;
+        for (class, count) in &tally.errors {
+            let said = tally.samples.get(class).map(String::as_str).unwrap_or_default();
+            writeln!(text, "error: {count} x {class} (the first: {said})")?;
+            if let Some(hint) = limits::hint(class) {
+                writeln!(text, "  {hint}")?;
+            }
+        }
+        if let Some(sight) = self.server {
+            let (rss, pss) = (sight.rss / 1024, sight.pss / 1024);
+            let Sight { cpu, descriptors, processes, .. } = sight;
+            writeln!(
+                text,
+                "server: {processes} processes, RSS {rss} KiB, PSS {pss} KiB, {descriptors} descriptors, {cpu:.2} CPU seconds"
+            )?;
+        }
+        let lag = |at| ms(tally.lag().map_or(0, |lag| lag.value_at_quantile(at)));
+        let share = 100.0 * tally.cpu / tally.seconds.max(1e-9);
+        writeln!(text, "client: loop lag p99 {} ms, max {} ms, {share:.0} % of a core", lag(0.99), lag(1.0))?;
+        if tally.is_limited() {
+            writeln!(text, "the client is the bottleneck: the server may do more (more --processes, another machine)")?;
+        }
+        Ok(())
+    }
+}
+
+fn present(tally: &Tally) -> impl Iterator<Item = (Phase, &Histogram<u64>)> {
+    Phase::ALL.into_iter().filter_map(|phase| Some((phase, tally.phase(phase)?))).filter(|(_, it)| !it.is_empty())
+}
+
+/// Microseconds as milliseconds.
+fn ms(micros: u64) -> String {
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.escape_default())
+}

@@ -1,0 +1,29 @@
+//! A connection from an address of one's choice.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use mio::net::TcpStream;
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// Begins to connect. With a source address the port is left to `connect`, which needs it to be free only towards this
+/// one peer; `bind` would want one that is free towards everybody, and of those an address has not 30,000.
+///
+/// # Errors
+/// What the kernel says: `EADDRNOTAVAIL` for an address that is not ours or ports that are all taken.
+pub fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(to) };
+    let family = if source.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    if let Err(errno) = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true) {
+        log::debug!("the port is chosen early: {errno}");
+    }
+    rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
+        Err(errno) => Err(errno.into()),
+    }
+}

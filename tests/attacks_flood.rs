@@ -1,0 +1,369 @@
+//! Floods, slow peers and shortages: what many or lazy clients can make the server spend.
+//!
+//! A test's name begins with the case of the catalogue that it proves. With MINIFTP_SOAK set the sizes are those of the
+//! catalogue instead of what runs beside other tests; `scripts/soak` does that on a release build.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use common::{
+    PATIENCE, Peer, Server, connect, connect_from, cpu_ticks, first_word, leave_descriptors, noise, reset, resident,
+};
+use rustix::net::sockopt;
+use rustix::process::Signal;
+
+/// The size of a test: the first beside others, the second where there is time.
+fn size(usual: usize, full: usize) -> usize {
+    if std::env::var_os("MINIFTP_SOAK").is_some() { full } else { usual }
+}
+
+/// So often a process has gone to sleep, which for this server is each time it has been woken.
+fn sleeps(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).unwrap();
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    count.trim().parse().unwrap()
+}
+
+#[test]
+fn x01_descriptors_run_out_and_come_back() {
+    let server = Server::full_and("[limits]\nidle = \"3s\"\n");
+    server.put("f", "hello");
+    let mut old = server.login();
+    leave_descriptors(&server, 10);
+    let mut crowd = Vec::new();
+    let mut refused = 0;
+    for _ in 0..40 {
+        old.is_well();
+        let mut stream = connect(server.address());
+        match first_word(&mut stream) {
+            Some(220) => crowd.push(stream),
+            Some(421) | None => refused += 1,
+            Some(other) => panic!("greeted with {other}"),
+        }
+    }
+    assert!(refused >= 20 && crowd.len() >= 5, "{refused} refused, {} in", crowd.len());
+    old.is_well();
+    // It does not spin meanwhile: the idle limit tells when three seconds are over.
+    let (ticks, naps, start) = (cpu_ticks(&server), sleeps(&server), Instant::now());
+    old.reply().expect(421);
+    let (ticks, naps) = (cpu_ticks(&server) - ticks, sleeps(&server) - naps);
+    assert!(ticks < 50, "it spins: {ticks} hundredths of a second");
+    let allowed = 20 * (start.elapsed().as_secs() + 1);
+    assert!(naps <= allowed, "woken {naps} times, {allowed} are enough");
+    // The first to go lets one in.
+    drop(crowd.pop());
+    enter(&server);
+    drop(crowd);
+    assert_eq!(enter(&server).fetch("RETR f"), b"hello");
+}
+
+/// A newcomer who tries until there is room.
+fn enter(server: &Server) -> Peer {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut ftp = server.knock();
+        if ftp.reply().code == 220 {
+            ftp.log_in();
+            return ftp;
+        }
+        assert!(Instant::now() < end, "nobody gets in any more");
+    }
+}
+
+#[test]
+fn x02_a_session_survives_what_it_finds_no_descriptor_for() {
+    let server = Server::full();
+    server.put("f", "hello");
+    let (mut ftp, mut other) = (server.login(), server.login());
+    let address = ftp.epsv_address();
+    leave_descriptors(&server, 0);
+    // Neither the data connection nor the file finds one.
+    let data = connect(address);
+    for line in ["RETR f", "STOR g", "LIST", "NLST", "MLSD"] {
+        let reply = ftp.say(line);
+        assert!(matches!(reply.code, 425 | 451), "{line}: {} {}", reply.code, reply.text());
+        ftp.is_well();
+    }
+    let listener = other.port();
+    let reply = other.say("LIST");
+    assert!(matches!(reply.code, 425 | 451), "{} {}", reply.code, reply.text());
+    drop((data, listener));
+    other.is_well();
+    // Another address needs other passive ports, and there is nothing to open them with.
+    let before = server.descriptors();
+    leave_descriptors(&server, 20);
+    assert_eq!(ftp.fetch("RETR f"), b"hello");
+    assert!(server.descriptors() <= before + 2);
+}
+
+#[test]
+fn x02_a_data_connection_waits_for_a_descriptor() {
+    let server = Server::full();
+    server.put("f", "hello");
+    let (mut ftp, other) = (server.login(), server.login());
+    let address = ftp.epsv_address();
+    ftp.say("RETR f").expect(150);
+    leave_descriptors(&server, 0);
+    // Who connects now is told nothing until one is free.
+    let mut data = connect(address);
+    server.wait_for("cannot accept a data connection");
+    drop(other);
+    let mut bytes = Vec::new();
+    data.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, b"hello");
+    ftp.reply().expect(226);
+}
+
+#[test]
+fn x03_too_many_clients_are_told_before_the_greeting() {
+    let server = Server::full_and("[limits]\nclients = 3\n");
+    let mut inside: Vec<Peer> = (0..3).map(|_| server.login()).collect();
+    for _ in 0..5 {
+        let mut late = server.knock();
+        late.reply().expect(421);
+        late.expect_close();
+    }
+    drop(inside.pop());
+    let end = Instant::now() + PATIENCE;
+    while server.knock().reply().code != 220 {
+        assert!(Instant::now() < end);
+    }
+    inside[1].is_well();
+}
+
+#[test]
+fn x03_a_refused_peer_that_does_not_read_blocks_nobody() {
+    let server = Server::full_and("[limits]\nclients = 1\n");
+    let mut inside = server.login();
+    let crowd: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    inside.is_well();
+    drop(crowd);
+    inside.is_well();
+}
+
+#[test]
+fn x04_one_address_cannot_take_all_places() {
+    let server = Server::full_and("[limits]\nper_ip = 2\n");
+    let _inside = [server.login(), server.login()];
+    server.knock().reply().expect(421);
+    let mut other = Peer::new(connect_from("127.0.0.2", server.address()));
+    other.reply().expect(220);
+    drop(_inside);
+    let end = Instant::now() + PATIENCE;
+    while server.knock().reply().code != 220 {
+        assert!(Instant::now() < end, "places are not given back");
+    }
+}
+
+#[test]
+fn x05_a_flood_of_newcomers_that_are_gone_at_once() {
+    let server = Server::full();
+    let mut old = server.login();
+    let ports = (server.address(), old.epsv_address());
+    for number in 0..size(5_000, 10_000) {
+        reset(TcpStream::connect(ports.0).unwrap());
+        if number % 10 == 0 {
+            // The passive ports have a queue of their own.
+            reset(TcpStream::connect(ports.1).unwrap());
+        }
+    }
+    old.is_well();
+    old.fetch("LIST");
+    server.login().is_well();
+    server.settled(&old);
+}
+
+#[test]
+fn x06_octets_one_by_one_are_no_command() {
+    let server = Server::full_and("[limits]\nlogin = \"1s\"\nidle = \"1s\"\n");
+    let (mut stranger, mut member) = (server.connect(), server.login());
+    let end = Instant::now() + PATIENCE;
+    let (mut first, mut second) = (true, true);
+    while first || second {
+        first = first && stranger.try_send("x").is_ok();
+        second = second && member.try_send("x").is_ok();
+        assert!(Instant::now() < end, "a line may take for ever");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server.login().is_well();
+}
+
+#[test]
+fn x07_commands_without_a_login_gain_no_time() {
+    let server = Server::full_and("[limits]\nlogin = \"1s\"\nlogin_delay = \"0s\"\nlogin_attempts = 100\n");
+    let (mut silent, mut talker, mut guesser) = (server.connect(), server.connect(), server.connect());
+    let last = |ftp: &mut Peer, lines: &[&str]| {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            for line in lines {
+                if ftp.say(line).code == 421 {
+                    return;
+                }
+            }
+            assert!(Instant::now() < end, "a stranger may stay for ever");
+        }
+    };
+    last(&mut talker, &["NOOP", "REIN", "USER x", "FEAT"]);
+    last(&mut guesser, &["USER x", "PASS y"]);
+    silent.reply().expect(421);
+    silent.expect_close();
+    server.login().is_well();
+}
+
+#[test]
+fn x08_downloads_that_nobody_reads_are_cheap_and_end() {
+    let crowd = size(150, 1000);
+    let server = Server::full_and("[limits]\nper_ip = 0\nstall = \"3s\"\nsocket_buffer = \"16KiB\"\n");
+    server.put("f", noise(3_000_000));
+    let stall = |_| {
+        let mut ftp = server.login();
+        // The smallest window there is, and never read from.
+        let data = ftp.epsv();
+        sockopt::set_socket_recv_buffer_size(data.as_fd(), 1).unwrap();
+        ftp.say("RETR f").expect(150);
+        (ftp, data)
+    };
+    let mut first: Vec<(Peer, TcpStream)> = (0..20).map(stall).collect();
+    let before = resident(&server);
+    let mut others: Vec<(Peer, TcpStream)> = (20..crowd).map(stall).collect();
+    let each = resident(&server).saturating_sub(before) / (crowd - 20);
+    assert!(each < 4096, "{each} bytes for each");
+    server.login().is_well();
+    for (ftp, _data) in first.iter_mut().chain(&mut others) {
+        ftp.reply().expect(426);
+        ftp.is_well();
+    }
+}
+
+#[test]
+fn x09_replies_nobody_takes_end_the_session() {
+    let server = Server::full_and("[limits]\noutput = \"4KiB\"\noutput_stall = \"1s\"\n");
+    let deaf = server.login();
+    let mut stream = deaf.stream().try_clone().unwrap();
+    sockopt::set_socket_recv_buffer_size(stream.as_fd(), 4096).unwrap();
+    let lines = "HELP\r\n".repeat(1000);
+    // Sooner or later the write fails, as the server has dropped the connection.
+    let end = Instant::now() + PATIENCE;
+    while stream.write_all(lines.as_bytes()).is_ok() {
+        assert!(Instant::now() < end, "still open");
+    }
+    server.login().is_well();
+}
+
+#[test]
+fn x10_a_listing_of_very_many_entries_is_made_piece_by_piece() {
+    let entries = size(12_000, 1_000_000);
+    let server = Server::full();
+    std::fs::create_dir(server.path("many")).unwrap();
+    for number in 0..entries {
+        std::fs::File::create(server.path(format!("many/{number:07}"))).unwrap();
+    }
+    let (mut ftp, mut other) = (server.login(), server.login());
+    // A smaller one first: the memory that any listing takes is then there.
+    std::fs::create_dir(server.path("few")).unwrap();
+    ftp.lines("LIST few");
+    let before = resident(&server);
+    for verb in ["LIST", "NLST", "MLSD"] {
+        let mut data = ftp.epsv();
+        ftp.say(format!("{verb} many")).expect(150);
+        let (mut lines, mut piece, mut peak) = (0, vec![0; 1 << 20], 0);
+        loop {
+            let count = data.read(&mut piece).unwrap();
+            if count == 0 {
+                break;
+            }
+            lines += piece[..count].iter().filter(|byte| **byte == b'\n').count();
+            peak = peak.max(resident(&server));
+            // Others are answered while it goes on.
+            other.is_well();
+        }
+        ftp.reply().expect(226);
+        assert_eq!(lines, entries, "{verb}");
+        assert!(peak < before + (1 << 20), "{verb}: {before} became {peak}");
+    }
+}
+
+#[test]
+fn x11_patterns_and_trees_cost_a_fixed_amount_of_work() {
+    let server = Server::full();
+    server.put("x/".repeat(100) + "f", "");
+    for number in 0..200 {
+        server.put(format!("{}{number}", "a".repeat(100)), "");
+    }
+    let mut ftp = server.login();
+    let before = cpu_ticks(&server);
+    for pattern in
+        ["*/../".repeat(40) + "*", "*".repeat(50) + "b", "{a,b}".repeat(20), "*a".repeat(60) + "b", "[a-z]*".repeat(40)]
+    {
+        for verb in ["NLST", "LIST -R", "LIST"] {
+            let mut data = ftp.epsv();
+            let reply = ftp.say(format!("{verb} {pattern}"));
+            if reply.code == 150 {
+                data.read_to_end(&mut Vec::new()).unwrap();
+                ftp.reply().expect(226);
+            } else {
+                reply.expect(550);
+            }
+        }
+    }
+    ftp.lines("LIST -R");
+    // Undone, one of these alone takes longer than the universe has.
+    assert!(cpu_ticks(&server) - before < 500);
+}
+
+#[test]
+fn x13_sessions_come_and_go_without_a_trace() {
+    let server = Server::full();
+    server.put("f", noise(1024));
+    let mut old = server.login();
+    let round = |kill: usize| {
+        let mut ftp = server.login();
+        let data = ftp.epsv();
+        ftp.order("RETR f");
+        if kill.is_multiple_of(2) {
+            ftp.reply().expect(150);
+            common::read_all(data);
+            ftp.reply().expect(226);
+        }
+        match kill % 3 {
+            0 => drop(ftp.say("QUIT")),
+            1 => reset(ftp.stream().try_clone().unwrap()),
+            _ => {}
+        }
+    };
+    (0..200).for_each(round);
+    server.settled(&old);
+    let before = resident(&server);
+    (0..size(3_000, 100_000)).for_each(round);
+    server.settled(&old);
+    assert!(resident(&server) < before + (512 << 10), "{before} became {}", resident(&server));
+    // The old session is there, and whatever passive ports there are, but nobody else.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        server.signal(Signal::USR1);
+        let records = server.wait_for("records:");
+        if records.contains("records: 1 control, 0 data,") && records.contains(" 0 promises;") {
+            break;
+        }
+        assert!(Instant::now() < end, "{records}");
+    }
+    old.is_well();
+}
+
+#[test]
+fn x16_taken_names_are_tried_so_often_and_no_more() {
+    let server = Server::full();
+    let mut ftp = server.login();
+    let name = ftp.store("STOU up", b"1").expect(226).text();
+    assert!(name.contains("up"), "{name}");
+    for number in 0..10_000 {
+        std::fs::File::create(server.path(format!("up.{number}"))).unwrap();
+    }
+    let reply = ftp.store("STOU up", b"1");
+    assert!(matches!(reply.code, 226 | 450 | 451 | 550 | 553), "{} {}", reply.code, reply.text());
+    ftp.is_well();
+}

@@ -1,0 +1,364 @@
+//! The load tester against the real server, and against servers that do wrong.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use common::{PATIENCE, Server, accept, noise};
+use serde_json::Value;
+
+/// Runs it on a URL; gives the exit code and what it said.
+fn load(url: &str, options: &[&str]) -> (i32, Output) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+    let output = command.args(options).arg(url).stdin(Stdio::null()).output().unwrap();
+    (output.status.code().unwrap(), output)
+}
+
+/// Its report as JSON, with the exit code.
+fn report(url: &str, options: &[&str]) -> (i32, Value) {
+    let (code, output) = load(url, &[&["--json"], options].concat());
+    let said = String::from_utf8_lossy(&output.stdout);
+    let json = serde_json::from_str(&said);
+    (code, json.unwrap_or_else(|error| panic!("{error}: {said} {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+fn url(address: SocketAddr, path: &str) -> String {
+    format!("ftp://{address}/{path}")
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn phase<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let phase = &report["phases"][name];
+    assert!(number(&phase["count"]) > 0.0, "no {name} in {report}");
+    phase
+}
+
+/// What only this run can have counted, and nothing else.
+fn only_error(report: &Value, class: &str) -> f64 {
+    let errors = report["errors"].as_object().unwrap();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), [class], "{report}");
+    number(&errors[class])
+}
+
+#[test]
+fn every_scenario_runs_clean() {
+    let server = Server::furnished();
+    server.put("big", noise(3_000_000));
+    let folder = tempfile::tempdir().unwrap();
+    let steps = folder.path().join("steps.toml");
+    std::fs::write(
+        &steps,
+        "[[step]]\ndo = 'put'\nsize = 1000\n[[step]]\ndo = 'get'\nweight = 2\nthink = 1\n\
+         [[step]]\ndo = 'command'\nline = 'SIZE big'\n",
+    )
+    .unwrap();
+    let data = ["data open", "transfer", "final reply"].as_slice();
+    for (scenario, phases) in [
+        ("login", ["connect", "greeting", "login"].as_slice()),
+        ("idle", &["connect", "greeting", "login"]),
+        ("command", &["command"]),
+        ("get", &["data open", "first byte", "transfer", "final reply"]),
+        ("put", data),
+        ("list", &["data open", "first byte", "transfer", "final reply"]),
+        ("mix", &["command", "connect", "first byte"]),
+        (steps.to_str().unwrap(), data),
+    ] {
+        let options = ["--scenario", scenario, "--clients", "7", "--duration", "1", "--size", "3000000"];
+        let options = if scenario == "put" { &options[..6] } else { &options };
+        let (code, report) = report(&url(server.address(), "big"), options);
+        assert_eq!((code, report["errors"].to_string().as_str()), (0, "{}"), "{scenario}: {report}");
+        assert!(number(&report["ops"]) >= 7.0, "{scenario}: {report}");
+        for name in phases.iter().chain(&["operation"]) {
+            phase(&report, name);
+        }
+        assert_eq!(number(&report["bytes"]) > 0.0, scenario.contains('.') || "get put list mix".contains(scenario));
+        if scenario == "put" {
+            assert_eq!(server.get("big-0").len(), 65_536);
+        }
+    }
+}
+
+#[test]
+fn the_report_has_its_shape() {
+    let server = Server::full();
+    let pid = server.pid().as_raw_nonzero().to_string();
+    let options = ["--clients", "3", "--duration", "0.5", "--server-pid", &pid];
+    let (code, report) = report(&url(server.address(), ""), &options);
+    assert_eq!(code, 0);
+    let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
+    keys.sort();
+    let wanted =
+        ["bytes", "clients", "duration_s", "errors", "limited_by_client", "loop_lag_ms", "ops", "phases", "server"];
+    assert_eq!(keys, wanted);
+    assert_eq!(report["clients"], 3);
+    assert!(number(&report["duration_s"]) >= 0.5);
+    let command = phase(&report, "command");
+    let quantiles = ["p50", "p90", "p99", "p999", "max"].map(|name| number(&command[name]));
+    assert!(quantiles.is_sorted() && quantiles[0] > 0.0, "{command}");
+    assert!(number(&report["loop_lag_ms"]) >= 0.0 && report["limited_by_client"].is_boolean());
+    let server = &report["server"];
+    assert!(number(&server["rss"]) >= number(&server["pss"]) && number(&server["pss"]) > 100_000.0, "{server}");
+    assert!(number(&server["fds"]) >= 3.0 && number(&server["cpu_s"]) >= 0.0);
+    let (_, text) = load(&url(SocketAddr::from(([127, 0, 0, 1], 1)), ""), &["--duration", "0.1", "--clients", "1"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("error: "));
+}
+
+/// A server of one's own: `answer` gets the verb, the number of times it was heard in all sessions, and the peer.
+struct Fake {
+    address: SocketAddr,
+    sources: Arc<Mutex<Vec<IpAddr>>>,
+}
+
+type Answer = dyn Fn(&str, usize) -> Move + Send + Sync;
+
+/// What a fake server does about a command.
+enum Move {
+    /// Says so.
+    Say(&'static str),
+    /// Sends these bytes as a download, with such a final reply; none and the session's end for none.
+    Send(Vec<u8>, Option<&'static str>),
+    /// Is busy for a while, with all of its sessions, then says so.
+    Stall(Duration, &'static str),
+    /// What a decent server does.
+    Usual,
+}
+
+fn fake(answer: impl Fn(&str, usize) -> Move + Send + Sync + 'static) -> Fake {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer: Arc<Answer> = Arc::new(answer);
+    let (sources, heard) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&sources);
+    thread::spawn(move || {
+        while let Ok((stream, peer)) = listener.accept() {
+            seen.lock().unwrap().push(peer.ip());
+            let (answer, heard) = (Arc::clone(&answer), Arc::clone(&heard));
+            thread::spawn(move || talk(stream, &*answer, &heard));
+        }
+    });
+    Fake { address, sources }
+}
+
+fn talk(mut stream: TcpStream, answer: &Answer, heard: &Mutex<Vec<String>>) -> Option<()> {
+    stream.write_all(b"220 fake\r\n").ok()?;
+    let mut lines = BufReader::new(stream.try_clone().ok()?);
+    let mut passive: Option<TcpListener> = None;
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let verb = line.split_whitespace().next().unwrap_or_default().to_owned();
+        let mut all = heard.lock().unwrap();
+        all.push(verb.clone());
+        let count = all.iter().filter(|one| **one == verb).count();
+        let mut say = |text: &str| stream.write_all(format!("{text}\r\n").as_bytes()).ok();
+        match answer(&verb, count) {
+            Move::Say(text) => say(text)?,
+            Move::Stall(span, text) => {
+                thread::sleep(span);
+                say(text)?;
+            }
+            Move::Send(bytes, reply) => {
+                drop(all);
+                say("150 here it comes")?;
+                accept(&passive.take()?).write_all(&bytes).ok()?;
+                say(reply?)?;
+            }
+            Move::Usual => {
+                let text = match verb.as_str() {
+                    "USER" => "331 password".to_owned(),
+                    "PASS" => "230 in".to_owned(),
+                    "QUIT" => "221 bye".to_owned(),
+                    "EPSV" => {
+                        let listener = TcpListener::bind("127.0.0.1:0").ok()?;
+                        let port = listener.local_addr().ok()?.port();
+                        passive = Some(listener);
+                        format!("229 here (|||{port}|)")
+                    }
+                    "SIZE" | "PASV" | "PORT" | "EPRT" => "500 what?".to_owned(),
+                    _ => "200 fine".to_owned(),
+                };
+                say(&text)?;
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_bytes_are_an_error() {
+    let good = noise(200_000);
+    let mut bad = good.clone();
+    bad[150_000] ^= 1;
+    let server = fake(move |verb, count| match verb {
+        "RETR" if count == 3 => Move::Send(bad.clone(), Some("226 done")),
+        "RETR" => Move::Send(good.clone(), Some("226 done")),
+        _ => Move::Usual,
+    });
+    let (code, report) = report(&url(server.address, "f"), &["--scenario", "get", "--clients", "1", "--duration", "1"]);
+    assert_eq!((code, only_error(&report, "wrong bytes")), (1, 1.0), "{report}");
+    assert!(number(&report["ops"]) > 3.0);
+}
+
+#[test]
+fn a_download_of_another_length_is_an_error() {
+    let server = fake(|verb, count| match verb {
+        "RETR" if count == 2 => Move::Send(vec![7; 65_536], Some("226 done")),
+        "RETR" => Move::Send(vec![7; 131_072], Some("226 done")),
+        _ => Move::Usual,
+    });
+    let address = url(server.address, "f");
+    let options = ["--scenario", "get", "--clients", "1", "--duration", "1"];
+    let (code, counted) = report(&address, &options);
+    assert_eq!((code, only_error(&counted, "wrong bytes")), (1, 1.0), "{counted}");
+    // A server that is wrong every time is found out where the length is given.
+    let (code, counted) = report(&address, &[&options[..], &["--size", "131073"]].concat());
+    assert_eq!((code, number(&counted["ops"])), (1, 0.0));
+    assert!(only_error(&counted, "wrong bytes") > 0.0);
+}
+
+#[test]
+fn a_missing_226_is_an_error() {
+    for (reply, how) in [(None, "closes"), (Some("200 whatever"), "says something else"), (Some("150 still"), "waits")]
+    {
+        let server = fake(move |verb, count| match verb {
+            "RETR" if count == 2 => Move::Send(vec![7; 1000], reply),
+            "RETR" => Move::Send(vec![7; 1000], Some("226 done")),
+            _ => Move::Usual,
+        });
+        let options = ["--scenario", "get", "--clients", "1", "--duration", "1", "--timeout", "2"];
+        let (code, report) = report(&url(server.address, "f"), &options);
+        assert_eq!((code, only_error(&report, "missing 226")), (1, 1.0), "a server that {how}: {report}");
+    }
+}
+
+#[test]
+fn errors_have_classes() {
+    let refusing = |wanted: &'static str, text: &'static str| {
+        fake(move |verb, _| if verb == wanted { Move::Say(text) } else { Move::Usual }).address
+    };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (address, scenario, class) in [
+        (refusing("PASS", "530 no"), "command", "login"),
+        (refusing("NOOP", "502 no"), "command", "command refused"),
+        (refusing("RETR", "550 no"), "get", "transfer refused"),
+        (refusing("EPSV", "229 here (|||1|)"), "get", "data connection"),
+        (refusing("NOOP", "421 no"), "command", "session lost"),
+        (nobody, "login", "connect"),
+    ] {
+        let options = ["--scenario", scenario, "--clients", "1", "--duration", "0.3", "--think", "20"];
+        let (code, report) = report(&url(address, "f"), &options);
+        assert_eq!(code, 1, "{class}: {report}");
+        assert!(only_error(&report, class) >= 1.0);
+    }
+}
+
+#[test]
+fn an_open_loop_does_not_forgive_a_stall() {
+    const STALL: Duration = Duration::from_millis(1000);
+    let stalling = || {
+        fake(|verb, count| match (verb, count) {
+            ("NOOP", 5) => Move::Stall(STALL, "200 at last"),
+            _ => Move::Usual,
+        })
+    };
+    let common = ["--scenario", "command", "--clients", "1", "--duration", "2"];
+    let (code, open) = report(&url(stalling().address, ""), &[&common[..], &["--rate", "50"]].concat());
+    assert_eq!((code, number(&open["ops"])), (0, 100.0), "{open}");
+    // About half of the plan's operations should have begun during the stall: one in ten waited for most of it.
+    assert!(number(&phase(&open, "command")["p90"]) >= 500.0, "{open}");
+    assert!(number(&phase(&open, "operation")["p90"]) >= 500.0, "{open}");
+    // The closed loop knows of one.
+    let (_, closed) = report(&url(stalling().address, ""), &common);
+    assert!(number(&phase(&closed, "command")["max"]) >= 1000.0, "{closed}");
+}
+
+#[test]
+fn what_a_plan_cannot_begin_is_an_error() {
+    let server = fake(|verb, _| match verb {
+        "NOOP" => Move::Stall(PATIENCE, "200 never"),
+        _ => Move::Usual,
+    });
+    let options = ["--rate", "100", "--clients", "1", "--duration", "0.5", "--timeout", "1"];
+    let (code, report) = report(&url(server.address, ""), &options);
+    assert_eq!(code, 1);
+    assert_eq!(number(&report["errors"]["not begun"]), 49.0, "{report}");
+}
+
+#[test]
+fn processes_merge_what_they_count() {
+    let server = fake(|_, _| Move::Usual);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("histograms.log");
+    let (code, report) = report(
+        &url(server.address, ""),
+        &[
+            "--processes",
+            "3",
+            "--clients",
+            "10",
+            "--rate",
+            "100",
+            "--duration",
+            "1",
+            "--source",
+            "127.0.0.0/24",
+            "--histogram",
+            log.to_str().unwrap(),
+        ],
+    );
+    assert_eq!((code, number(&report["ops"])), (0, 102.0), "each of three rounds a third of the plan up: {report}");
+    assert_eq!(number(&phase(&report, "login")["count"]), 10.0);
+    assert_eq!(number(&phase(&report, "command")["count"]), 102.0);
+    let mut sources = server.sources.lock().unwrap().clone();
+    sources.sort();
+    sources.dedup();
+    assert_eq!(sources.len(), 10, "{sources:?}");
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(
+        text.starts_with('#') && text.contains("\nTag=command,0.000,") && text.contains("\nTag=loop_lag,"),
+        "{text}"
+    );
+}
+
+#[test]
+fn data_connections_come_from_the_same_address() {
+    let server = Server::furnished();
+    let options = ["--scenario", "get", "--clients", "3", "--duration", "0.3", "--source", "127.0.7.0/24"];
+    let (code, report) = report(&url(server.address(), "a.bin"), &options);
+    assert_eq!((code, report["errors"].to_string().as_str()), (0, "{}"), "{report}");
+}
+
+#[test]
+fn usage_and_limits_end_with_2() {
+    let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    for options in [
+        ["--clients", "none"],
+        ["--scenario", "dance"],
+        ["--scenario", "get"],
+        ["--rate", "-1"],
+        ["--source", "127.0.0.0/64"],
+        ["--server-pid", "4294967295"],
+        ["--tls", "maybe"],
+        ["--frobnicate", "1"],
+    ] {
+        let (code, output) = load("ftp://127.0.0.1:1/", &options);
+        assert!(code == 2 && !text(&output).is_empty(), "{options:?}: {code} {}", text(&output));
+    }
+    assert_eq!(load("http://127.0.0.1/", &[]).0, 2);
+    let (code, ports) = load("ftp://127.0.0.1:1/", &["--clients", "70000", "--processes", "70"]);
+    assert!(code == 2 && text(&ports).contains("--source"), "{}", text(&ports));
+    let mut narrow = Command::new("sh");
+    narrow.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_miniftp-load"), "--clients", "200"]);
+    let output = narrow.arg("ftp://127.0.0.1:1/").output().unwrap();
+    assert!(output.status.code() == Some(2) && text(&output).contains("--processes 3"), "{}", text(&output));
+    assert_eq!(load("--help", &[]).0, 0);
+}
