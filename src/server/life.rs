@@ -26,11 +26,11 @@ use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
-use super::{Bound, Conn, Course, Inheritance, Master, Server, confine};
+use super::{Bound, Conn, Course, Door, Inheritance, Master, Server, confine};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::process::sandbox::{self, Walls};
+use crate::process::sandbox::{self, Needs};
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
@@ -57,6 +57,8 @@ impl Server {
             compressors: Places::default(),
             doors: Vec::new(),
             guesses: RandomState::new(),
+            #[cfg(feature = "tls")]
+            keyring: None,
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -68,7 +70,7 @@ impl Server {
             scratch: Scratch::default(),
             scribe: Scribe::new(transfers),
             invocation,
-            walls: Walls::default(),
+            walls: Rc::default(),
             course: Course::Running,
             master,
             clerk: None,
@@ -82,6 +84,7 @@ impl Server {
             closing: Vec::new(),
             writers: Rc::default(),
         };
+        server.forge()?;
         server.people(&accounts)?;
         server.sweep();
         server.watch_master()?;
@@ -91,7 +94,8 @@ impl Server {
         let addresses = server.listen(listeners)?;
         let settings = &server.world.settings;
         let needs = confine::needs(settings, &accounts, server.invocation.as_ref());
-        server.walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
+        let walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
+        server.walls.get_or_init(|| walls);
         server.tell_master(&FromWorker::Ready);
         if announce {
             addresses.iter().for_each(|address| super::logging::announce(address));
@@ -121,21 +125,22 @@ impl Server {
     /// Options that accepted sockets inherit are set here once, not for each of them.
     fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<Vec<String>> {
         let mut addresses = Vec::with_capacity(listeners.len());
-        for Bound { label, listener } in listeners {
+        for Bound { door, label, listener } in listeners {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
             sockopt::set_socket_oobinline(&listener, true)?;
             watch_control(&listener, &self.world.settings.limits)?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
-            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket, door))), Weight::Light);
             let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
             }
             log::debug!("{label} is {address}");
             self.world.doors.push(address.port());
-            addresses.push(address.to_string());
+            let implicit = if door == Door::Implicit { " (implicit TLS)" } else { "" };
+            addresses.push(format!("{address}{implicit}"));
         }
         Ok(addresses)
     }
@@ -158,6 +163,7 @@ impl Server {
             realm.path_limit = settings.limits.path as usize;
             realm.quota = tallies.quota(&account.home, account.quota);
             realm.policy = Rc::clone(&policy);
+            realm.walls = Rc::clone(&self.walls);
             realms.insert(name, Rc::new(realm));
         }
         let anonymous = match &settings.anonymous {
@@ -167,6 +173,7 @@ impl Server {
                 realm.path_limit = settings.limits.path as usize;
                 realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
                 realm.policy = policy;
+                realm.walls = Rc::clone(&self.walls);
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -291,7 +298,7 @@ impl Server {
             Ok((settings, warnings)) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 let needs = confine::needs(&settings, &[], Some(invocation));
-                match self.walls.hold(&needs) {
+                match self.holds(&needs) {
                     Ok(()) => self.renew(settings, &[]).map_err(|error| error.to_string()),
                     Err(why) => Err(format!("of this process's reach {why}; it takes effect at the next start")),
                 }
@@ -310,7 +317,7 @@ impl Server {
     fn handed(&mut self, body: &[u8], transfers: Option<File>) {
         let answer = match crate::process::Handover::read(body) {
             Err(error) => FromWorker::Refused(error.to_string()),
-            Ok(handover) => match self.walls.hold(&confine::needs(&handover.settings, &handover.accounts, None)) {
+            Ok(handover) => match self.holds(&confine::needs(&handover.settings, &handover.accounts, None)) {
                 Err(why) => FromWorker::Outgrown(why),
                 Ok(()) => match self.renew(handover.settings, &handover.accounts) {
                     Ok(()) => {
@@ -324,6 +331,10 @@ impl Server {
         self.tell_master(&answer);
     }
 
+    fn holds(&self, needs: &Needs) -> Result<(), String> {
+        self.walls.get().map_or(Ok(()), |walls| walls.hold(needs))
+    }
+
     /// The transfer log under its name, as after a rotation; where that fails, the one in use.
     fn reopen_log(&mut self) {
         let path = self.world.settings.log.transfers.as_ref();
@@ -335,11 +346,11 @@ impl Server {
 
     fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
         let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
-        if let Err(error) = self.people(accounts) {
+        if let Err(error) = self.people(accounts).and_then(|()| self.forge()) {
             self.world.settings = old;
             return Err(error);
         }
-        if old.listen != self.world.settings.listen {
+        if !old.doors().eq(self.world.settings.doors()) {
             log::warn!("the listening addresses change only with a restart");
         }
         if (old.sandbox, &old.run_as) != (self.world.settings.sandbox, &self.world.settings.run_as) {

@@ -1,7 +1,6 @@
 //! The session without sockets: lines and reports in, replies and orders out.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,11 +8,11 @@ use std::time::Duration;
 use super::state::TRANSITIONS;
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::{Owners, Rights, Rules, Stat};
+use crate::filesystem::{Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Found, Order, Places, Report};
+use crate::transfer::{Fault, Found, Order, Protection, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -32,15 +31,9 @@ impl Dialogue {
         let rules = || Rules::uniform(Rights::parse("full").expect("a preset"));
         let realm = |name: &str| Rc::new(Realm::new(name, home.path().to_owned(), rules()));
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
-            draining: false,
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
-            guesses: RandomState::new(),
+            ..World::empty(Settings::default())
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }
@@ -143,7 +136,7 @@ fn the_transfer_is_opened_before_it_runs_and_closed_by_the_report() {
     let mut ftp = Dialogue::guest();
     ftp.passive();
     assert_eq!(ftp.say("RETR a.bin"), [150]);
-    assert!(ftp.ordered(|order| matches!(order, Order::Begin(_, None))));
+    assert!(ftp.ordered(|order| matches!(order, Order::Begin(_, None, Protection::Clear))));
     assert!(!ftp.session.state().takes_lines());
     assert_eq!(ftp.done(Ok(())), [226]);
     assert_eq!(ftp.say("RETR a.bin"), [425], "a data connection serves once");
@@ -260,6 +253,20 @@ fn a_digest_can_be_aborted_and_its_file_may_fail() {
     assert_eq!(ftp.feed(Input::Report(Report::Scanned(Err(Fault::Local(rustix::io::Errno::IO))))), [451]);
 }
 
+/// Found by fuzzing.
+#[test]
+fn a_reply_that_has_begun_ends_before_the_last_words() {
+    for end in [Input::Drain, Input::Stop] {
+        let mut ftp = hashing();
+        ftp.feed(Input::Expired);
+        assert_eq!(ftp.text(), "213-Computing, one moment.\r\n");
+        ftp.feed(end);
+        let words = "Server is shutting down.";
+        assert_eq!(ftp.text(), format!("213 Not computed: {words}\r\n421 {words}\r\n"));
+        assert!(ftp.hung_up());
+    }
+}
+
 #[test]
 fn what_is_remembered_is_not_read_again() {
     let mut ftp = Dialogue::guest();
@@ -289,7 +296,7 @@ fn what_is_remembered_is_not_read_again() {
 
 #[test]
 fn a_session_does_not_grow_for_what_few_of_them_do() {
-    assert!(size_of::<Session>() <= 184, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 192, "{}", size_of::<Session>());
 }
 
 #[test]
@@ -313,6 +320,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Named",
         "Checking",
         "Penalised",
+        "Switching",
         "Leaving",
         "Member/Idle",
         "Member/Renaming",
@@ -320,6 +328,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Member/Transferring",
         "Member/Aborting",
         "Member/Computing",
+        "Member/Switching",
     ];
     for (from, _, to) in TRANSITIONS {
         for name in from.split(", ").filter(|name| !name.ends_with('*')) {
