@@ -26,7 +26,8 @@ use super::scenario::Act;
 use super::tally::{self, Phase, Tally};
 use super::track::Track;
 use crate::reactor::{Key, Moment};
-use crate::user::mail::{Answer, Death, Ticket, Wish};
+use crate::user::guard::{Creed, Guard, Trust};
+use crate::user::mail::{Answer, Death, Protection, Ticket, Wish};
 use crate::user::pi::{Guise, Login};
 use crate::user::profile::Profile;
 use crate::user::{Client, Event, Terms};
@@ -86,6 +87,7 @@ pub struct Crowd<'a> {
     addresses: Vec<SocketAddr>,
     login: Login,
     profile: Rc<RefCell<Profile>>,
+    guard: Guard,
     users: Vec<User>,
     by_key: HashMap<Key, usize>,
     /// Who waits for the plan, the longest waiting first.
@@ -126,6 +128,7 @@ impl<'a> Crowd<'a> {
             addresses,
             login,
             profile: Rc::default(),
+            guard: guard(options),
             users: (0..count).map(|_| User { key: None, state: State::Away, settled: false }).collect(),
             by_key: HashMap::new(),
             free: VecDeque::new(),
@@ -249,7 +252,7 @@ impl<'a> Crowd<'a> {
             Event::Answered(key, ticket, answer) => self.answered(key, ticket, answer),
             Event::Gone(key, death) => self.gone(key, &death),
             Event::Woken => self.due(),
-            Event::Heard(..) | Event::Helped(_) | Event::Interrupted => {}
+            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::Interrupted => {}
         }
     }
 
@@ -372,7 +375,8 @@ impl<'a> Crowd<'a> {
         let source = self.options.sources.map(|sources| sources.of(self.first + index));
         let guise = Guise { source, terse: true };
         let track = Track::arriving(step, planned, self.clock());
-        let key = self.client.connect_as(guise, self.addresses.clone(), self.login.clone(), Rc::clone(&self.profile));
+        let to = (self.addresses.clone(), self.login.clone(), Rc::clone(&self.profile));
+        let key = self.client.connect_guarded(to, guise, self.guard.clone());
         self.by_key.insert(key, index);
         if let Some(user) = self.users.get_mut(index) {
             user.key = Some(key);
@@ -484,4 +488,11 @@ impl<'a> Crowd<'a> {
         self.random ^= self.random << 17;
         self.random >> 1
     }
+}
+
+/// A load test is no place to find out who somebody is: any certificate will do.
+fn guard(options: &Options) -> Guard {
+    let creed = Creed { anything: true, ..Creed::default() };
+    let trust = (options.protection != Protection::Off).then(|| Rc::new(Trust::new(creed)));
+    Guard { protection: options.protection, host: options.target.host.clone(), trust }
 }

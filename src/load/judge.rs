@@ -195,6 +195,7 @@ pub fn death(track: Option<&Track>, death: &Death) -> (&'static str, String) {
         Death::Closed | Death::Lost(_) if track.is_some_and(Track::is_opened) => tally::MISSING,
         Death::TimedOut(_) => tally::TIMED_OUT,
         Death::Connect(_) => tally::DATA,
+        Death::Insecure(_) => tally::TLS,
         Death::Garbage(_) => tally::GARBAGE,
         _ => tally::CLOSED,
     };

@@ -8,6 +8,7 @@ use getopts::{Matches, Options as Getopts};
 
 use super::scenario::Scenario;
 use super::source::Sources;
+use crate::user::mail::Protection;
 use crate::user::url::{Place, Scheme};
 
 /// What is printed for `--help`.
@@ -32,11 +33,11 @@ Runs many FTP clients against a server and reports percentiles for each phase.
   --think MS         pause of a session between operations, closed loop
   --size BYTES       of an upload (65536); of a download: the length it must have
   --path P           on the server; instead of the URL's
-  --verify N         look at one block of 64 KiB in N of a download (16); the first MiB of each is looked at always, and so
+  --verify N         look at one block of 64 KiB in N of a download (64); the first MiB of each is looked at always, and so
                      are all lengths. 1: every byte, 0: lengths alone
   --timeout S        for a connection, a reply, the next byte (30)
   --processes N      so many processes, their figures merged; for more than one core or one process's descriptors
-  --tls off|required
+  --tls off|required  AUTH TLS (ftps:// is implicit); any certificate is accepted, each session has tickets of its own
   --source NET       spread source addresses over NET (127.0.0.0/24)
   --server-pid PID   RSS, PSS (bytes), CPU seconds and descriptors of that process and its descendants in the report
   --json             one JSON object on stdout, times in ms
@@ -71,6 +72,8 @@ pub struct Options {
     pub processes: usize,
     /// Which of them this is; the one that was started by a person is none.
     pub part: Option<usize>,
+    /// TLS.
+    pub protection: Protection,
     /// Where connections come from.
     pub sources: Option<Sources>,
     /// Whose memory and CPU time is reported.
@@ -131,7 +134,6 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
     }
     let [url] = &matches.free[..] else { return Err("one URL is wanted".into()) };
     let target = place(url)?;
-    secured(&matches, &target)?;
     Ok(Asked::Run(Box::new(Options::read(&matches, target)?)))
 }
 
@@ -156,10 +158,11 @@ impl Options {
             rate: rate(matches)?,
             think: Duration::from_millis(number(matches, "think")?.unwrap_or(0)),
             size,
-            verify: number(matches, "verify")?.map_or(16, |every| u32::try_from(every).unwrap_or(u32::MAX)),
+            verify: number(matches, "verify")?.map_or(64, |every| u32::try_from(every).unwrap_or(u32::MAX)),
             timeout: seconds(matches, "timeout", 30.0)?.max(Duration::from_millis(1)),
             processes,
             part: number(matches, "part")?.map(saturated),
+            protection: secured(matches, &target)?,
             sources: matches.opt_str("source").map(|text| Sources::parse(&text)).transpose()?,
             server_pid: number(matches, "server-pid")?.map(|pid| u32::try_from(pid).unwrap_or(u32::MAX)),
             json: matches.opt_present("json"),
@@ -184,12 +187,14 @@ fn place(url: &str) -> Result<Place, String> {
     }
 }
 
-/// Whether sessions are encrypted.
-fn secured(matches: &Matches, target: &Place) -> Result<bool, String> {
+/// How sessions are encrypted. Data connections are as the control connection is.
+fn secured(matches: &Matches, target: &Place) -> Result<Protection, String> {
     match (matches.opt_str("tls").as_deref(), target.scheme) {
-        (None | Some("off"), Scheme::Ftp) => Ok(false),
+        (None | Some("off"), Scheme::Ftp) => Ok(Protection::Off),
         (Some("off"), _) => Err("--tls off contradicts the URL".into()),
-        (None | Some("required"), _) => Err("TLS is not in this build".into()),
+        (None | Some("required"), _) if cfg!(not(feature = "tls")) => Err("this build has no TLS".into()),
+        (None | Some("required"), Scheme::Ftps) => Ok(Protection::Implicit),
+        (None | Some("required"), _) => Ok(Protection::Explicit),
         (Some(other), _) => Err(format!("--tls: {other} is neither off nor required")),
     }
 }

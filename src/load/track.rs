@@ -35,6 +35,8 @@ enum Place {
     Connecting,
     /// 220.
     Greeting,
+    /// The handshake, since the greeting.
+    Securing,
     /// 230.
     LoggingIn,
     /// The reply to a command; perhaps a data connection since then.
@@ -86,7 +88,13 @@ impl Track {
         match (self.place, mark) {
             (Place::Connecting, Mark::Connected) => self.pass(Phase::Connect, at, Place::Greeting, tally),
             (Place::Greeting, Mark::Heard(200..=299)) => self.pass(Phase::Greeting, at, Place::LoggingIn, tally),
-            (Place::LoggingIn, Mark::Heard(200..=299)) => self.pass(Phase::Login, at, self.place, tally),
+            // TLS from the first byte comes before the greeting, AUTH after it.
+            (Place::Greeting, Mark::Secured) => self.pass(Phase::Tls, at, Place::Greeting, tally),
+            (Place::LoggingIn, Mark::Heard(234)) => self.place = Place::Securing,
+            (Place::Securing, Mark::Secured) => self.pass(Phase::Tls, at, Place::LoggingIn, tally),
+            (Place::LoggingIn, Mark::Heard(200..=299)) => {
+                self.pass(Phase::Login, at, Place::Asking { dialled: None }, tally);
+            }
             (Place::Asking { dialled }, mark) => self.note_asking(dialled, mark, at, tally),
             (Place::Moving(moving), mark) => self.note_moving(moving, mark, at, tally),
             (Place::Ending { over }, Mark::Heard(200..)) => tally.passed(Phase::FinalReply, at.since(over)),

@@ -201,7 +201,10 @@ impl Tls {
             let Moved::Bytes(_) = call.moved else { return Ok(call) };
             let count = self.process(socket, wire, buffer)?;
             if count > 0 {
-                let proof = if self.plain.is_empty() { call.proof } else { Proof::None };
+                // The end may have come along with the last bytes, and no edge will tell: some peers keep TCP open until
+                // they have our close_notify.
+                let more = !self.plain.is_empty() || matches!(self.phase, Phase::Ended | Phase::Over | Phase::Broken);
+                let proof = if more { Proof::None } else { call.proof };
                 return Ok(Call { moved: Moved::Bytes(count), proof });
             }
         }

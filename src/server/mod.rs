@@ -22,7 +22,7 @@ mod master;
 mod passive;
 pub mod pi;
 mod quota_check;
-mod realm;
+pub mod realm;
 mod scans;
 mod scribe;
 pub mod settings;
@@ -33,7 +33,7 @@ mod tables;
 pub mod tls;
 pub mod transfer_log;
 mod vigil;
-mod world;
+pub mod world;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};

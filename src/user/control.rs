@@ -9,11 +9,13 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
 
+use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
+use super::pi::state::State;
 use super::pi::{Input, Login, Manners, Output, Session, Stage};
 use super::profile::Profile;
 use super::text::Shown;
-use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
 
 /// What one read may bring.
@@ -47,7 +49,7 @@ pub struct Control {
 enum Phase {
     /// No connection yet.
     Dialling(Box<Dialling>),
-    /// The dialogue.
+    /// The dialogue, or the handshake within or before it.
     Open(Box<Open>),
     /// Over; the record goes with this pass.
     Over,
@@ -59,12 +61,26 @@ struct Dialling {
     left: Vec<SocketAddr>,
     login: Login,
     manners: Manners,
+    guard: Guard,
     why: String,
+}
+
+/// What the control connection's bytes travel in, and will.
+#[derive(Debug)]
+enum Cover {
+    /// In the clear.
+    Clear,
+    /// The handshake is on: nothing is said until it is done.
+    Handshaking(Box<Secrets>),
+    /// In TLS.
+    Secret(Box<Secrets>),
 }
 
 #[derive(Debug)]
 struct Open {
     link: Link,
+    cover: Cover,
+    guard: Guard,
     replies: ReplyReader,
     session: Session,
     /// Addresses left, should the server close without a word.
@@ -92,11 +108,12 @@ impl Control {
         addresses: Vec<SocketAddr>,
         login: Login,
         manners: Manners,
+        guard: Guard,
         profile: Rc<RefCell<Profile>>,
         now: Moment,
     ) -> Self {
         let left = addresses.into_iter().rev().collect();
-        let dialling = Dialling { link: None, left, login, manners, why: "no address to connect to".into() };
+        let dialling = Dialling { link: None, left, login, manners, guard, why: "no address to connect to".into() };
         Self { phase: Phase::Dialling(Box::new(dialling)), profile, data: Vec::new(), since: now, heard: now }
     }
 
@@ -115,8 +132,69 @@ impl Control {
         }
         match &mut self.phase {
             Phase::Dialling(_) => self.dial(turn),
+            Phase::Open(open) if matches!(open.cover, Cover::Handshaking(_)) => self.shake_hands(turn),
             Phase::Open(_) => self.converse(turn),
             Phase::Over => Next::Close,
+        }
+    }
+
+    /// Takes the connection over to TLS. What has come behind the 234 is somebody else's voice (CVE-2021-22947).
+    pub fn start_tls(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let old = self.profile.borrow().old_tls;
+        let ready = match &open.guard.trust {
+            _ if open.replies.partial() => Err("the server goes on in the clear after AUTH".to_owned()),
+            None => Err("nobody is trusted".into()),
+            Some(trust) => trust.secrets(&open.guard.host, open.session.peer().ip(), old),
+        };
+        let dressed = ready.and_then(|secrets| secrets.dress(&mut open.link).map(|()| secrets));
+        match dressed {
+            Ok(secrets) => {
+                open.cover = Cover::Handshaking(Box::new(secrets));
+                self.since = turn.now;
+            }
+            Err(why) => self.feed(Input::Gone(Death::Insecure(why)), turn),
+        }
+    }
+
+    fn shake_hands(&mut self, turn: &mut Turn<'_>) -> Next {
+        let Phase::Open(open) = &mut self.phase else { return Next::Close };
+        let Cover::Handshaking(mut secrets) = std::mem::replace(&mut open.cover, Cover::Clear) else {
+            return Next::Yield;
+        };
+        match open.link.handshake(turn.ready, turn.sockets) {
+            Ok(Handshake::Going) => {
+                open.cover = Cover::Handshaking(secrets);
+                if turn.ready.has(Ready::READ) { Next::Yield } else { Next::Sleep }
+            }
+            Ok(Handshake::Done) => {
+                let came_to = secrets.met(&open.link);
+                log::debug!("{}: {came_to}", open.session.peer());
+                open.cover = Cover::Secret(secrets);
+                self.since = turn.now;
+                self.profile.borrow_mut().tls = Some(came_to);
+                self.feed(Input::Secured, turn);
+                Next::Yield
+            }
+            Err(error) => {
+                let why = secrets.why(&error);
+                self.feed(Input::Gone(Death::Insecure(why)), turn);
+                Next::Sleep
+            }
+        }
+    }
+
+    /// What a data connection has to put on. `None`: it is in the clear, as the control connection is.
+    ///
+    /// # Errors
+    /// What rustls says.
+    pub fn cloak(&self) -> Result<Option<Cloak>, String> {
+        match &self.phase {
+            Phase::Open(open) => match &open.cover {
+                Cover::Secret(secrets) => secrets.cloak().map(Some),
+                Cover::Clear | Cover::Handshaking(_) => Ok(None),
+            },
+            Phase::Dialling(_) | Phase::Over => Ok(None),
         }
     }
 
@@ -144,14 +222,19 @@ impl Control {
     pub fn queue_interrupt(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             log::debug!("---> ABOR");
-            open.link.queue().extend_from_slice(b"\xff\xf4\xff\xf2ABOR\r\n");
+            // Within TLS there is nothing to jump the queue with.
+            let line: &[u8] = match open.cover {
+                Cover::Clear => b"\xff\xf4\xff\xf2ABOR\r\n",
+                Cover::Handshaking(_) | Cover::Secret(_) => b"ABOR\r\n",
+            };
+            open.link.queue().extend_from_slice(line);
         }
     }
 
     /// Sends what is queued.
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
         let Phase::Open(open) = &mut self.phase else { return Next::Sleep };
-        if open.link.unsent() == 0 {
+        if open.link.unsent() == 0 || matches!(open.cover, Cover::Handshaking(_)) {
             return Next::Sleep;
         }
         self.since = turn.now;
@@ -168,8 +251,14 @@ impl Control {
         }
     }
 
-    /// Closes without further words.
-    pub fn hang_up(&mut self) {
+    /// Closes without further words, but for TLS's own.
+    pub fn hang_up(&mut self, turn: &mut Turn<'_>) {
+        if let Phase::Open(open) = &mut self.phase
+            && matches!(open.cover, Cover::Secret(_))
+            && let Err(error) = open.link.finish(turn.ready, turn.sockets)
+        {
+            log::debug!("no farewell: {error}");
+        }
         self.phase = Phase::Over;
     }
 
@@ -245,7 +334,7 @@ impl Control {
 
     fn connected(&mut self, peer: SocketAddr, turn: &mut Turn<'_>) -> Next {
         let Phase::Dialling(dialling) = std::mem::replace(&mut self.phase, Phase::Over) else { return Next::Close };
-        let Dialling { link, left, login, manners, .. } = *dialling;
+        let Dialling { link, left, login, manners, guard, .. } = *dialling;
         let Some(mut link) = link else { return Next::Close };
         tune(link.socket());
         let local = link.socket().local_addr().map_or(peer.ip(), |address| address.ip()).to_canonical();
@@ -260,7 +349,12 @@ impl Control {
         self.since = turn.now;
         turn.ready.set(Ready::unknown());
         turn.out.push(Output::Connected);
-        self.phase = Phase::Open(Box::new(Open { link, replies, session, left, greeted: false, ended: false }));
+        let implicit = guard.protection == Protection::Implicit;
+        let (cover, greeted, ended) = (Cover::Clear, false, false);
+        self.phase = Phase::Open(Box::new(Open { link, cover, guard, replies, session, left, greeted, ended }));
+        if implicit {
+            self.start_tls(turn);
+        }
         Next::Yield
     }
 
@@ -311,6 +405,10 @@ impl Control {
                     log::debug!("<--- {} {}", reply.code, Shown(reply.text()));
                     self.since = turn.now;
                     self.feed(Input::Reply(reply), turn);
+                    let Phase::Open(open) = &self.phase else { return };
+                    if open.session.state() == State::Securing {
+                        return; // whatever has come behind it is looked at when TLS begins, and not as replies
+                    }
                 }
                 Some(Err(overlong)) => {
                     self.feed(Input::Overlong(overlong), turn);
@@ -331,8 +429,9 @@ impl Control {
         log::debug!("{}: closed without a greeting", open.session.peer());
         let left = std::mem::take(&mut open.left);
         let (login, manners) = open.session.terms();
+        let guard = open.guard.clone();
         let why = "the server closed the connection without a greeting".into();
-        self.phase = Phase::Dialling(Box::new(Dialling { link: None, left, login, manners, why }));
+        self.phase = Phase::Dialling(Box::new(Dialling { link: None, left, login, manners, guard, why }));
         turn.out.push(Output::Redialling);
     }
 

@@ -6,6 +6,7 @@ use mio::net::TcpListener;
 
 use super::dial::connect;
 use super::dtp::{self, Data, Waits};
+use super::guard::Cloak;
 use super::mail::{News, Order, Ticket};
 use super::pump::Pump;
 use super::{Client, Conn, DATA_CONNECT, Mark};
@@ -50,15 +51,27 @@ impl Client {
         news
     }
 
+    /// What a session's data connections wear. A session whose cloak cannot be made gets none of them.
+    fn cloak_of(&mut self, by: Key) -> Result<Option<Cloak>, String> {
+        self.control(by).map_or(Ok(None), |control| control.cloak())
+    }
+
     fn dial(&mut self, by: Key, ticket: Ticket, to: SocketAddr, pump: Pump) {
         let now = self.reactor.now();
+        let cloak = match self.cloak_of(by) {
+            Ok(cloak) => cloak,
+            Err(error) => {
+                log::error!("no TLS for a data connection: {error}");
+                return self.mail.push_back((by, ticket, News::Never(pump)));
+            }
+        };
         let source = self.guise_of(by).source;
         match connect(source, to) {
             Ok(stream) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     log::debug!("socket options: {error}");
                 }
-                self.employ(by, Data::dialling(by, ticket, stream, to.ip(), pump, now));
+                self.employ(by, Data::dialling(by, ticket, stream, to.ip(), pump, now), cloak);
             }
             Err(error) => {
                 log::debug!("cannot connect to {to}: {error}");
@@ -69,11 +82,18 @@ impl Client {
 
     fn listen(&mut self, by: Key, ticket: Ticket, pump: Pump) {
         let Some((local, peer)) = self.ends_of(by) else { return };
+        let cloak = match self.cloak_of(by) {
+            Ok(cloak) => cloak,
+            Err(error) => {
+                log::error!("no TLS for a data connection: {error}");
+                return self.mail.push_back((by, ticket, News::Never(pump)));
+            }
+        };
         let now = self.reactor.now();
         let bound = TcpListener::bind(SocketAddr::new(local, 0)).and_then(|l| l.local_addr().map(|at| (l, at)));
         match bound {
             Ok((listener, at)) => {
-                let key = self.employ(by, Data::listening(by, ticket, listener, peer, pump, now));
+                let key = self.employ(by, Data::listening(by, ticket, listener, peer, pump, now), cloak);
                 let registered = match self.reactor.turn(key) {
                     Some((slot, sockets, _)) => match &mut slot.conn {
                         Conn::Data(data) => data.register(sockets),
@@ -98,8 +118,9 @@ impl Client {
         }
     }
 
-    fn employ(&mut self, by: Key, mut data: Data) -> Key {
+    fn employ(&mut self, by: Key, mut data: Data, cloak: Option<Cloak>) -> Key {
         data.set_pace(self.bucket.clone());
+        data.set_cloak(cloak);
         let key = self.reactor.insert(Conn::Data(Box::new(data)), Weight::Heavy);
         self.adjust(by, |control| control.data.push(key));
         self.advance_data(key);

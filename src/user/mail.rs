@@ -21,6 +21,20 @@ use crate::wire::reply::{Overlong, Reply};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
+/// How a session is to be protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protection {
+    /// Not at all.
+    #[default]
+    Off,
+    /// AUTH TLS; in the clear only if the server refuses that.
+    Auto,
+    /// AUTH TLS or nothing.
+    Explicit,
+    /// TLS from the first byte.
+    Implicit,
+}
+
 /// What whoever uses a session wants of it.
 #[derive(Debug)]
 pub enum Wish {
@@ -118,6 +132,8 @@ pub enum Death {
     OutOfStep(Reply),
     /// The server sends what no memory should hold.
     Garbage(Overlong),
+    /// The server wants data connections to resume the session and does not accept how; in an older TLS it may.
+    Unresumed(Reply),
     /// TLS was wished and cannot be had.
     Insecure(String),
     /// It was over before the wish came to it, or was given up for the sake of another wish.
@@ -187,6 +203,7 @@ impl fmt::Display for Death {
             Self::Lost(kind) => write!(f, "the connection broke: {kind}"),
             Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
             Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
+            Self::Unresumed(reply) => write!(f, "{}", Spoken(reply)),
             Self::OutOfStep(reply) => write!(f, "commands were lost behind a transfer: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
             Self::Abandoned => f.write_str("the session was given up"),

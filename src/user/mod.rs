@@ -19,6 +19,7 @@ pub mod crew;
 mod desk;
 mod dial;
 pub mod dtp;
+pub mod guard;
 mod helper;
 pub mod interface;
 pub mod local;
@@ -47,6 +48,7 @@ use crate::wire::reply::Reply;
 
 use control::Control;
 use dtp::Data;
+use guard::Guard;
 use helper::{Bell, Helper};
 use mail::{Answer, Death, News, Ticket, Wish};
 use pi::{Guise, Input, Login, Manners, Output};
@@ -63,6 +65,8 @@ const DATA_CONNECT: Duration = Duration::from_secs(15);
 pub enum Event {
     /// A session is logged in.
     Ready(Key),
+    /// A session goes on in the clear: its server refuses TLS.
+    InTheClear(Key),
     /// What became of a wish.
     Answered(Key, Ticket, Answer),
     /// A session has ended; nothing more comes from it.
@@ -85,6 +89,8 @@ pub enum Event {
 pub enum Mark {
     /// The control connection is there.
     Connected,
+    /// The control connection is in TLS.
+    Secured,
     /// A command is on its way; whether it is one with a data connection.
     Said {
         /// RETR, STOR and their like.
@@ -116,6 +122,9 @@ pub struct Terms {
     /// Whether replies are told as [`Event::Heard`].
     pub tell_replies: bool,
 }
+
+/// Whom a session is with: addresses to be tried in order, who logs in, and what is known about the host.
+pub type To = (Vec<SocketAddr>, Login, Rc<RefCell<Profile>>);
 
 /// The kinds of record in the table.
 enum Conn {
@@ -243,19 +252,15 @@ impl Client {
 
     /// Begins a session with the host behind `addresses`, which are tried in order.
     pub fn connect(&mut self, addresses: Vec<SocketAddr>, login: Login, profile: Rc<RefCell<Profile>>) -> Key {
-        self.connect_as(Guise::default(), addresses, login, profile)
+        self.connect_guarded((addresses, login, profile), Guise::default(), Guard::default())
     }
 
-    /// As [`Client::connect`], in a guise.
-    pub fn connect_as(
-        &mut self,
-        guise: Guise,
-        addresses: Vec<SocketAddr>,
-        login: Login,
-        profile: Rc<RefCell<Profile>>,
-    ) -> Key {
-        let manners = Manners { timeout: self.terms.timeout, active: self.terms.active, guise };
-        let control = Control::new(addresses, login, manners, profile, self.reactor.now());
+    /// As [`Client::connect`], in a guise and protected as the guard says.
+    pub fn connect_guarded(&mut self, to: To, guise: Guise, guard: Guard) -> Key {
+        let (addresses, login, profile) = to;
+        let (timeout, active, protection) = (self.terms.timeout, self.terms.active, guard.protection);
+        let manners = Manners { timeout, active, guise, protection };
+        let control = Control::new(addresses, login, manners, guard, profile, self.reactor.now());
         let key = self.reactor.insert(Conn::Control(Box::new(control)), Weight::Light);
         self.held.insert(key, Vec::new());
         self.advance_control(key);
@@ -419,6 +424,9 @@ impl Client {
                 Output::Answer(ticket, answer) => self.events.push_back(Event::Answered(by, ticket, answer)),
                 Output::Connected => self.mark(by, Mark::Connected),
                 Output::Redialling => {}
+                Output::Covered => self.mark(by, Mark::Secured),
+                Output::StartTls => self.start_tls(by),
+                Output::InTheClear => self.events.push_back(Event::InTheClear(by)),
                 Output::Ready => self.ready(by),
                 Output::Heard(reply) => {
                     self.mark(by, Mark::Heard(reply.code));
@@ -432,6 +440,11 @@ impl Client {
         if self.out.is_empty() {
             self.out = wishes; // its memory serves the next turn
         }
+    }
+
+    fn start_tls(&mut self, by: Key) {
+        self.with_control(by, |control, turn| control.start_tls(turn));
+        self.reactor.run_again(by);
     }
 
     fn mark(&mut self, session: Key, mark: Mark) {
@@ -459,7 +472,7 @@ impl Client {
         }
         self.with_control(key, |control, turn| {
             control.flush(turn);
-            control.hang_up();
+            control.hang_up(turn);
         });
         self.closing.push(key);
         self.events.push_back(Event::Gone(key, death));

@@ -70,6 +70,12 @@ pub struct Profile {
     pub features: Option<Features>,
     /// FEAT was answered with a list, which says that the server knows of this century.
     pub modern: bool,
+    /// AUTH.
+    pub auth: Standing,
+    /// In words, what the last TLS handshake came to.
+    pub tls: Option<String>,
+    /// Data connections resume their session only in TLS 1.2.
+    pub old_tls: bool,
     /// What sending ahead has led to.
     pub haste: Haste,
     ways: [Standing; Way::ALL],

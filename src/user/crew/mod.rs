@@ -25,10 +25,12 @@ mod verify;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::guard::Trust;
 use super::mail::{Answer, Death, Ticket, Wish};
 use super::profile::Profile;
 use super::{Client, Event, Message};
@@ -99,6 +101,8 @@ pub enum Told {
     Retrying(ErrandId, Trouble, Duration),
     /// A server said something, where that was asked for.
     Heard(SiteId, Reply),
+    /// A host refuses TLS, and its sessions go on in the clear.
+    InTheClear(String),
     /// A line was typed, or the end of input.
     Typed(Option<String>),
     /// Ctrl-C at the prompt.
@@ -139,6 +143,7 @@ pub struct Crew {
     numbers: u64,
     tick: Option<Duration>,
     next_tick: Option<Moment>,
+    trust: Option<Rc<Trust>>,
 }
 
 impl Crew {
@@ -155,7 +160,13 @@ impl Crew {
             numbers: 0,
             tick: None,
             next_tick: None,
+            trust: None,
         }
+    }
+
+    /// Whom sessions in TLS trust; without it there are none.
+    pub fn set_trust(&mut self, trust: Trust) {
+        self.trust = Some(Rc::new(trust));
     }
 
     /// The loop beneath.
@@ -287,6 +298,14 @@ impl Crew {
         match event {
             Event::Ready(session) => self.ready(session),
             Event::Answered(session, ticket, answer) => self.answered(session, ticket, answer),
+            Event::InTheClear(session) => {
+                let Some(id) = self.site_of(session) else { return };
+                let site = self.sites.get_mut(id.0).filter(|site| !site.told_clear);
+                if let Some(site) = site {
+                    site.told_clear = true;
+                    self.told.push_back(Told::InTheClear(site.target.host.clone()));
+                }
+            }
             Event::Gone(session, death) => self.gone(session, &death),
             Event::Heard(session, reply) => {
                 if let Some(site) = self.site_of(session) {

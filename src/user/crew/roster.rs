@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::trouble::{self, Again, Cause, Trouble};
 use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
 use crate::reactor::Key;
+use crate::user::guard::Guard;
 use crate::user::mail::Death;
+use crate::user::pi::Guise;
 
 impl Crew {
     pub(super) fn ready(&mut self, session: Key) {
@@ -37,7 +39,9 @@ impl Crew {
             match site.addresses.clone() {
                 Some(addresses) => {
                     let (login, profile) = (site.target.login.clone(), site.profile.clone());
-                    let session = self.client.connect(addresses, login, profile);
+                    let (protection, host) = (site.target.protection, site.target.host.clone());
+                    let guard = Guard { protection, host, trust: self.trust.clone() };
+                    let session = self.client.connect_guarded((addresses, login, profile), Guise::default(), guard);
                     if let Some(site) = self.sites.get_mut(id.0) {
                         site.opened(session);
                     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::ErrandId;
 use crate::reactor::{Key, Moment};
+use crate::user::guard::Protection;
 use crate::user::pi::Login;
 use crate::user::profile::Profile;
 
@@ -25,6 +26,8 @@ pub struct Target {
     pub port: u16,
     /// Who logs in.
     pub login: Login,
+    /// TLS.
+    pub protection: Protection,
 }
 
 /// What waits where.
@@ -65,6 +68,8 @@ pub(super) struct Site {
     pub(super) limit: usize,
     /// A session was once logged in.
     pub(super) worked: bool,
+    /// The user has been told that it goes on in the clear.
+    pub(super) told_clear: bool,
     /// Sessions in a row that did not get so far.
     pub(super) failures: u32,
     /// No new session before.
@@ -83,6 +88,7 @@ impl Site {
             resolving: false,
             limit: limit.max(1),
             worked: false,
+            told_clear: false,
             failures: 0,
             not_before: None,
             hands: Vec::new(),

@@ -125,6 +125,8 @@ impl Trouble {
             Snag::Fault(Fault::Stalled | Fault::NeverConnected) => (Cause::TimedOut, Again::Later),
             Snag::Fault(Fault::Lost(_)) => (Cause::Transfer, Again::Later),
             Snag::Fault(Fault::Aborted) => (Cause::Interrupted, Again::Never),
+            Snag::Handshake => (Cause::Tls, Again::Later),
+            Snag::Impostor => (Cause::Tls, Again::Never),
             Snag::Fault(_) => (Cause::Local, Again::Never),
             Snag::Differs | Snag::Overlong => (Cause::Transfer, Again::Never),
         };
@@ -164,6 +166,9 @@ impl Trouble {
             }
             Death::Garbage(_) => Self::new(Cause::Transfer, text),
             Death::Insecure(_) => Self::new(Cause::Tls, text),
+            Death::Unresumed(reply) => {
+                Self { code: Some(reply.code), ..Self::new(Cause::Tls, text).again(Again::Otherwise) }
+            }
             Death::Left => Self::new(Cause::Interrupted, text),
         }
     }

@@ -11,6 +11,8 @@
 //!             News::Never
 //! ```
 //!
+//! Under PROT P there is Securing between up and Ready or Running: the handshake.
+//!
 //! It mirrors the Server-DTP. One difference: an upload that has sent everything reports at its FIN, and the record
 //! stays until the server has closed too, so that a reset cannot swallow the tail of the file.
 
@@ -21,8 +23,9 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 
-use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
+use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step};
+use crate::user::guard::{Cloak, Worn};
 use crate::user::mail::{News, Ticket};
 use crate::user::pump::{Pump, Snag};
 
@@ -62,6 +65,10 @@ pub struct Data {
     parked: Option<Moment>,
     pace: Pace,
     dust: usize,
+    /// TLS to be put on when the connection is there.
+    cloak: Option<Cloak>,
+    /// It is in TLS.
+    secret: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +77,8 @@ enum Dtp {
     Dialling(Link, Pump),
     /// The server was told to connect here.
     Listening(TcpListener, Pump),
+    /// The handshake is on. Nobody waits for it: many servers begin theirs when they have the verb.
+    Securing(Box<Securing>),
     /// An upload whose connection is there before the server's 1yz.
     Ready(Link, Pump),
     /// Bytes flow.
@@ -78,6 +87,15 @@ enum Dtp {
     Lingering(Link),
     /// Nothing is left but the record.
     Over,
+}
+
+#[derive(Debug)]
+struct Securing {
+    link: Link,
+    pump: Pump,
+    worn: Worn,
+    /// The server has accepted the upload meanwhile.
+    go: bool,
 }
 
 /// What a turn of a DTP needs from outside.
@@ -118,31 +136,23 @@ impl Outcome {
 
 impl Data {
     /// A record whose connection is being made.
-    pub const fn dialling(
-        owner: Key,
-        ticket: Ticket,
-        stream: TcpStream,
-        peer: IpAddr,
-        pump: Pump,
-        now: Moment,
-    ) -> Self {
+    pub fn dialling(owner: Key, ticket: Ticket, stream: TcpStream, peer: IpAddr, pump: Pump, now: Moment) -> Self {
         Self::new(owner, ticket, peer, Dtp::Dialling(Link::new(stream), pump), now)
     }
 
     /// A record that waits for the server.
-    pub const fn listening(
-        owner: Key,
-        ticket: Ticket,
-        listener: TcpListener,
-        peer: IpAddr,
-        pump: Pump,
-        now: Moment,
-    ) -> Self {
+    pub fn listening(owner: Key, ticket: Ticket, listener: TcpListener, peer: IpAddr, pump: Pump, now: Moment) -> Self {
         Self::new(owner, ticket, peer, Dtp::Listening(listener, pump), now)
     }
 
-    const fn new(owner: Key, ticket: Ticket, peer: IpAddr, dtp: Dtp, now: Moment) -> Self {
-        Self { owner, ticket, peer, dtp, since: now, began: now, parked: None, pace: Pace::new(None, None), dust: 0 }
+    fn new(owner: Key, ticket: Ticket, peer: IpAddr, dtp: Dtp, now: Moment) -> Self {
+        let (parked, pace, dust, cloak, secret) = (None, Pace::new(None, None), 0, None, false);
+        Self { owner, ticket, peer, dtp, since: now, began: now, parked, pace, dust, cloak, secret }
+    }
+
+    /// The connection is to be in TLS.
+    pub fn set_cloak(&mut self, cloak: Option<Cloak>) {
+        self.cloak = cloak;
     }
 
     /// From now on no faster than this and all who share it.
@@ -178,6 +188,7 @@ impl Data {
     pub fn go(&mut self, now: Moment) {
         self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Ready(link, pump) => Dtp::Running(link, pump),
+            Dtp::Securing(securing) => Dtp::Securing(Box::new(Securing { go: true, ..*securing })),
             other => other,
         };
         self.since = now;
@@ -191,6 +202,11 @@ impl Data {
                 link.reset();
                 Some(self.done(pump, moved, now, Err(Fault::Aborted.into())))
             }
+            Dtp::Securing(securing) => {
+                let Securing { link, pump, .. } = *securing;
+                link.reset();
+                Some(self.done(pump, 0, now, Err(Fault::Aborted.into())))
+            }
             Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Some(News::Never(pump)),
             Dtp::Lingering(_) | Dtp::Over => None,
         }
@@ -200,7 +216,7 @@ impl Data {
     pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
         let span = match self.dtp {
             Dtp::Dialling(..) | Dtp::Listening(..) => waits.connect,
-            Dtp::Running(..) => waits.stall,
+            Dtp::Running(..) | Dtp::Securing(_) => waits.stall,
             Dtp::Lingering(_) => LINGER,
             // The session keeps the time until the server answers.
             Dtp::Ready(..) | Dtp::Over => return self.parked,
@@ -215,6 +231,7 @@ impl Data {
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, pump) => self.run(link, pump, turn, Vec::new()),
+            Dtp::Securing(securing) => self.secure(*securing, turn, Vec::new()),
             Dtp::Dialling(link, pump) => self.dial(link, pump, turn),
             Dtp::Listening(listener, pump) => self.accept(listener, pump, turn),
             Dtp::Lingering(link) => self.linger(link, turn),
@@ -237,6 +254,11 @@ impl Data {
                 let moved = pump.moved(&link);
                 link.reset();
                 Outcome::last(self.done(pump, moved, now, Err(Fault::Stalled.into())))
+            }
+            Dtp::Securing(securing) => {
+                let Securing { link, pump, .. } = *securing;
+                link.reset();
+                Outcome::last(self.done(pump, 0, now, Err(Fault::Stalled.into())))
             }
             Dtp::Lingering(_) | Dtp::Over => Outcome::of(Next::Close),
         }
@@ -282,17 +304,50 @@ impl Data {
         Outcome::last(News::Never(pump))
     }
 
-    fn up(&mut self, link: Link, pump: Pump, turn: &mut Turn<'_>) -> Outcome {
+    fn up(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>) -> Outcome {
         self.since = turn.now;
         self.began = turn.now;
         *turn.ready = Ready::unknown();
+        match self.cloak.take() {
+            Some(cloak) => {
+                self.secret = true;
+                let worn = cloak.put_on(&mut link);
+                self.secure(Securing { link, pump, worn, go: false }, turn, vec![News::Up])
+            }
+            None => self.open(link, pump, turn, vec![News::Up]),
+        }
+    }
+
+    fn open(&mut self, link: Link, pump: Pump, turn: &mut Turn<'_>, news: Vec<News>) -> Outcome {
         match pump {
-            Pump::In(_) => self.run(link, pump, turn, vec![News::Up]),
+            Pump::In(_) => self.run(link, pump, turn, news),
             Pump::Out(_) => {
                 self.dtp = Dtp::Ready(link, pump);
-                Outcome { next: Next::Sleep, news: vec![News::Up] }
+                Outcome { next: Next::Sleep, news }
             }
         }
+    }
+
+    fn secure(&mut self, mut securing: Securing, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
+        let snag = match securing.link.handshake(turn.ready, turn.sockets) {
+            Ok(Handshake::Going) => {
+                self.dtp = Dtp::Securing(Box::new(securing));
+                return Outcome { next: if turn.ready.has(Ready::READ) { Next::Yield } else { Next::Sleep }, news };
+            }
+            Ok(Handshake::Done) if securing.worn.fits(&securing.link) => {
+                let Securing { link, pump, go, .. } = securing;
+                self.since = turn.now;
+                return if go { self.run(link, pump, turn, news) } else { self.open(link, pump, turn, news) };
+            }
+            Ok(Handshake::Done) => Snag::Impostor,
+            Err(error) => {
+                log::debug!("data connection to {}: {error}", self.peer);
+                Snag::Handshake
+            }
+        };
+        securing.link.reset();
+        news.push(self.done(securing.pump, 0, turn.now, Err(snag)));
+        Outcome { next: Next::Close, news }
     }
 
     fn run(&mut self, mut link: Link, mut pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
@@ -343,6 +398,12 @@ impl Data {
     fn complete(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>, mut news: Vec<News>) -> Outcome {
         let moved = pump.moved(&link);
         if matches!(pump, Pump::In(_)) {
+            // Where there is a last word it is said: some servers wait for it with their 226.
+            if self.secret
+                && let Err(error) = link.finish(turn.ready, turn.sockets)
+            {
+                log::debug!("no farewell: {error}");
+            }
             news.push(self.done(pump, moved, turn.now, Ok(())));
             return Outcome { next: Next::Close, news };
         }

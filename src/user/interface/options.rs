@@ -8,6 +8,7 @@ use getopts::{Matches, ParsingStyle};
 
 use super::words::{self, Word};
 use crate::user::crew::{Cause, Family, Trouble};
+use crate::user::guard::{Creed, parse_pin};
 
 /// How long to wait for a reply, a connection or the next byte, where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -75,6 +76,8 @@ pub struct Options {
     pub segments: usize,
     /// `--tls`
     pub tls: Tls,
+    /// `--ca-file`, `--pin`, `--insecure`, `--cert` and `--key`
+    pub creed: Creed,
     /// `--limit-rate`
     pub rate: Option<u64>,
     /// `--newer`
@@ -184,6 +187,11 @@ fn table() -> getopts::Options {
         .optopt("P", "parallel", "sessions with one host (4)", "N")
         .optopt("n", "segments", "fetch one file in so many pieces at once", "N")
         .optopt("", "tls", "auto, off or required", "MODE")
+        .optopt("", "ca-file", "trust these authorities (PEM) in place of the system's", "F")
+        .optopt("", "pin", "accept this certificate and no other", "SHA256")
+        .optflag("", "insecure", "accept any certificate")
+        .optopt("", "cert", "our own certificate (PEM), for servers that ask for one", "F")
+        .optopt("", "key", "its key (PEM)", "F")
         .optopt("", "limit-rate", "bytes a second, all transfers together; K, M, G", "R")
         .optflag("", "newer", "mirror: only what is newer")
         .optflag("", "delete", "mirror: remove what the source does not have")
@@ -237,6 +245,7 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
             Some("required") => Tls::Required,
             Some(_) => return Err(usage("--tls is auto, off or required")),
         },
+        creed: creed(matches)?,
         rate: matches.opt_str("limit-rate").map(|text| rate(&text)).transpose()?,
         newer: matches.opt_present("newer"),
         delete: matches.opt_present("delete"),
@@ -257,6 +266,23 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
         no_questions: matches.opt_present("i"),
         no_login: matches.opt_present("N"),
         reverse: false,
+    })
+}
+
+fn creed(matches: &Matches) -> Result<Creed, Trouble> {
+    let pin = matches.opt_str("pin").map(|text| {
+        parse_pin(&text).ok_or_else(|| usage("--pin is the SHA-256 of a certificate, 64 hexadecimal digits"))
+    });
+    let own = match (matches.opt_str("cert"), matches.opt_str("key")) {
+        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+        (None, None) => None,
+        _ => return Err(usage("--cert and --key belong together")),
+    };
+    Ok(Creed {
+        ca_file: matches.opt_str("ca-file").map(PathBuf::from),
+        pin: pin.transpose()?,
+        anything: matches.opt_present("insecure"),
+        own,
     })
 }
 

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
+use super::bars::Progress;
 use super::credentials;
 use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls};
 use super::screen::Screen;
 use super::shell::Shell;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
+use crate::user::guard::{Protection, Trust};
 use crate::user::mail::Spoken;
 use crate::user::url::{Place, Scheme};
 use crate::user::{Client, Terms};
@@ -99,6 +101,7 @@ impl Ui {
             next_job: 0,
             interrupted: false,
         };
+        ui.crew.set_trust(Trust::new(ui.options.creed.clone()));
         ui.show_progress(true);
         Ok(ui)
     }
@@ -124,15 +127,37 @@ impl Ui {
     /// The site of a place, with the login that belongs to it.
     ///
     /// # Errors
-    /// As [`Ui::remote`], and TLS where it is required: it is not in this build.
+    /// As [`Ui::remote`], and TLS where it is required and not in this build.
     pub fn visit(&mut self, place: Place) -> Result<Remote, Trouble> {
-        if place.scheme != Scheme::Ftp || self.options.tls == Tls::Required {
-            let text = format!("{}: TLS is not in this build; nothing is sent in the clear instead", place.host);
-            return Err(Trouble::new(Cause::Tls, text));
-        }
+        let protection = self.protection(&place)?;
         let login = credentials::login(&place, &self.options)?;
-        let site = self.crew.site(Target { host: place.host.clone(), port: place.port, login });
+        let site = self.crew.site(Target { host: place.host.clone(), port: place.port, login, protection });
         Ok(Remote { site, path: place.path.clone(), text: place.text, place })
+    }
+
+    /// How sessions with a place are protected.
+    ///
+    /// # Errors
+    /// What contradicts itself, and TLS where it is required and not in this build.
+    pub fn protection(&self, place: &Place) -> Result<Protection, Trouble> {
+        let protection = match (place.scheme, self.options.tls) {
+            (Scheme::Ftp, Tls::Off) => Protection::Off,
+            (Scheme::Ftp, Tls::Auto) => Protection::Auto,
+            (Scheme::Ftps | Scheme::Ftpes, Tls::Off) => {
+                let text = format!("{}: --tls off contradicts the address", place.host);
+                return Err(Trouble::new(Cause::Usage, text));
+            }
+            (Scheme::Ftp, Tls::Required) | (Scheme::Ftpes, _) => Protection::Explicit,
+            (Scheme::Ftps, _) => Protection::Implicit,
+        };
+        match protection {
+            Protection::Auto if !cfg!(feature = "tls") => Ok(Protection::Off),
+            Protection::Explicit | Protection::Implicit if !cfg!(feature = "tls") => {
+                let text = format!("{}: TLS is not in this build; nothing is sent in the clear instead", place.host);
+                Err(Trouble::new(Cause::Tls, text))
+            }
+            protection => Ok(protection),
+        }
     }
 
     /// Sends an errand and waits for its end. Everything else goes on meanwhile.
@@ -254,6 +279,9 @@ impl Ui {
                 let about = job.map(|job| job.about(id)).unwrap_or_default();
                 self.screen.retrying(&about, &trouble, pause);
             }
+            Told::InTheClear(host) => {
+                self.screen.note(&format!("{host} has no TLS: names, passwords and files travel in the clear"));
+            }
             Told::Typed(line) => return Ok(Heard::Line(line)),
             Told::Cancelled => return Ok(Heard::Cancelled),
             Told::Interrupted if self.interrupted => {
@@ -265,9 +293,21 @@ impl Ui {
                     self.screen.note(&Spoken(&reply).to_string());
                 }
             }
-            Told::Tick => self.screen.tick(&self.crew.progress()),
+            Told::Tick => {
+                let running = self.crew.progress();
+                let named =
+                    running.into_iter().map(|(id, moved, total)| Progress { id, name: self.name(id), moved, total });
+                self.screen.tick(&named.collect::<Vec<_>>());
+            }
         }
         Ok(Heard::Nothing)
+    }
+
+    /// What a bar says an errand is about: the last component of a path.
+    fn name(&self, id: ErrandId) -> String {
+        let job = self.owners.get(&id).and_then(|owner| self.jobs.get(owner));
+        let about = job.map(|job| job.about(id)).unwrap_or_default();
+        about.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     /// Whether Ctrl-C was pressed since the last time somebody asked.

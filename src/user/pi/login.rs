@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::state::{Owed, State};
 use super::{Output, Session, Stage};
-use crate::user::mail::{Death, Ticket};
+use crate::user::mail::{Death, Protection, Spoken, Ticket};
+use crate::user::profile::Standing;
 use crate::wire::features::Features;
 use crate::wire::reply::{Kind, Reply};
 
@@ -46,17 +47,67 @@ impl Session {
             }
             Kind::Completion => {
                 stage.profile.greeting = reply.texts().map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
-                self.enter(State::Naming);
-                let line = [b"USER ", &self.login.user[..]].concat();
-                self.command(line, Owed::Login, stage);
+                self.introduce(&reply, stage);
             }
             _ => self.die(Death::Dismissed(reply), stage),
         }
     }
 
+    fn introduce(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
+        match self.manners.protection {
+            Protection::Explicit if reply.code == 230 => {
+                // Logged in before a word was said: a way to talk us out of TLS (CVE-2021-22946).
+                self.die(Death::Insecure("the server takes everybody without TLS".into()), stage);
+            }
+            Protection::Auto if stage.profile.auth == Standing::Fails => self.name(stage),
+            Protection::Auto | Protection::Explicit => {
+                self.enter(State::Authorising);
+                self.command(b"AUTH TLS".to_vec(), Owed::Login, stage);
+            }
+            Protection::Off | Protection::Implicit => self.name(stage),
+        }
+    }
+
+    fn name(&mut self, stage: &mut Stage<'_>) {
+        self.enter(State::Naming);
+        let line = [b"USER ", &self.login.user[..]].concat();
+        self.command(line, Owed::Login, stage);
+    }
+
+    /// The answer to AUTH. Only a refusal makes `auto` go on in the clear, and never with a host that had TLS before.
+    fn authorised(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
+        if matches!(reply.code, 234 | 334) {
+            self.enter(State::Securing);
+            return stage.out.push(Output::StartTls);
+        }
+        if self.manners.protection == Protection::Auto && stage.profile.auth != Standing::Works {
+            stage.profile.auth = Standing::Fails;
+            stage.out.push(Output::InTheClear);
+            return self.name(stage);
+        }
+        let text = format!("the server refuses TLS ({}); nothing is sent in the clear instead", Spoken(reply));
+        self.die(Death::Insecure(text), stage);
+    }
+
+    pub(super) fn secured(&mut self, stage: &mut Stage<'_>) {
+        self.secured = true;
+        stage.out.push(Output::Covered);
+        stage.profile.auth = Standing::Works;
+        if self.state == State::Securing {
+            self.name(stage);
+        }
+    }
+
     pub(super) fn login_step(&mut self, reply: Reply, stage: &mut Stage<'_>) {
         match (self.state, reply.code) {
+            (State::Authorising, _) => self.authorised(&reply, stage),
             (State::Asking, _) => self.featured(&reply, stage),
+            (State::Buffering, _) => self.protect(stage),
+            (State::Protecting, 200..=299) => self.settle(stage),
+            (State::Protecting, _) => {
+                let text = format!("the server does not protect data connections ({})", Spoken(&reply));
+                self.die(Death::Insecure(text), stage);
+            }
             (State::Naming, 331) => {
                 self.enter(State::Proving);
                 let line = [b"PASS ", &self.login.password[..]].concat();
@@ -77,12 +128,8 @@ impl Session {
 
     /// FEAT is asked once a host, after the login: before it many servers say less.
     fn logged_in(&mut self, stage: &mut Stage<'_>) {
-        if self.manners.guise.terse {
-            self.enter(State::Member);
-            return stage.out.push(Output::Ready);
-        }
-        if stage.profile.features.is_some() {
-            return self.settle(stage);
+        if self.manners.guise.terse || stage.profile.features.is_some() {
+            return self.buffer(stage);
         }
         self.enter(State::Asking);
         self.command(b"FEAT".to_vec(), Owed::Login, stage);
@@ -92,13 +139,31 @@ impl Session {
         stage.profile.modern = reply.kind() == Kind::Completion;
         let features = if stage.profile.modern { Features::parse(reply) } else { Features::default() };
         stage.profile.features = Some(features);
-        self.settle(stage);
+        self.buffer(stage);
+    }
+
+    /// PBSZ comes before PROT (RFC 4217 9) and says nothing.
+    fn buffer(&mut self, stage: &mut Stage<'_>) {
+        if !self.secured {
+            return self.settle(stage);
+        }
+        self.enter(State::Buffering);
+        self.command(b"PBSZ 0".to_vec(), Owed::Login, stage);
+    }
+
+    /// Without this data would travel in the clear, so its answer is waited for.
+    fn protect(&mut self, stage: &mut Stage<'_>) {
+        self.enter(State::Protecting);
+        self.command(b"PROT P".to_vec(), Owed::Login, stage);
     }
 
     /// Sets the scene. None of these replies matters, so they are not waited for where commands may be sent ahead.
     fn settle(&mut self, stage: &mut Stage<'_>) {
         self.enter(State::Member);
         stage.out.push(Output::Ready);
+        if self.manners.guise.terse {
+            return;
+        }
         if stage.profile.has("CLNT") {
             // One family of servers takes OPTS only after it.
             self.command(b"CLNT miniftp".to_vec(), Owed::Courtesy, stage);

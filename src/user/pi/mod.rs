@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Wish};
+use super::mail::{Answer, Death, Failure, News, Order, Outcome, Protection, Ticket, Wish};
 use super::profile::{Profile, Standing};
 use super::text::{Shown, sendable};
 use crate::wire::reply::{Overlong, Reply};
@@ -57,6 +57,8 @@ pub enum Input {
     Wish(Ticket, Wish),
     /// The user does not want it any more: stop the transfers.
     Abort,
+    /// The control connection is in TLS.
+    Secured,
     /// The DTP's news.
     News(Ticket, News),
     /// The time that [`Session::patience`] allowed is over.
@@ -72,6 +74,12 @@ pub enum Output {
     Command(Vec<u8>),
     /// To the server: ABOR with the Telnet signal that RFC 959 puts before it.
     Interrupt,
+    /// Take the control connection over to TLS; [`Input::Secured`] answers.
+    StartTls,
+    /// The control connection is in TLS.
+    Covered,
+    /// The server has no TLS, and the session goes on without.
+    InTheClear,
     /// To the DTP.
     Order(Ticket, Order),
     /// To whoever wished.
@@ -104,6 +112,8 @@ pub struct Manners {
     pub timeout: Duration,
     /// Data connections are made by the server if it can be helped.
     pub active: bool,
+    /// TLS.
+    pub protection: Protection,
     /// How it appears.
     pub guise: Guise,
 }
@@ -136,6 +146,8 @@ pub struct Session {
     marked: bool,
     strays: usize,
     keepalives: usize,
+    /// The control connection is in TLS, so data connections have to be.
+    secured: bool,
 }
 
 impl Session {
@@ -155,6 +167,7 @@ impl Session {
             marked: false,
             strays: 0,
             keepalives: 0,
+            secured: false,
         }
     }
 
@@ -166,6 +179,7 @@ impl Session {
             Input::Wish(ticket, wish) => self.wish(ticket, wish, stage),
             Input::Abort => self.abort(stage),
             Input::News(ticket, news) => self.news(ticket, news, stage),
+            Input::Secured => self.secured(stage),
             Input::Expired => self.expired(stage),
             Input::Gone(death) => self.die(death, stage),
         }
@@ -332,6 +346,10 @@ impl Session {
         if self.state == State::Greeting {
             return self.greeted(reply, stage);
         }
+        if self.state == State::Securing {
+            let text = "the server goes on in the clear after AUTH, or somebody in between does".into();
+            return self.die(Death::Insecure(text), stage);
+        }
         if self.owed.len() <= self.unsent {
             return self.stray(&reply, stage);
         }
@@ -409,9 +427,13 @@ impl Session {
                 self.die(Death::TimedOut("waiting for the server's reply"), stage);
             }
             State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
-            State::Naming | State::Proving | State::Accounting | State::Asking => {
-                self.die(Death::TimedOut("logging in"), stage);
-            }
+            State::Authorising | State::Securing => self.die(Death::TimedOut("asking for TLS"), stage),
+            State::Naming
+            | State::Proving
+            | State::Accounting
+            | State::Asking
+            | State::Buffering
+            | State::Protecting => self.die(Death::TimedOut("logging in"), stage),
         }
     }
 

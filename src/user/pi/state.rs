@@ -1,12 +1,16 @@
 //! Where one control dialogue stands, seen from the user's side.
 //!
 //! ```text
-//!            220            331              230              211, 5yz
-//!  Greeting ────▶ Naming ────────▶ Proving ────────▶ Asking ───────────▶ Member
-//!                   │ 230             │ 332             (FEAT; left out     │
-//!                   └───────▶ …       ▼ ACCT             when known)        │ QUIT
-//!                                  Accounting ─── 230 ──▶ …                 ▼
-//!                                                                        Leaving
+//!             220              234              handshake
+//!  Greeting ──────▶ Authorising ────▶ Securing ───────────▶ Naming
+//!     │                  └── refused, and that is all right ──▶ …
+//!     │ 220, no TLS wished, or TLS from the first byte
+//!     ▼       331              230              211, 5yz          200
+//!  Naming ────────▶ Proving ────────▶ Asking ───────────▶ Protecting ───▶ Member
+//!     │ 230             │ 332             (FEAT; left out     (PBSZ, PROT;    │
+//!     └───────▶ …       ▼ ACCT             when known)         under TLS)     │ QUIT
+//!                    Accounting ─── 230 ──▶ …                                 ▼
+//!                                                                          Leaving
 //!   any state ── 421, end, silence, refusal ──▶ Dead
 //! ```
 //!
@@ -32,6 +36,10 @@ use crate::wire::reply::Reply;
 pub enum State {
     /// The connection is there; the server speaks first.
     Greeting,
+    /// AUTH is out.
+    Authorising,
+    /// 234 is in: the connection goes over to TLS, and nothing that is said meanwhile is believed.
+    Securing,
     /// USER is out.
     Naming,
     /// PASS is out.
@@ -40,6 +48,10 @@ pub enum State {
     Accounting,
     /// FEAT is out.
     Asking,
+    /// PBSZ is out.
+    Buffering,
+    /// PROT is out.
+    Protecting,
     /// Logged in: wishes are taken.
     Member,
     /// QUIT is out.
@@ -52,6 +64,8 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Greeting => "waiting for the greeting",
+            Self::Authorising | Self::Securing => "asking for TLS",
+            Self::Buffering | Self::Protecting => "asking for protected data connections",
             Self::Naming | Self::Proving | Self::Accounting => "logging in",
             Self::Asking => "asking for features",
             Self::Member => "logged in",

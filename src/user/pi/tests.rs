@@ -22,7 +22,8 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
+        let (guise, protection) = (Guise::default(), Protection::Off);
+        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise, protection };
         let login = Login { user: b"ann".to_vec(), password: b"secret".to_vec(), account: None };
         let session = Session::new(login, manners, PEER, IpAddr::V4(Ipv4Addr::LOCALHOST));
         Self { session, profile: Profile::default(), said: Vec::new(), answers: Vec::new(), pumps: Vec::new() }
@@ -69,6 +70,8 @@ impl Desk {
                     format!("{word} for {}", ticket.0)
                 }
                 Output::Ready => "ready".into(),
+                Output::StartTls => "start TLS".into(),
+                Output::InTheClear => "in the clear".into(),
                 Output::HangUp(_) => "hang up".into(),
                 Output::Heard(_) | Output::Connected | Output::Redialling => continue,
             };

@@ -336,10 +336,15 @@ impl Session {
 
     /// Ends the transfer if both sides have ended.
     fn conclude(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let secured = self.secured;
         let Some(running) = self.running(ticket) else { return };
         let Word::Answered(reply) = &running.word else { return };
         let (reply, listing, aborted) = (reply.clone(), running.listing(), running.aborted);
         let refused = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
+        if refused && secured && !stage.profile.old_tls && is_about_resumption(&reply) {
+            stage.profile.old_tls = true;
+            return self.die(Death::Unresumed(reply), stage);
+        }
         let over = match std::mem::replace(&mut running.channel, Channel::Closed(None)) {
             Channel::Over(over) => over,
             Channel::Closed(pump) | Channel::Asked(pump) => {
@@ -432,6 +437,14 @@ impl Session {
     fn running(&mut self, ticket: Ticket) -> Option<&mut Running> {
         self.transfers.iter_mut().find(|running| running.ticket == ticket)
     }
+}
+
+/// Whether a server wants data connections to resume the control connection's session. Tickets of TLS 1.3 may run out,
+/// or be none of those it knows again; a session of TLS 1.2 can be resumed as often as one likes.
+fn is_about_resumption(reply: &Reply) -> bool {
+    let text = String::from_utf8_lossy(reply.text()).to_ascii_lowercase();
+    let worded = ["reuse", "resum"].iter().any(|word| text.contains(word));
+    reply.code == 522 || (worded && matches!(reply.code, 425 | 426 | 450 | 521 | 534 | 550))
 }
 
 /// The number in `(1234 bytes)`, which most servers put into their 150: the only word about a file's length where

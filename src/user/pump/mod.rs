@@ -31,6 +31,10 @@ pub enum Snag {
     Fault(Fault),
     /// The bytes that were to prove a restart are others: REST was ignored or the file has changed.
     Differs,
+    /// The data connection's TLS did not come about.
+    Handshake,
+    /// It came about with a certificate that is not the control connection's.
+    Impostor,
     /// More came than memory is meant to hold.
     Overlong,
 }
@@ -45,7 +49,8 @@ impl Snag {
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {
         match self {
-            Self::Differs | Self::Overlong => true,
+            Self::Differs | Self::Overlong | Self::Impostor => true,
+            Self::Handshake => false,
             Self::Fault(fault) => {
                 matches!(fault, Fault::Local(_) | Fault::DiskFull | Fault::OverQuota | Fault::Truncated)
             }
@@ -64,6 +69,8 @@ impl fmt::Display for Snag {
         match self {
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::Differs => f.write_str("the restarted data does not continue what is here"),
+            Self::Handshake => f.write_str("the TLS handshake of the data connection failed"),
+            Self::Impostor => f.write_str("the data connection shows another certificate than the control connection"),
             Self::Overlong => f.write_str("the server sends more than a listing may hold"),
         }
     }

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::user::crew::Target;
 use crate::user::crew::Trouble;
 use crate::user::interface::files::Bookmarks;
 use crate::user::interface::options::usage;
@@ -37,17 +38,15 @@ pub fn open(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     }
     close(ui, Vec::new())?;
     if ui.options.no_login {
-        let at = Remote { site: ui.crew.site(target(&place)), path: Vec::new(), text: None, place };
+        let protection = ui.protection(&place)?;
+        let login = crate::user::pi::Login::anonymous();
+        let target = Target { host: place.host.clone(), port: place.port, login, protection };
+        let at = Remote { site: ui.crew.site(target), path: Vec::new(), text: None, place };
         ui.shell.here = Some(Here { at });
         return Ok(());
     }
     let remote = ui.visit(place)?;
     enter(ui, remote)
-}
-
-fn target(place: &Place) -> crate::user::crew::Target {
-    let login = crate::user::pi::Login::anonymous();
-    crate::user::crew::Target { host: place.host.clone(), port: place.port, login }
 }
 
 /// Goes to a place for the first time: logs in, and finds out where that is.

@@ -1,0 +1,241 @@
+//! The client in TLS against a server that can be as odd as the test wants.
+#![cfg(feature = "tls")]
+
+mod fake;
+
+use fake::{Authority, Client, Fake, Oddity};
+
+fn options<'a>(ca: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    ["-t", "5", "--retries", "0", "--ca-file", ca].into_iter().chain(rest.iter().copied()).collect()
+}
+
+#[test]
+fn explicit_implicit_and_automatic() {
+    let authority = Authority::new();
+    for scheme in ["ftp", "ftpes", "ftps"] {
+        let implicit = scheme == "ftps";
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Implicit][..usize::from(implicit)]);
+        let client = Client::new(&authority);
+        let url = format!("{scheme}://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["get", &url])), 0, "{scheme}");
+        assert_eq!(client.read("a").as_deref(), Some(b"hello".as_slice()));
+        client.write("up", b"upward");
+        let url = format!("{scheme}://localhost:{}/b", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["put", "up", &url])), 0, "{scheme}");
+        assert_eq!(fake.file("b").as_deref(), Some(b"upward".as_slice()));
+        // In that order, and nothing of it in the clear.
+        let heard = fake.heard();
+        let at =
+            |line: &str| heard.iter().position(|heard| heard == line).unwrap_or_else(|| panic!("{line}: {heard:?}"));
+        assert!(at("tls USER anonymous") < at("tls PBSZ 0") && at("tls PBSZ 0") < at("tls PROT P"));
+        assert!(heard.iter().all(|line| line.starts_with("tls ") || line == "AUTH TLS"), "{heard:?}");
+    }
+}
+
+#[test]
+fn data_connections_resume_the_control_session() {
+    let authority = Authority::new();
+    for oddity in [Oddity::Only12, Oddity::Only13] {
+        let fake = Fake::start(&authority, "localhost", &[oddity, Oddity::Tickets(8)]);
+        let client = Client::new(&authority);
+        let urls: Vec<String> = (0..6).map(|at| format!("ftp://localhost:{}/f{at}", fake.port)).collect();
+        let mut arguments = vec!["-P", "1", "get"];
+        arguments.extend(urls.iter().map(String::as_str));
+        assert_eq!(client.code(&options("ca.pem", &arguments)), 0);
+        assert_eq!((fake.resumed(), fake.full()), (6, 0), "{oddity:?}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_resumption_when_there_are_no_tickets_left() {
+    // In TLS 1.3 each ticket serves once. TLS 1.2 has no such end.
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::Tickets(2), Oddity::RequireResumption]);
+    let client = Client::new(&authority);
+    for at in 0..6 {
+        client.write(&format!("f{at}"), b"upward");
+    }
+    let url = format!("ftp://localhost:{}/", fake.port);
+    let names = ["f0", "f1", "f2", "f3", "f4", "f5"];
+    let arguments: Vec<&str> = ["-P", "1", "put"].into_iter().chain(names).chain([url.as_str()]).collect();
+    assert_eq!(client.code(&options("ca.pem", &arguments)), 0);
+    assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
+}
+
+#[test]
+fn c08_replies_injected_behind_234_are_refused() {
+    let authority = Authority::new();
+    for injected in ["230 in already\r\n", "220 hello\r\n", "junk\r\n", "331"] {
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Inject(injected)]);
+        let client = Client::new(&authority);
+        let url = format!("ftpes://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["get", &url])), 3, "{injected}");
+        assert_eq!((fake.heard(), client.read("a")), (vec!["AUTH TLS".to_owned()], None), "{injected}");
+    }
+}
+
+#[test]
+fn c09_tls_that_is_stripped_is_not_gone_without() {
+    let authority = Authority::new();
+    for oddity in [Oddity::NoAuth, Oddity::Greeting("230 in already"), Oddity::Greeting("230-a\r\n230 b")] {
+        let fake = Fake::start(&authority, "localhost", &[oddity]);
+        let client = Client::new(&authority);
+        for (scheme, extra) in [("ftpes", None), ("ftp", Some("required"))] {
+            let url = format!("{scheme}://ann:secret@localhost:{}/a", fake.port);
+            let mut arguments = vec!["get", &url];
+            arguments.extend(extra.into_iter().flat_map(|mode| ["--tls", mode]));
+            assert_eq!(client.code(&options("ca.pem", &arguments)), 3, "{oddity:?}");
+        }
+        assert!(!fake.heard().iter().any(|line| line.contains("USER") || line.contains("PASS")), "{:?}", fake.heard());
+    }
+}
+
+#[test]
+fn automatic_goes_on_in_the_clear_only_when_auth_is_refused_and_says_so() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::NoAuth]);
+    let client = Client::new(&authority);
+    let url = format!("ftp://localhost:{}/a", fake.port);
+    let output = client.run(&options("ca.pem", &["get", &url]));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in the clear"));
+    // A certificate that is not accepted is no refusal of AUTH.
+    let fake = Fake::start(&Authority::new(), "localhost", &[]);
+    let url = format!("ftp://localhost:{}/a", fake.port);
+    assert_eq!(client.code(&options("ca.pem", &["get", &url, "-o", "x"])), 3);
+    assert_eq!((fake.heard(), client.read("x")), (vec!["AUTH TLS".to_owned()], None));
+}
+
+#[test]
+fn prot_p_refused_is_the_end() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::NoProt]);
+    let client = Client::new(&authority);
+    for scheme in ["ftp", "ftpes"] {
+        let url = format!("{scheme}://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["get", &url])), 3);
+    }
+    assert!(!fake.heard().iter().any(|line| line.contains("EPSV") || line.contains("RETR")), "{:?}", fake.heard());
+}
+
+#[test]
+fn c10_certificates_that_are_not_accepted() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let client = Client::new(&authority);
+    for (what, fake) in [
+        ("unknown authority", Fake::start(&stranger, "localhost", &[])),
+        ("wrong name", Fake::start(&authority, "elsewhere.example", &[])),
+        ("expired", Fake::start(&authority, "localhost", &[Oddity::Expired])),
+        ("another on data", Fake::start(&authority, "localhost", &[Oddity::OtherOnData])),
+    ] {
+        let url = format!("ftpes://localhost:{}/a", fake.port);
+        let output = client.run(&options("ca.pem", &["get", &url]));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), client.read("a")), (Some(3), None), "{what}: {text}");
+        if what != "another on data" {
+            assert!(["--ca-file", "--pin", "--insecure"].iter().all(|name| text.contains(name)), "{what}: {text}");
+            assert_eq!(fake.heard(), ["AUTH TLS"], "{what}");
+        }
+    }
+    // The system knows none of them either.
+    let fake = Fake::start(&authority, "localhost", &[]);
+    let url = format!("ftpes://localhost:{}/a", fake.port);
+    assert_eq!(client.code(&["-t", "5", "--retries", "0", "get", &url]), 3);
+}
+
+#[test]
+fn pins_and_no_check_at_all() {
+    let fake = Fake::start(&Authority::new(), "elsewhere.example", &[]);
+    let client = Client::new(&Authority::new());
+    let url = format!("ftpes://127.0.0.1:{}/a", fake.port);
+    let pin = format!("sha256 {}", fake.fingerprint());
+    let wrong = "sha256 ".to_owned() + &"0".repeat(64);
+    let base = ["-t", "5", "--retries", "0", "get", &url];
+    let code = |extra: &[&str]| client.code(&[&base[..], extra].concat());
+    assert_eq!(code(&["--pin", &wrong]), 3);
+    assert_eq!(code(&["--pin", "nonsense"]), 1);
+    assert_eq!(code(&["--pin", &pin]), 0);
+    assert_eq!(code(&["--pin", &fake.fingerprint().to_uppercase()]), 0);
+    assert_eq!(code(&["--insecure"]), 0);
+    assert_eq!(code(&["--ca-file", "absent.pem"]), 3);
+    // A named authority must hold as well.
+    assert_eq!(code(&["--pin", &pin, "--ca-file", "ca.pem"]), 3);
+}
+
+#[test]
+fn a_certificate_that_signs_itself_may_be_named() {
+    // As `openssl req -x509` makes them: an authority and a server in one.
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::SelfSigned]);
+    let client = Client::new(&authority);
+    client.write("self.pem", fake.pem().as_bytes());
+    let named = |host: &str| format!("ftpes://{host}:{}/a", fake.port);
+    assert_eq!(client.code(&options("self.pem", &["get", &named("localhost")])), 0);
+    assert_eq!(client.code(&options("ca.pem", &["get", &named("localhost")])), 3);
+    assert_eq!(client.code(&options("self.pem", &["get", &named("127.0.0.1")])), 3);
+}
+
+#[test]
+fn a_certificate_of_our_own() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::WantsOurs]);
+    let client = Client::new(&authority);
+    let url = format!("ftpes://localhost:{}/a", fake.port);
+    assert_ne!(client.code(&options("ca.pem", &["get", &url])), 0);
+    assert_eq!(client.code(&options("ca.pem", &["--cert", "own.pem", "--key", "own.key", "get", &url])), 0);
+    assert_eq!(client.code(&options("ca.pem", &["--cert", "own.pem", "get", &url])), 1);
+}
+
+#[test]
+fn c12_data_without_close_notify_is_cut() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::Cut]);
+    let client = Client::new(&authority);
+    let url = format!("ftpes://localhost:{}/a", fake.port);
+    assert_eq!(client.code(&options("ca.pem", &["get", &url])), 6);
+    assert_eq!((client.read("a"), client.read("a.part").as_deref()), (None, Some(b"hello".as_slice())));
+}
+
+#[test]
+fn silence_in_a_handshake_is_bounded() {
+    let authority = Authority::new();
+    for oddity in [Oddity::SilentHandshake, Oddity::SilentData] {
+        let fake = Fake::start(&authority, "localhost", &[oddity]);
+        let client = Client::new(&authority);
+        let url = format!("ftpes://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&["-t", "1", "--retries", "0", "--ca-file", "ca.pem", "get", &url]), 8, "{oddity:?}");
+    }
+}
+
+#[test]
+fn the_load_tester_is_encrypted_too() {
+    let authority = Authority::new();
+    for (scheme, tls) in [("ftp", "required"), ("ftps", "required"), ("ftpes", "required")] {
+        let implicit = scheme == "ftps";
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Implicit][..usize::from(implicit)]);
+        let options = ["--json", "--tls", tls, "--scenario", "get", "--clients", "2", "--duration", "0.5"];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+        let output = command.args(options).arg(format!("{scheme}://127.0.0.1:{}/a", fake.port)).output().unwrap();
+        let report = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), report["errors"].to_string().as_str()), (Some(0), "{}"), "{report}");
+        assert_eq!(report["phases"]["TLS"]["count"], 2, "{report}");
+        assert_eq!(report["phases"]["login"]["count"], 2, "{report}");
+        let heard = fake.heard();
+        assert!(heard.iter().all(|line| line.starts_with("tls ") || line == "AUTH TLS"), "{heard:?}");
+        assert!(heard.iter().any(|line| line == "tls PROT P") && heard.iter().any(|line| line == "tls RETR a"));
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_no_server_for_the_load_tester() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::NoAuth]);
+    let options = ["--json", "--tls", "required", "--clients", "1", "--duration", "0.2"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+    let output = command.args(options).arg(format!("ftp://127.0.0.1:{}/", fake.port)).output().unwrap();
+    let report = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = report["errors"].as_object().unwrap();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["TLS"], "{report}");
+    assert!(fake.heard().iter().all(|line| !line.starts_with("USER")), "no name in the clear");
+}
