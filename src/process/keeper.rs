@@ -163,8 +163,8 @@ impl Keeper {
             log::error!("cannot start a worker: {e}");
             return Ok(());
         }
-        for Bound { label, listener } in &self.listeners.sets[number] {
-            place.tell(&ToWorker::Listener(label.clone()), Some(listener.as_fd()));
+        for Bound { door, label, listener } in &self.listeners.sets[number] {
+            place.tell(&ToWorker::Listener(*door, label.clone()), Some(listener.as_fd()));
         }
         // Before the settings, whose end lets the worker begin.
         pair(&mut self.verifier, place);

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
 use super::keeper::Listeners;
-use crate::server::Bound;
 use crate::server::settings::{ListenAddr, Settings};
+use crate::server::{Bound, Door};
 
 /// Connections the kernel holds until they are accepted. A burst beyond it costs its clients a second of
 /// retransmission; the kernel caps the number by its own (net.core.somaxconn).
@@ -21,16 +21,16 @@ const BACKLOG: i32 = 4096;
 /// around it.
 pub fn bind_all(settings: &Settings) -> io::Result<Listeners> {
     let workers = settings.workers.get() as usize;
-    let given = handed_over()?;
+    let given = handed_over(settings)?;
     let sets = match given.is_empty() {
         // All workers accept from the same sockets: only who binds can bind several.
         false => (0..workers).map(|_| given.iter().map(again).collect()).collect::<io::Result<_>>()?,
         true => {
             let mut sets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
-            for label in &settings.listen {
+            for (door, label) in settings.doors() {
                 let sockets = bind_each(label, workers).map_err(|e| explain(label, &e, settings))?;
                 for (set, listener) in sets.iter_mut().zip(sockets) {
-                    set.push(Bound { label: label.clone(), listener });
+                    set.push(Bound { door, label: label.clone(), listener });
                 }
             }
             sets
@@ -45,22 +45,25 @@ pub fn bind_one(label: &ListenAddr) -> io::Result<TcpListener> {
     sockets.pop().ok_or_else(|| io::Error::from(Errno::ADDRNOTAVAIL))
 }
 
-/// The sockets that were handed over, named by their own addresses.
-fn handed_over() -> io::Result<Vec<Bound>> {
+/// The sockets that were handed over, named by their own addresses. One on a port of `tls.implicit` is for that.
+fn handed_over(settings: &Settings) -> io::Result<Vec<Bound>> {
     let mut given = ListenFd::from_env();
     let mut bound = Vec::new();
     for index in 0..given.len() {
         let socket = given.take_tcp_listener(index).map_err(|e| io::Error::other(format!("LISTEN_FDS: {e}")))?;
         let Some(listener) = socket else { continue };
         listener.set_nonblocking(true)?;
-        let label = listener.local_addr()?.to_string().parse().map_err(io::Error::other)?;
-        bound.push(Bound { label, listener });
+        let address = listener.local_addr()?;
+        let label = address.to_string().parse().map_err(io::Error::other)?;
+        let implicit = settings.tls.iter().flat_map(|tls| &tls.implicit).any(|label| label.port() == address.port());
+        let door = if implicit { Door::Implicit } else { Door::Explicit };
+        bound.push(Bound { door, label, listener });
     }
     Ok(bound)
 }
 
 fn again(bound: &Bound) -> io::Result<Bound> {
-    Ok(Bound { label: bound.label.clone(), listener: bound.listener.try_clone()? })
+    Ok(Bound { door: bound.door, label: bound.label.clone(), listener: bound.listener.try_clone()? })
 }
 
 fn bind_each(label: &ListenAddr, count: usize) -> io::Result<Vec<TcpListener>> {

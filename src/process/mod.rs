@@ -142,6 +142,7 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     if let Some(guests) = &settings.anonymous {
         std::fs::read_dir(&guests.root).map_err(|e| Failed::usage(format!("{}: {e}", guests.root.display())))?;
     }
+    show_fingerprint(&invocation).map_err(Failed::work)?;
     let listeners = listen::bind_all(&settings).map_err(Failed::work)?;
     let alone = accounts.is_none() && listeners.sets.len() == 1 && !(privilege::is_root() && settings.run_as.is_some());
     if !alone {
@@ -171,6 +172,25 @@ fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners)
         rights,
         announce: true,
     })
+}
+
+/// `--tls-self-signed`: what clients pin, on standard output for scripts and in the log for people.
+#[cfg(feature = "tls")]
+fn show_fingerprint(invocation: &Invocation) -> Result<(), String> {
+    if let crate::server::settings::IdentitySource::Made(identity) = &invocation.identity {
+        use std::io::Write;
+        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity)?);
+        // Nobody may be reading there; the server does not need them to.
+        let _unheard = writeln!(io::stdout(), "{line}");
+        log::info!("self-signed certificate, {line}");
+    }
+    Ok(())
+}
+
+/// Without TLS there is none.
+#[cfg(not(feature = "tls"))]
+const fn show_fingerprint(_: &Invocation) -> Result<(), String> {
+    Ok(())
 }
 
 /// The password of `--user`, hashed once; nothing keeps the password itself.

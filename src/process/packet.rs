@@ -24,6 +24,7 @@ use rustix::net::{
 };
 
 use super::secret::{LONGEST_PASSWORD, Secret, wipe};
+use crate::server::Door;
 use crate::server::accounts::LONGEST_NAME;
 use crate::server::logging::head;
 use crate::server::settings::ListenAddr;
@@ -55,7 +56,7 @@ pub trait Message: Sized {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToWorker {
     /// A listening socket comes along; the address is the configured one.
-    Listener(ListenAddr),
+    Listener(Door, ListenAddr),
     /// The transfer log comes along, for the settings or the reload that follow.
     TransferLog,
     /// The start's [`super::Handover`]. Its last chunk ends what a worker needs to begin.
@@ -182,8 +183,11 @@ impl Assembly {
 impl Message for ToWorker {
     fn encode(&self, packet: &mut Vec<u8>) {
         match self {
-            ToWorker::Listener(label) => {
-                packet.push(b'l');
+            ToWorker::Listener(door, label) => {
+                packet.push(match door {
+                    Door::Explicit => b'l',
+                    Door::Implicit => b'i',
+                });
                 packet.extend(label.to_string().as_bytes());
             }
             ToWorker::TransferLog => packet.push(b't'),
@@ -199,9 +203,10 @@ impl Message for ToWorker {
     fn decode(packet: &[u8]) -> Option<Self> {
         let (kind, body) = packet.split_first()?;
         match (kind, body) {
-            (b'l', label) => {
+            (b'l' | b'i', label) => {
                 let label = std::str::from_utf8(label).ok()?.parse().ok()?;
-                Some(ToWorker::Listener(label))
+                let door = if *kind == b'i' { Door::Implicit } else { Door::Explicit };
+                Some(ToWorker::Listener(door, label))
             }
             (b't', []) => Some(ToWorker::TransferLog),
             (b's', body) => Chunk::decode(body).map(ToWorker::Settings),
@@ -215,7 +220,7 @@ impl Message for ToWorker {
     }
 
     fn carries(&self) -> bool {
-        matches!(self, ToWorker::Listener(_) | ToWorker::TransferLog | ToWorker::Verifier)
+        matches!(self, ToWorker::Listener(..) | ToWorker::TransferLog | ToWorker::Verifier)
     }
 }
 

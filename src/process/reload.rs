@@ -16,7 +16,6 @@ use super::crew::Post;
 use super::keeper::{Keeper, hand_down};
 use super::packet::ToWorker;
 use crate::server::logging;
-use crate::server::settings::ListenAddr;
 
 /// New contents, and whose answer decides about them.
 pub struct Offer {
@@ -123,8 +122,8 @@ impl Keeper {
             log::warn!("{warning}");
         }
         let settings = &loaded.settings;
-        let bound = self.listeners.sets.first().into_iter().flatten().map(|bound| &bound.label);
-        if !self.listeners.given && !settings.listen.iter().eq(bound.collect::<Vec<&ListenAddr>>()) {
+        let bound = self.listeners.sets.first().into_iter().flatten().map(|bound| (bound.door, &bound.label));
+        if !self.listeners.given && !settings.doors().eq(bound) {
             log::warn!("listen: a change takes effect at the next start");
         }
         let workers = self.posts.len();

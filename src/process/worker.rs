@@ -28,9 +28,9 @@ fn inherit(keeper: OwnedFd) -> io::Result<Option<Inheritance>> {
             return Ok(None);
         };
         match (message, passed) {
-            (ToWorker::Listener(label), Some(socket)) => {
+            (ToWorker::Listener(door, label), Some(socket)) => {
                 let listener = socket.into();
-                listeners.push(Bound { label, listener });
+                listeners.push(Bound { door, label, listener });
             }
             (ToWorker::Verifier, passed) => verifier = passed,
             (ToWorker::TransferLog, passed) => transfers = passed,

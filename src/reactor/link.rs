@@ -200,6 +200,19 @@ impl Link {
         Ok(self.transport.pending() == 0)
     }
 
+    /// What the transport has to say before a close that follows at once; nothing in the clear. A socket that takes no more
+    /// does without it.
+    pub fn sign_off(&mut self, ready: &mut Ready, sockets: Sockets<'_>) {
+        #[cfg(feature = "tls")]
+        if self.tls().is_some()
+            && let Err(error) = self.finish(ready, sockets)
+        {
+            log::debug!("a peer went before its close_notify: {error}");
+        }
+        #[cfg(not(feature = "tls"))]
+        let _nothing_to_say = (ready, sockets);
+    }
+
     /// Closes so that the peer cannot take it for an orderly end (RST), and so that the kernel keeps nothing.
     pub fn reset(self) {
         reset(&self.socket);

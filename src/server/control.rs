@@ -1,5 +1,7 @@
 //! The control connection: a link, the lines that came over it, and the dialogue they belong to.
 
+mod private;
+
 use std::io;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::server::pi::state::State;
 use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
 use crate::server::settings::Limits;
+#[cfg(feature = "tls")]
+use crate::server::tls::SessionKeys;
 use crate::server::vigil::{Over, Vigil};
 use crate::server::world::World;
 use crate::transfer::Report;
@@ -27,6 +31,9 @@ const LAST_LINGER: Duration = Duration::from_millis(500);
 /// The code that says the fault is ours: whoever looks after the server wants to know.
 const LOCAL_ERROR: u16 = 451;
 
+/// A line's end.
+const LF: u8 = b'\n';
+
 /// Bytes thrown away while a closed connection waits for the peer's close.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
@@ -40,13 +47,33 @@ pub struct Control {
     pub data: Option<Key>,
     phase: Phase,
     vigil: Vigil,
+    /// The keys of this session's TLS; its data connections use them too, also after CCC.
+    #[cfg(feature = "tls")]
+    pub keys: Option<SessionKeys>,
+    /// The beginning of a handshake that nobody has asked for yet.
+    early: Vec<u8>,
 }
 
 /// What the connection itself is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```text
+///                AUTH             234 is out             done
+///          Open ──────▶ Answering ──────────▶ Securing ────────▶ Open
+///           │ CCC, REIN in TLS                    ▲ implicit TLS
+///           └─────────▶ Baring ── close_notify both ways ──▶ Open
+/// ```
+#[derive(Debug)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "in the clear no handshake comes first"))]
 enum Phase {
     /// Both directions.
     Open,
+    /// 234 is queued. Nothing is read before it is out.
+    #[cfg(feature = "tls")]
+    Answering(Box<crate::reactor::Tls>),
+    /// The peer's bytes belong to the handshake.
+    Securing,
+    /// The last reply in TLS is queued; what comes until the peer's close_notify is thrown away.
+    Baring,
     /// The peer will send no more; what it sent is still carried out.
     HalfClosed,
     /// The last reply is queued.
@@ -80,18 +107,31 @@ impl Control {
     /// A connection that was just accepted.
     pub fn new(stream: TcpStream, session: Session, now: Moment) -> Self {
         let lines = LineReader::new();
-        Self { link: Link::new(stream), lines, session, data: None, phase: Phase::Open, vigil: Vigil::new(now) }
+        Self {
+            link: Link::new(stream),
+            lines,
+            session,
+            data: None,
+            phase: Phase::Open,
+            vigil: Vigil::new(now),
+            #[cfg(feature = "tls")]
+            keys: None,
+            early: Vec::new(),
+        }
     }
 
-    /// Says hello.
+    /// Has the connection watched.
     ///
     /// # Errors
     /// When the poller does not take the socket.
-    pub fn open(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
-        self.link.register(turn.sockets)?;
+    pub fn register(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
         turn.ready.set(Ready::WRITE);
+        self.link.register(turn.sockets)
+    }
+
+    /// Says hello.
+    pub fn open(&mut self, turn: &mut Turn<'_>) {
         self.feed(Input::Hello, turn);
-        Ok(())
     }
 
     /// The dialogue.
@@ -106,15 +146,24 @@ impl Control {
         }
         match self.phase {
             Phase::Open | Phase::HalfClosed => self.converse(turn),
+            Phase::Securing => self.shake_hands(turn),
+            Phase::Baring => self.take_off(turn),
             Phase::Closing { .. } => Next::Sleep,
+            #[cfg(feature = "tls")]
+            Phase::Answering(_) => Next::Sleep,
             Phase::Closed { dust } => self.drain(dust, turn),
         }
     }
 
     /// Something happened elsewhere that this dialogue waits for.
     pub fn notify(&mut self, input: Input, turn: &mut Turn<'_>) -> Next {
-        if matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. }) {
-            return Next::Sleep;
+        match self.phase {
+            Phase::Open | Phase::HalfClosed => {}
+            // Between the clear and TLS nothing can be said: a server that ends goes without a word.
+            _ if matches!(input, Input::Drain | Input::Stop | Input::Banned) && !self.is_closing() => {
+                return Next::Close;
+            }
+            _ => return Next::Sleep,
         }
         self.feed(input, turn);
         self.go_on(turn)
@@ -141,7 +190,11 @@ impl Control {
 
     /// After the last reply nothing is read.
     pub fn hang_up(&mut self) {
-        self.phase = Phase::Closing { ended: self.phase == Phase::HalfClosed };
+        self.phase = Phase::Closing { ended: matches!(self.phase, Phase::HalfClosed) };
+    }
+
+    const fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. })
     }
 
     /// Sends what waits; a connection whose last reply is out is closed in our direction.
@@ -159,6 +212,10 @@ impl Control {
                 return Next::Close;
             }
         };
+        #[cfg(feature = "tls")]
+        if matches!(self.phase, Phase::Answering(_)) {
+            return self.dress(turn);
+        }
         let Phase::Closing { ended } = self.phase else { return resumed };
         match self.link.finish(turn.ready, turn.sockets) {
             Ok(true) if !ended => {}
@@ -176,6 +233,10 @@ impl Control {
         let (since, stuck) = (self.vigil.since(), self.vigil.stuck_until(limits));
         let last = match self.phase {
             Phase::Open | Phase::HalfClosed => return self.vigil.deadline(self.session.patience(world), limits),
+            Phase::Securing => since.after(limits.tls_handshake),
+            Phase::Baring => since.after(limits.linger),
+            #[cfg(feature = "tls")]
+            Phase::Answering(_) => since.after(limits.output_stall),
             Phase::Closing { .. } => since.after(limits.output_stall),
             // A server that is about to end does not wait for people at their prompts.
             Phase::Closed { .. } if world.draining => since.after(limits.linger.min(LAST_LINGER)),
@@ -186,8 +247,12 @@ impl Control {
 
     /// Deals with a deadline that has passed. True: the connection is beyond talking.
     fn is_overdue(&mut self, turn: &mut Turn<'_>) -> bool {
-        if matches!(self.phase, Phase::Closing { .. } | Phase::Closed { .. }) {
-            return self.deadline(turn.world).is_some_and(|when| when <= turn.now);
+        if !matches!(self.phase, Phase::Open | Phase::HalfClosed) {
+            let over = self.deadline(turn.world).is_some_and(|when| when <= turn.now);
+            if over && !self.is_closing() {
+                log::info!("{}: takes too long over TLS, dropped", self.session.peer());
+            }
+            return over;
         }
         let patience = self.session.patience(turn.world);
         let input = match self.vigil.over(patience, &turn.world.settings.limits, turn.now) {
@@ -222,7 +287,10 @@ impl Control {
 
     /// One read, when there is room for what may come.
     fn read(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
-        if self.phase != Phase::Open || !turn.ready.has(Ready::READ) || !self.can_read(&turn.world.settings.limits) {
+        if !matches!(self.phase, Phase::Open)
+            || !turn.ready.has(Ready::READ)
+            || !self.can_read(&turn.world.settings.limits)
+        {
             return Ok(());
         }
         let mut buffer = [0; READ_SIZE];
@@ -240,6 +308,11 @@ impl Control {
         if begins && matches!(self.session.state(), State::Stranger) && command::is_foreign(bytes) {
             return self.feed(Input::NotFtp, turn);
         }
+        let lines = self.part_early(bytes);
+        self.take_lines(lines, turn);
+    }
+
+    fn take_lines(&mut self, bytes: &[u8], turn: &Turn<'_>) {
         let before = self.lines.waiting();
         self.lines.feed(bytes, self.link.queue());
         self.vigil.read(self.lines.partial(), self.lines.waiting() > before, turn.now);
@@ -256,6 +329,7 @@ impl Control {
     /// again. An ABOR that ended a computation leaves a session that takes lines at once.
     fn go_on(&mut self, turn: &mut Turn<'_>) -> Next {
         let next = self.run_lines(turn);
+        self.rejoin_early(turn);
         let interrupted = self.look_ahead(turn);
         if interrupted && self.session.state().takes_lines() { Next::Yield } else { next }
     }
@@ -309,7 +383,7 @@ impl Control {
 
     /// The peer has closed its direction: what it had sent is done first, a transfer only if QUIT follows it.
     fn end_of_input(&mut self) -> Next {
-        if self.phase != Phase::HalfClosed {
+        if !matches!(self.phase, Phase::HalfClosed) {
             return Next::Sleep;
         }
         let state = self.session.state();

@@ -6,20 +6,20 @@ use mio::net::TcpStream;
 
 use super::census::{Crowded, group};
 use super::control::{Control, Turn};
-use super::dtp::{self, Data};
+use super::dtp::{self, Data, Errand};
 use super::listener::refuse;
 use super::pi::{Finished, Input, Output, Session};
 use super::realm::GUEST;
 use super::stamp::Stamp;
 use super::transfer_log::{Direction, Record, User};
-use super::{Conn, Letter, Server};
+use super::{Conn, Door, Letter, Server};
 use crate::reactor::{Key, Next, Ready, Weight};
-use crate::transfer::{Fault, Job, Order, Report};
+use crate::transfer::{Fault, Order, Report};
 use crate::wire::command::{Verb, rule};
 
 impl Server {
     /// Lets a newcomer in, or says why not before any 220.
-    pub(super) fn arrived(&mut self, stream: TcpStream, peer: SocketAddr) {
+    pub(super) fn arrived(&mut self, door: Door, stream: TcpStream, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Ok(local) = stream.local_addr() else { return };
         if self.bans.holds(peer.ip(), self.reactor.now()) {
@@ -41,12 +41,19 @@ impl Server {
             return refuse(stream, line);
         }
         let session = Session::new(peer, local.ip().to_canonical());
+        let session = if door == Door::Implicit { session.covered() } else { session };
         let control = Box::new(Control::new(stream, session, self.reactor.now()));
         let key = self.reactor.insert(Conn::Control(control), Weight::Light);
         log::debug!("{peer}: connected");
-        if let Err(error) = self.with_control(key, |control, turn| control.open(turn)).unwrap_or(Ok(())) {
+        if let Err(error) = self.with_control(key, |control, turn| control.register(turn)).unwrap_or(Ok(())) {
             log::error!("{peer}: cannot watch the connection: {error}");
-            self.closing.push(key);
+            return self.closing.push(key);
+        }
+        match door {
+            Door::Explicit => {
+                self.with_control(key, Control::open);
+            }
+            Door::Implicit => self.secure(key),
         }
         self.grant(key);
     }
@@ -78,7 +85,11 @@ impl Server {
     }
 
     /// Runs a call on a control record with everything it may use, and keeps its deadline.
-    fn with_control<R>(&mut self, key: Key, call: impl FnOnce(&mut Control, &mut Turn<'_>) -> R) -> Option<R> {
+    pub(super) fn with_control<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Control, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
         let (slot, sockets, now) = self.reactor.turn(key)?;
         let Conn::Control(control) = &mut slot.conn else { return None };
         let out = &mut self.wishes;
@@ -100,6 +111,11 @@ impl Server {
                 Output::Reply(reply) => self.adjust(by, |control| control.queue(&reply)),
                 Output::HangUp => self.adjust(by, Control::hang_up),
                 Output::Order(order) => self.ordered(by, order),
+                Output::Secure => self.secure(by),
+                Output::Bare => {
+                    self.with_control(by, Control::bare);
+                    self.reactor.run_again(by);
+                }
                 Output::Check { user, password } => self.check_password(by, &user, &password),
                 Output::Guessed(guess) => self.guessed(by, guess),
                 Output::Record(finished) => self.record(by, &finished),
@@ -131,8 +147,15 @@ impl Server {
     fn ordered(&mut self, by: Key, order: Order) {
         match order {
             Order::Promise => self.promise(by),
-            Order::Begin(job, None) => self.begin(by, job),
-            Order::Begin(job, Some(address)) => self.dial(by, job, address),
+            Order::Begin(job, address, protection) => match (self.cloaked(by, job, protection), address) {
+                (Ok(errand), None) => self.begin(by, errand),
+                (Ok(errand), Some(address)) => self.dial(by, errand, address),
+                (Err(error), _) => {
+                    log::error!("cannot protect a data connection: {error}");
+                    self.forget_data(by);
+                    self.report(by, by, failed(Fault::Insecure));
+                }
+            },
             Order::Scan(scan) => self.scan(by, scan),
             Order::Abort => self.abort(by),
             Order::Forget => {
@@ -144,18 +167,18 @@ impl Server {
     }
 
     /// The job goes to the data record that waits for it; a small file is on its way when this returns.
-    fn begin(&mut self, by: Key, job: Job) {
+    fn begin(&mut self, by: Key, errand: Errand) {
         let now = self.reactor.now();
         let Some(data) = self.data_of(by) else {
             return self.report(by, by, never());
         };
         if let Some(record) = self.data_mut(data) {
-            record.begin(job, now);
+            record.begin(errand, now);
         }
         self.advance_data(data);
     }
 
-    fn dial(&mut self, by: Key, job: Job, address: SocketAddr) {
+    fn dial(&mut self, by: Key, errand: Errand, address: SocketAddr) {
         self.forget_data(by);
         let Some((_, local)) = self.ends_of(by) else { return };
         if address.ip() == local && self.pool.ports(local).any(|port| port == address.port()) {
@@ -166,7 +189,7 @@ impl Server {
         match super::passive::dial(local, address, settings.active.from_port_20, &settings.limits) {
             Ok(stream) => {
                 let now = self.reactor.now();
-                let record = Data::dialling(by, stream, address.ip(), job, now);
+                let record = Data::dialling(by, stream, address.ip(), errand, now);
                 let data = self.reactor.insert(Conn::Data(Box::new(record)), Weight::Heavy);
                 self.adjust(by, |control| control.data = Some(data));
                 self.advance_data(data);
@@ -330,5 +353,9 @@ fn xferlog(peer: SocketAddr, finished: &Finished) -> Record<'_> {
 }
 
 const fn never() -> Report {
-    Report::Done { moved: 0, elapsed: std::time::Duration::ZERO, result: Err(Fault::NeverConnected) }
+    failed(Fault::NeverConnected)
+}
+
+const fn failed(fault: Fault) -> Report {
+    Report::Done { moved: 0, elapsed: std::time::Duration::ZERO, result: Err(fault) }
 }

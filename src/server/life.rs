@@ -26,7 +26,7 @@ use super::settings::{ListingTime, Settings};
 use super::sweeper::Sweeper;
 use super::transfer_log::TransferLog;
 use super::world::World;
-use super::{Bound, Conn, Course, Inheritance, Master, Server, confine};
+use super::{Bound, Conn, Course, Door, Inheritance, Master, Server, confine};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
@@ -57,6 +57,8 @@ impl Server {
             compressors: Places::default(),
             doors: Vec::new(),
             guesses: RandomState::new(),
+            #[cfg(feature = "tls")]
+            keyring: None,
             settings: Rc::new(settings),
         };
         let mut server = Self {
@@ -82,6 +84,7 @@ impl Server {
             closing: Vec::new(),
             writers: Rc::default(),
         };
+        server.forge()?;
         server.people(&accounts)?;
         server.sweep();
         server.watch_master()?;
@@ -121,21 +124,22 @@ impl Server {
     /// Options that accepted sockets inherit are set here once, not for each of them.
     fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<Vec<String>> {
         let mut addresses = Vec::with_capacity(listeners.len());
-        for Bound { label, listener } in listeners {
+        for Bound { door, label, listener } in listeners {
             listener.set_nonblocking(true)?;
             sockopt::set_tcp_nodelay(&listener, true)?;
             sockopt::set_socket_oobinline(&listener, true)?;
             watch_control(&listener, &self.world.settings.limits)?;
             let address = listener.local_addr()?;
             let socket = TcpListener::from_std(listener);
-            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket))), Weight::Light);
+            let key = self.reactor.insert(Conn::Listener(Box::new(Listener::new(socket, door))), Weight::Light);
             let Some((slot, sockets, _)) = self.reactor.turn(key) else { continue };
             if let Conn::Listener(listener) = &mut slot.conn {
                 listener.register(sockets)?;
             }
             log::debug!("{label} is {address}");
             self.world.doors.push(address.port());
-            addresses.push(address.to_string());
+            let implicit = if door == Door::Implicit { " (implicit TLS)" } else { "" };
+            addresses.push(format!("{address}{implicit}"));
         }
         Ok(addresses)
     }
@@ -335,11 +339,11 @@ impl Server {
 
     fn renew(&mut self, settings: Settings, accounts: &[Account]) -> io::Result<()> {
         let old = std::mem::replace(&mut self.world.settings, Rc::new(settings));
-        if let Err(error) = self.people(accounts) {
+        if let Err(error) = self.people(accounts).and_then(|()| self.forge()) {
             self.world.settings = old;
             return Err(error);
         }
-        if old.listen != self.world.settings.listen {
+        if !old.doors().eq(self.world.settings.doors()) {
             log::warn!("the listening addresses change only with a restart");
         }
         if (old.sandbox, &old.run_as) != (self.world.settings.sandbox, &self.world.settings.run_as) {

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Door;
 use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
@@ -27,6 +28,7 @@ const FULL: &[u8] = b"421 Too many connections, try again later.\r\n";
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    door: Door,
     reserve: Option<File>,
     /// Somebody waits whom no edge will announce again.
     accept_pending: bool,
@@ -35,8 +37,13 @@ pub struct Listener {
 
 impl Listener {
     /// Takes over a bound, listening socket.
-    pub fn new(socket: TcpListener) -> Self {
-        Self { socket, reserve: spare(), accept_pending: false, hush: Hush::default() }
+    pub fn new(socket: TcpListener, door: Door) -> Self {
+        Self { socket, door, reserve: spare(), accept_pending: false, hush: Hush::default() }
+    }
+
+    /// What its connections begin with.
+    pub const fn door(&self) -> Door {
+        self.door
     }
 
     /// Has its edges told.

@@ -5,6 +5,7 @@
 //! `mail` and delivered before the next record runs, so that PASV is answered and a small file sent within one turn.
 
 pub mod accounts;
+mod armoury;
 mod bans;
 mod census;
 pub mod check;
@@ -28,6 +29,8 @@ pub mod settings;
 pub mod stamp;
 mod sweeper;
 mod tables;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transfer_log;
 mod vigil;
 mod world;
@@ -87,9 +90,20 @@ pub struct Inheritance {
     pub announce: bool,
 }
 
+/// What a control connection begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The greeting, in the clear.
+    Explicit,
+    /// TLS (`implicit`).
+    Implicit,
+}
+
 /// A listening socket and the address it was configured with.
 #[derive(Debug)]
 pub struct Bound {
+    /// What it is for.
+    pub door: Door,
     /// The address as configured; the socket knows the one it got.
     pub label: ListenAddr,
     /// The socket.
@@ -98,6 +112,7 @@ pub struct Bound {
 
 /// Who sends orders to the loop.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one, and it is moved once
 pub enum Master {
     /// Nobody: the loop owns the signals and reads the files again itself.
     Alone {
@@ -143,7 +158,7 @@ enum Conn {
 #[derive(Debug)]
 enum Letter {
     /// A control connection was accepted.
-    Arrived(TcpStream, SocketAddr),
+    Arrived(Door, TcpStream, SocketAddr),
     /// The connection that a data record was promised.
     Connected(Key, TcpStream),
     /// From a data record to its session.
@@ -245,7 +260,9 @@ impl Server {
             Conn::Data(_) => return self.advance_data(key),
             Conn::Scan(_) => return self.advance_scan(key),
             Conn::Listener(listener) => {
-                let next = listener.advance(ready, now, |stream, peer| mail.push_back(Letter::Arrived(stream, peer)));
+                let door = listener.door();
+                let arrived = |stream, peer| mail.push_back(Letter::Arrived(door, stream, peer));
+                let next = listener.advance(ready, now, arrived);
                 slot.deadline = listener.deadline(now);
                 next
             }
@@ -271,7 +288,7 @@ impl Server {
     fn settle(&mut self) {
         while let Some(letter) = self.mail.pop_front() {
             match letter {
-                Letter::Arrived(stream, peer) => self.arrived(stream, peer),
+                Letter::Arrived(door, stream, peer) => self.arrived(door, stream, peer),
                 Letter::Connected(to, stream) => self.connected(to, stream),
                 Letter::Reported { to, from, report } => self.reported(to, from, report),
                 Letter::Judged(to, verdict) => self.notify(to, Input::Verdict(verdict)),
@@ -331,6 +348,12 @@ impl Server {
 
     fn waits(&self) -> Waits {
         let limits = &self.world.settings.limits;
-        Waits { unused: limits.unused_listener, connect: limits.connect, stall: limits.stall, linger: limits.linger }
+        Waits {
+            unused: limits.unused_listener,
+            connect: limits.connect,
+            handshake: limits.tls_handshake,
+            stall: limits.stall,
+            linger: limits.linger,
+        }
     }
 }

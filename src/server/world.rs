@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::filesystem::Owners;
 use crate::server::realm::Realm;
 use crate::server::settings::Settings;
+#[cfg(feature = "tls")]
+use crate::server::tls::Keyring;
 use crate::transfer::{Digests, Places};
 
 /// The surroundings of all sessions. Sessions read it; only the loop changes it, between turns.
@@ -29,11 +31,26 @@ pub struct World {
     pub doors: Vec<u16>,
     /// The key under which wrong passwords are told apart without being kept.
     pub guesses: RandomState,
+    /// The server's certificate and what goes with it, where TLS is configured.
+    #[cfg(feature = "tls")]
+    pub keyring: Option<Rc<Keyring>>,
     /// The server is about to end: sessions leave as soon as their transfer is over.
     pub draining: bool,
 }
 
 impl World {
+    /// Whether a client's certificate stands for this user's password.
+    #[cfg(feature = "tls")]
+    pub fn certifies(certificate: &[u8], user: &[u8]) -> bool {
+        crate::server::tls::names(certificate, user)
+    }
+
+    /// Without TLS nobody shows one.
+    #[cfg(not(feature = "tls"))]
+    pub const fn certifies(_certificate: &[u8], _user: &[u8]) -> bool {
+        false
+    }
+
     /// Seconds since 1970, for time stamps shown to people; never for a timer.
     pub fn wall() -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -41,13 +41,22 @@ pub enum Flow {
     Receive(Box<Receiver>),
 }
 
+/// What a data connection is protected by (PROT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing (C).
+    Clear,
+    /// TLS (P).
+    Private,
+}
+
 /// Down: from the PI to its DTP.
 #[derive(Debug)]
 pub enum Order {
     /// Have a passive port promised to this session's peer (PASV, EPSV).
     Promise,
     /// Do the job on the promised connection, or on one dialled to the given address (PORT, EPRT).
-    Begin(Job, Option<SocketAddr>),
+    Begin(Job, Option<SocketAddr>, Protection),
     /// Read a file through; a `Scanned` answers.
     Scan(Box<Scan>),
     /// Stop the job; a `Done` with [`Fault::Aborted`] answers. A scan ends unanswered.
@@ -92,6 +101,10 @@ pub enum Report {
 pub enum Fault {
     /// Nobody connected in time, or the connection could not be made.
     NeverConnected,
+    /// The handshake of TLS failed, or took too long.
+    Insecure,
+    /// The data connection's TLS does not go on with the control connection's, and it has to.
+    Unproven,
     /// The data connection broke.
     Lost(io::ErrorKind),
     /// No byte moved for too long.
@@ -132,6 +145,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeverConnected => f.write_str("never connected"),
+            Self::Insecure => f.write_str("no TLS on the data connection"),
+            Self::Unproven => f.write_str("the data connection's TLS session is not the control connection's"),
             Self::Lost(kind) => write!(f, "data connection lost: {kind}"),
             Self::Stalled => f.write_str("stalled"),
             Self::Aborted => f.write_str("aborted"),

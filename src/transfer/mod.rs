@@ -18,9 +18,9 @@ mod writing;
 
 pub use compressed::{Deflated, Inflating, Place, Places};
 pub use digests::Digests;
-pub use job::{Farewell, Fault, Flow, Job, Order, Report};
+pub use job::{Farewell, Fault, Flow, Job, Order, Protection, Report};
 pub use pace::{Bucket, Pace};
-pub use receiver::Receiver;
+pub use receiver::{Receiver, Tail};
 pub use scan::{Found, Scan, Sight, Tally};
 pub use sender::Sender;
 pub use sink::{Seal, Sink};

@@ -1,5 +1,7 @@
 //! Link → sink.
 
+use std::io;
+
 use super::{CHUNK, Fault, LEAST_COST, Scratch, Share, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 
@@ -8,12 +10,30 @@ use crate::reactor::{Link, Moved, Ready, Sockets};
 pub struct Receiver {
     sink: Sink,
     moved: u64,
+    tail: Tail,
+}
+
+/// What becomes of an upload whose transport ended without saying so (TLS: FIN without close_notify).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tail {
+    /// It counts as whole, and the log says how it ended: clients of the field do so.
+    #[default]
+    Lenient,
+    /// Somebody may have cut it off: it failed.
+    Strict,
 }
 
 impl Receiver {
     /// A receiver that has nothing yet.
     pub const fn new(sink: Sink) -> Self {
-        Self { sink, moved: 0 }
+        Self { sink, moved: 0, tail: Tail::Lenient }
+    }
+
+    /// What to make of an end that is none.
+    #[must_use]
+    pub fn ending(mut self, tail: Tail) -> Self {
+        self.tail = tail;
+        self
     }
 
     /// Bytes received.
@@ -56,7 +76,11 @@ impl Receiver {
                     budget = budget.saturating_sub(count.max(LEAST_COST));
                 }
                 Moved::Blocked => return Ok(Step::Blocked),
-                Moved::End | Moved::Cut => {
+                Moved::Cut if self.tail == Tail::Strict => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof)),
+                end @ (Moved::End | Moved::Cut) => {
+                    if end == Moved::Cut {
+                        log::info!("an upload ends without close_notify; what was sent may be longer");
+                    }
                     self.sink.finish()?;
                     return Ok(Step::Done);
                 }

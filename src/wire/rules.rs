@@ -202,15 +202,15 @@ verbs! {
     /// Names the host that the client believes to talk to (RFC 7151).
     Host "HOST" [] Required Anyone Waits On "HOST <SP> name" [220 503 504];
     /// Starts TLS (RFC 2228 3, RFC 4217 4).
-    Auth "AUTH" [] Required Anyone Waits Off "AUTH <SP> TLS" [234 431 502 504 534];
+    Auth "AUTH" [] Required Anyone Waits On "AUTH <SP> TLS" [234 431 502 504 534];
     /// Security data (RFC 2228 3).
     Adat "ADAT" [] Required Anyone Waits Off "ADAT <SP> base64" [502 503];
     /// Sets the protection of the data connection (RFC 2228 3, RFC 4217 9).
-    Prot "PROT" [] Required Anyone Waits Off "PROT <SP> { C | P }" [200 502 503 504 534 536];
+    Prot "PROT" [] Required Anyone Waits On "PROT <SP> { C | P }" [200 502 503 504 534 536];
     /// Protection buffer size (RFC 2228 3, RFC 4217 8).
-    Pbsz "PBSZ" [] Required Anyone Waits Off "PBSZ <SP> 0" [200 502 503];
+    Pbsz "PBSZ" [] Required Anyone Waits On "PBSZ <SP> 0" [200 502 503];
     /// Ends TLS on the control connection (RFC 2228 3, RFC 4217 5).
-    Ccc "CCC" [] None Member Waits Off "CCC" [200 502 530 533 534];
+    Ccc "CCC" [] None Member Waits On "CCC" [200 502 530 533 534];
     /// Integrity protected command (RFC 2228 3).
     Mic "MIC" [] Required Anyone Waits Off "MIC <SP> base64" [502];
     /// Confidential command (RFC 2228 3).

@@ -17,7 +17,9 @@ fn round<M: Message + PartialEq + std::fmt::Debug>(message: M) {
 #[test]
 fn every_kind_comes_back() {
     let chunk = Chunk::cut(b"listen").next().unwrap();
-    round(ToWorker::Listener("[::1]:2121".parse().unwrap()));
+    for door in [Door::Explicit, Door::Implicit] {
+        round(ToWorker::Listener(door, "[::1]:2121".parse().unwrap()));
+    }
     round(ToWorker::Settings(chunk.clone()));
     round(ToWorker::Verifier);
     round(ToWorker::Reload(chunk.clone()));

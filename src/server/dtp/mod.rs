@@ -11,9 +11,13 @@
 //!               closed            PORT, RETR … ──▶ Dialling ── 30 s, refused ───▶ 425
 //! ```
 //!
+//! With PROT P, `Securing` stands before `Running` on each of the three ways there: the handshake follows the 150. When it
+//! fails, takes 30 s or does not resume what it must, the answer is 522.
+//!
 //! The record belongs to the session that asked for it until the final report; from then on (Lingering) it belongs to
 //! nobody and only waits for the peer to close, so that a reset cannot swallow the end of the file.
 
+mod cloak;
 mod pool;
 mod port;
 
@@ -23,9 +27,11 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
+use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
+use crate::server::settings::Reuse;
 use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
 
+pub use cloak::{Cloak, Errand};
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
 
@@ -47,6 +53,8 @@ pub struct Waits {
     pub unused: Duration,
     /// A connection that was begun for a verb.
     pub connect: Duration,
+    /// A handshake of TLS.
+    pub handshake: Duration,
     /// A transfer without progress.
     pub stall: Duration,
     /// The peer's close after ours.
@@ -76,9 +84,11 @@ enum Dtp {
     /// It did; no verb yet.
     Arrived(Link),
     /// 150 is out; nobody has connected yet.
-    Expecting(SocketAddr, Box<Job>),
+    Expecting(SocketAddr, Box<Errand>),
     /// 150 is out; we connect.
-    Dialling(Link, Box<Job>),
+    Dialling(Link, Box<Errand>),
+    /// The connection is there; TLS comes before the bytes (RFC 4217: the handshake follows the 150).
+    Securing(Link, Box<Job>, Reuse),
     /// Bytes flow.
     Running(Link, Box<Job>),
     /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`Farewell::AfterPeer`]).
@@ -131,8 +141,8 @@ impl Data {
     }
 
     /// A record that connects to the peer, with a job to do once it is there.
-    pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, job: Job, now: Moment) -> Self {
-        let dtp = Dtp::Dialling(Link::new(stream), Box::new(job));
+    pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, errand: Errand, now: Moment) -> Self {
+        let dtp = Dtp::Dialling(Link::new(stream), Box::new(errand));
         Self { owner, peer, dtp, since: now, began: now, wake: None, noise: 0 }
     }
 
@@ -150,7 +160,7 @@ impl Data {
         self.began = now;
         self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Promised(_) => Dtp::Arrived(Link::new(stream)),
-            Dtp::Expecting(_, job) => Dtp::Running(Link::new(stream), job),
+            Dtp::Expecting(_, errand) => Dtp::on(Link::new(stream), *errand),
             other => {
                 reset(&stream);
                 other
@@ -159,13 +169,12 @@ impl Data {
     }
 
     /// The session's verb has come.
-    pub fn begin(&mut self, job: Job, now: Moment) {
+    pub fn begin(&mut self, errand: Errand, now: Moment) {
         self.since = now;
         self.began = now;
-        let job = Box::new(job);
         self.dtp = match std::mem::replace(&mut self.dtp, Dtp::Over) {
-            Dtp::Promised(address) => Dtp::Expecting(address, job),
-            Dtp::Arrived(link) => Dtp::Running(link, job),
+            Dtp::Promised(address) => Dtp::Expecting(address, Box::new(errand)),
+            Dtp::Arrived(link) => Dtp::on(link, errand),
             other => other,
         };
     }
@@ -174,7 +183,8 @@ impl Data {
     pub fn progress(&self) -> (u64, Option<u64>) {
         match &self.dtp {
             Dtp::Running(link, job) => (moved(link, job), job.total),
-            Dtp::Expecting(_, job) | Dtp::Dialling(_, job) => (0, job.total),
+            Dtp::Securing(_, job, _) => (0, job.total),
+            Dtp::Expecting(_, errand) | Dtp::Dialling(_, errand) => (0, errand.job.total),
             _ => (0, None),
         }
     }
@@ -187,7 +197,7 @@ impl Data {
                 link.reset();
                 Some(report)
             }
-            Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::Aborted))),
+            Dtp::Expecting(..) | Dtp::Dialling(..) | Dtp::Securing(..) => Some(self.done(0, now, Err(Fault::Aborted))),
             Dtp::Settling(_, moved) => Some(self.done(moved, now, Ok(()))),
             Dtp::Arrived(link) => {
                 link.reset();
@@ -202,6 +212,7 @@ impl Data {
         let span = match &self.dtp {
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
+            Dtp::Securing(..) => waits.handshake,
             Dtp::Running(..) => waits.stall,
             Dtp::Settling(..) => SETTLE,
             // Until the first look finds the peer still there.
@@ -223,7 +234,8 @@ impl Data {
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, job) => self.run(link, job, turn),
-            Dtp::Dialling(link, job) => self.dial(link, job, turn),
+            Dtp::Dialling(link, errand) => self.dial(link, errand, turn),
+            Dtp::Securing(link, job, reuse) => self.secure(link, job, reuse, turn),
             Dtp::Lingering(link) => self.linger(link, turn),
             Dtp::Settling(link, moved) => self.settle(link, moved, turn),
             Dtp::Over => Outcome::of(Next::Close),
@@ -239,6 +251,7 @@ impl Data {
         let report = match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
+            Dtp::Securing(..) => Some(self.done(0, now, Err(Fault::Insecure))),
             Dtp::Running(link, job) => {
                 let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
                 link.reset();
@@ -258,13 +271,52 @@ impl Data {
         Outcome { next: Next::Close, report }
     }
 
-    fn dial(&mut self, mut link: Link, job: Box<Job>, turn: &mut Turn<'_>) -> Outcome {
+    /// The connection is there.
+    fn go(&mut self, link: Link, errand: Errand, turn: &mut Turn<'_>) -> Outcome {
+        match Dtp::on(link, errand) {
+            Dtp::Securing(link, job, reuse) => self.secure(link, job, reuse, turn),
+            Dtp::Running(link, job) => self.run(link, job, turn),
+            other => {
+                self.dtp = other;
+                Outcome::of(Next::Sleep)
+            }
+        }
+    }
+
+    fn secure(&mut self, mut link: Link, job: Box<Job>, reuse: Reuse, turn: &mut Turn<'_>) -> Outcome {
+        match link.handshake(turn.ready, turn.sockets) {
+            Ok(Handshake::Going) => {
+                self.dtp = Dtp::Securing(link, job, reuse);
+                Outcome::of(if turn.ready.has(Ready::READ) { Next::Yield } else { Next::Sleep })
+            }
+            Ok(Handshake::Done) => {
+                let proven = cloak::is_proven(&link);
+                if reuse == Reuse::Require && !proven {
+                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.peer);
+                    link.sign_off(turn.ready, turn.sockets);
+                    return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
+                }
+                if reuse == Reuse::Log && !proven {
+                    log::info!("{}: a data connection that does not resume the control connection's TLS", self.peer);
+                }
+                self.since = turn.now;
+                self.began = turn.now;
+                self.run(link, job, turn)
+            }
+            Err(error) => {
+                log::info!("{}: no TLS on the data connection: {error}", self.peer);
+                Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Insecure))) }
+            }
+        }
+    }
+
+    fn dial(&mut self, mut link: Link, errand: Box<Errand>, turn: &mut Turn<'_>) -> Outcome {
         if let Err(error) = link.register(turn.sockets) {
             log::warn!("cannot watch a data connection: {error}");
             return self.never(turn.now);
         }
         if !turn.ready.has(Ready::WRITE) {
-            self.dtp = Dtp::Dialling(link, job);
+            self.dtp = Dtp::Dialling(link, errand);
             return Outcome::of(Next::Sleep);
         }
         match link.socket().take_error() {
@@ -279,12 +331,12 @@ impl Data {
                 self.since = turn.now;
                 self.began = turn.now;
                 turn.ready.set(Ready::READ);
-                self.run(link, job, turn)
+                self.go(link, *errand, turn)
             }
             // Not there yet: the first event of a socket may come before its connection.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                 turn.ready.clear(Ready::WRITE);
-                self.dtp = Dtp::Dialling(link, job);
+                self.dtp = Dtp::Dialling(link, errand);
                 Outcome::of(Next::Sleep)
             }
             Err(_) => self.never(turn.now),
@@ -369,6 +421,7 @@ impl Data {
         let moved = moved(&link, job);
         let report = Some(self.done(moved, turn.now, Ok(())));
         if matches!(job.flow, Flow::Receive(_)) {
+            link.sign_off(turn.ready, turn.sockets);
             return Outcome { next: Next::Close, report };
         }
         // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
@@ -418,6 +471,16 @@ impl Data {
 
     fn done(&self, moved: u64, now: Moment, result: Result<(), Fault>) -> Report {
         Report::Done { moved, elapsed: now.since(self.began), result }
+    }
+}
+
+impl Dtp {
+    /// A connection that is there, and what it is for.
+    fn on(mut link: Link, errand: Errand) -> Self {
+        match errand.begin(&mut link) {
+            cloak::Beginning::Job(job) => Self::Running(link, job),
+            cloak::Beginning::Handshake(job, reuse) => Self::Securing(link, job, reuse),
+        }
     }
 }
 

@@ -47,6 +47,9 @@ impl Session {
         let mut body: Vec<Vec<u8>> = FEATURES.iter().map(|label| label.as_bytes().to_vec()).collect();
         body.push(self.facts.feature_text().into_bytes());
         body.push(self.hash_feature().into_bytes());
+        if stage.world.settings.tls.is_some() {
+            body.extend(["AUTH TLS", "PBSZ", "PROT"].map(|label| label.as_bytes().to_vec()));
+        }
         if stage.world.settings.limits.compressed > 0 {
             body.push(b"MODE Z".to_vec());
         }

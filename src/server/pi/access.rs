@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use super::faults::ReplyTo;
 use super::state::{Member, State, Work};
-use super::{Abort, Endpoint, Mode, Output, Session, Stage, Type};
+use super::{Abort, Mode, Output, Session, Stage, Type};
 use crate::codec::{Algorithm, Level};
 use crate::filesystem::{Last, Right, VirtualPath};
 use crate::server::realm::{Rates, Realm, Refusal, Seat};
 use crate::server::world::World;
-use crate::transfer::Order;
 use crate::wire::command::PathText;
 use crate::wire::listing::FactSet;
 use crate::wire::reply::Reply;
@@ -38,6 +37,10 @@ impl Session {
     pub(super) fn user_named(&mut self, user: PathText, stage: &mut Stage<'_>) {
         self.log_out(stage);
         let guest = stage.world.anonymous.is_some() && is_guest(&user);
+        if let Some(realm) = self.certified(&user, stage.world) {
+            self.enter(State::Named { user });
+            return self.admit(&realm, 232, stage);
+        }
         self.enter(State::Named { user });
         if guest {
             stage.say(331, "Guest login ok, send your e-mail address as password.");
@@ -49,12 +52,13 @@ impl Session {
     pub(super) fn pass(&mut self, password: PathText, stage: &mut Stage<'_>) {
         let user = match &mut self.state {
             State::Named { user } => std::mem::take(user),
+            State::Member(_) if self.certificate.is_some() => return stage.say(202, "No password needed."),
             State::Member(_) => return stage.say(503, "Already logged in."),
             _ => return stage.say(503, "Send USER first."),
         };
         if let Some(realm) = stage.world.anonymous.as_ref().filter(|_| is_guest(&user)) {
             log::info!("{}: a guest who says to be {:?}", self.peer, String::from_utf8_lossy(&password));
-            return self.admit(&Rc::clone(realm), stage);
+            return self.admit(&Rc::clone(realm), 230, stage);
         }
         let guess = stage.world.guesses.hash_one((&user, &password));
         self.enter(State::Checking { user: user.clone(), guess });
@@ -71,7 +75,7 @@ impl Session {
         let name = String::from_utf8_lossy(user).into_owned();
         match verdict {
             Verdict::Right => match stage.world.accounts.get(name.as_str()) {
-                Some(realm) => self.admit(&Rc::clone(realm), stage),
+                Some(realm) => self.admit(&Rc::clone(realm), 230, stage),
                 None => self.turn_away(&name, "no such account any more", stage),
             },
             Verdict::Wrong => self.turn_away(&name, "wrong name or password", stage),
@@ -83,8 +87,14 @@ impl Session {
         }
     }
 
+    /// The account whose password the client's certificate makes up for.
+    fn certified(&self, user: &[u8], world: &World) -> Option<Rc<Realm>> {
+        let realm = world.accounts.get(std::str::from_utf8(user).ok()?)?;
+        self.is_certified(user).then(|| Rc::clone(realm))
+    }
+
     /// Lets somebody in whose password, if any, was right.
-    fn admit(&mut self, realm: &Rc<Realm>, stage: &mut Stage<'_>) {
+    fn admit(&mut self, realm: &Rc<Realm>, code: u16, stage: &mut Stage<'_>) {
         match realm.admit(self.peer.ip(), World::wall()) {
             Ok(()) => {}
             Err(Refusal::Sessions) => {
@@ -98,7 +108,7 @@ impl Session {
             Ok(seat) => {
                 self.enter(State::Member(Member { seat, cwd: VirtualPath::root(), work: Work::Idle }));
                 log::info!("{}@{}: logged in", realm.name, self.peer);
-                stage.say(230, "Login successful.");
+                stage.say(code, "Login successful.");
             }
             Err(error) => {
                 log::error!("{}@{}: cannot open the home directory: {error}", realm.name, self.peer);
@@ -158,14 +168,12 @@ impl Session {
         self.idle = None;
         self.facts = FactSet::all();
         stage.say(220, "Ready for a new user.");
+        self.uncover(stage);
     }
 
     /// Forgets who was logged in and what was half done. TYPE and the like stay (RFC 959 on USER).
-    fn log_out(&mut self, stage: &mut Stage<'_>) {
-        if self.endpoint != Endpoint::None {
-            self.endpoint = Endpoint::None;
-            stage.order(Order::Forget);
-        }
+    pub(super) fn log_out(&mut self, stage: &mut Stage<'_>) {
+        self.forget_endpoint(stage);
         self.mark = None;
         self.abort = Abort::Idle;
         self.enter(State::Stranger);

@@ -124,6 +124,10 @@ pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
     use transfer::Fault as F;
     match fault {
         F::NeverConnected => Reply::new(425, "Cannot open data connection."),
+        F::Insecure => Reply::new(522, "TLS on the data connection failed."),
+        F::Unproven => {
+            Reply::new(522, "TLS session of data connection not resumed; it must be the control connection's.")
+        }
         F::Lost(_) => Reply::new(426, "Data connection lost; transfer aborted."),
         F::Stalled => Reply::new(426, "Data connection stalled; transfer aborted."),
         F::Aborted => Reply::new(426, "Transfer aborted; data connection closed."),

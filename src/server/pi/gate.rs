@@ -2,14 +2,19 @@
 
 use super::state::{Member, State, Work};
 use super::{Endpoint, Session};
+use crate::server::world::World;
 use crate::wire::command::{Rule, Status, Verb, When};
 use crate::wire::reply::Reply;
 
 impl Session {
-    /// The reply that refuses a verb, or none. Checked in the order: built (502), login (530), sequence (503).
-    pub(super) fn gate(&self, rule: &Rule, argument: &[u8]) -> Option<Reply> {
+    /// The reply that refuses a verb, or none. Checked in the order: built (502), what policy asks of the clear (534), login (530),
+    /// sequence (503).
+    pub(super) fn gate(&self, rule: &Rule, argument: &[u8], world: &World) -> Option<Reply> {
         if rule.status == Status::Off {
             return Some(Reply::new(502, format!("{} not implemented.", rule.name)));
+        }
+        if let Some(refusal) = self.exposed(rule.verb, world) {
+            return Some(refusal);
         }
         let member = matches!(self.state, State::Member(_));
         if rule.when_given(argument) == When::Member && !member {

@@ -12,6 +12,7 @@ mod gate;
 mod mode;
 mod parameter;
 mod quota;
+mod security;
 mod service;
 mod site;
 pub mod state;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use crate::codec::{Algorithm, Level};
 use crate::filesystem::VirtualPath;
 use crate::server::world::World;
-use crate::transfer::{Order, Report};
+use crate::transfer::{Order, Protection, Report};
 use crate::wire::command::{self, Command, Malformed, PathText, Rule, Unknown, Verb};
 use crate::wire::listing::FactSet;
 use crate::wire::reply::Reply;
@@ -55,6 +56,10 @@ pub enum Input {
     Report(Report),
     /// The verifier's answer.
     Verdict(Verdict),
+    /// The connection is in TLS now; the client's certificate, where certificates may stand for passwords.
+    Secured(Option<Box<Certificate>>),
+    /// The connection is in the clear again.
+    Bared,
     /// The time that [`Session::patience`] allowed is over.
     Expired,
     /// A line has begun and does not end.
@@ -83,6 +88,10 @@ pub enum Output {
     },
     /// A login failed; its guess, as a keyed digest.
     Guessed(u64),
+    /// Go on in TLS, after the replies so far.
+    Secure,
+    /// Go on in the clear, after the replies so far.
+    Bare,
     /// A transfer is over: for the transfer log.
     Record(Box<Finished>),
     /// Send what is queued and close.
@@ -178,6 +187,31 @@ enum Endpoint {
     Active(SocketAddr),
 }
 
+/// A client's certificate, DER, which was verified.
+#[derive(Debug)]
+pub struct Certificate(pub Vec<u8>);
+
+/// What protects the control connection, and what that makes of PBSZ and PROT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    /// Nothing: AUTH comes before PBSZ and PROT.
+    Clear,
+    /// TLS after AUTH: PBSZ comes before PROT.
+    Private,
+    /// TLS and PBSZ.
+    Sized,
+    /// TLS from the first octet on, PBSZ understood.
+    Implicit,
+    /// Nothing any more, after CCC: PROT stays what it is.
+    Lifted,
+}
+
+impl Cover {
+    const fn is_on(self) -> bool {
+        matches!(self, Self::Private | Self::Sized | Self::Implicit)
+    }
+}
+
 /// Whether an ABOR line is owed a 226 for the transfer that was stopped in its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Abort {
@@ -202,6 +236,11 @@ pub struct Session {
     peer: SocketAddr,
     local: IpAddr,
     endpoint: Endpoint,
+    cover: Cover,
+    /// PROT.
+    protection: Protection,
+    /// What the client showed in the handshake.
+    certificate: Option<Box<Certificate>>,
     /// Until the next transfer command (protocol order differs between clients, so it survives the rest).
     mark: Option<Box<Mark>>,
     type_: Type,
@@ -248,6 +287,9 @@ impl Session {
             peer,
             local,
             endpoint: Endpoint::None,
+            cover: Cover::Clear,
+            protection: Protection::Clear,
+            certificate: None,
             mark: None,
             type_: Type::Unset,
             mode: Mode::Stream,
@@ -285,6 +327,8 @@ impl Session {
             Input::Inquire => stage.order(Order::Inquire),
             Input::Report(report) => self.report(report, stage),
             Input::Verdict(verdict) => self.verdict(verdict, stage),
+            Input::Secured(certificate) => self.secured(certificate, stage),
+            Input::Bared => self.bared(),
             Input::Expired => self.expired(stage),
             Input::Dripping => self.leave(421, "Command line takes too long, closing.", stage),
             Input::Banned => self.banned(stage),
@@ -302,7 +346,7 @@ impl Session {
     pub fn patience(&self, world: &World) -> Patience {
         let limits = &world.settings.limits;
         match &self.state {
-            State::Stranger | State::Named { .. } => Patience::Login(limits.login),
+            State::Switching | State::Stranger | State::Named { .. } => Patience::Login(limits.login),
             State::Penalised => Patience::Penalty(self.penalty(limits.login_delay)),
             State::Member(member) => match &member.work {
                 Work::Idle | Work::Renaming { .. } => Patience::Idle(self.idle_limit(world)),
@@ -368,13 +412,19 @@ impl Session {
 
     /// The order of checks: known, login, sequence, syntax, and only then the command itself.
     fn ruled(&mut self, rule: &'static Rule, argument: &[u8], stage: &mut Stage<'_>) {
-        if let Some(refusal) = self.gate(rule, argument) {
+        if let Some(refusal) = self.gate(rule, argument, stage.world) {
             self.forget_rename(rule.verb);
             return stage.reply(refusal);
         }
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {
-            Ok(command) => self.run(command, argument, stage),
+            Ok(command) => match self.unprotected(rule.verb, stage.world) {
+                Some(refusal) => {
+                    self.mark = None;
+                    stage.reply(refusal);
+                }
+                None => self.run(command, argument, stage),
+            },
             Err(malformed) => self.malformed(rule, malformed, stage),
         }
     }
@@ -478,6 +528,10 @@ impl Session {
             Command::Noop => stage.say(200, "NOOP ok."),
             Command::Feat => self.feat(stage),
             Command::Lang(tag) => Self::lang(tag.as_deref(), stage),
+            Command::Auth(mechanism) => self.auth(&mechanism, stage),
+            Command::Pbsz(_) => self.pbsz(stage),
+            Command::Prot(level) => self.prot(level, stage),
+            Command::Ccc => self.ccc(stage),
             Command::Clnt(text) => self.clnt(&text, stage),
             Command::Csid(_) => Self::csid(stage),
             other => {
@@ -493,7 +547,7 @@ impl Session {
             State::Stranger | State::Named { .. } => self.leave(421, "Login timeout, closing.", stage),
             State::Member(Member { work: Work::Computing(_), .. }) => self.remark(stage),
             State::Member(_) => self.leave(421, "Idle timeout, closing.", stage),
-            State::Checking { .. } | State::Leaving => {}
+            State::Switching | State::Checking { .. } | State::Leaving => {}
         }
     }
 

@@ -129,7 +129,7 @@ impl Session {
     }
 
     /// A new endpoint replaces the old one, whose socket and promise go first.
-    fn forget_endpoint(&mut self, stage: &mut Stage<'_>) {
+    pub(super) fn forget_endpoint(&mut self, stage: &mut Stage<'_>) {
         if self.endpoint == Endpoint::Passive {
             stage.order(Order::Forget);
         }

@@ -12,7 +12,7 @@ use crate::filesystem::{
     Allow, Fault, Incoming, Kind, Last, Listing, Request, Right, Start, Stat, VirtualPath, Written,
 };
 use crate::server::world::World;
-use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Seal, Sink, Source};
+use crate::transfer::{Farewell, Flow, Job, Pace, Receiver, Seal, Sink, Source, Tail};
 use crate::wire::command::Verb;
 use crate::wire::reply::Reply;
 
@@ -106,7 +106,7 @@ impl Session {
         let whole = start == Start::Truncate || written.size == 0;
         let sink = self.sink(member, file, &written, whole, world)?;
         let sink = sink.until(mark.map_or(u64::MAX, Mark::end)).inflating(inflating(place, world));
-        Ok((path, incoming_job(sink, member)))
+        Ok((path, incoming_job(sink, member, world)))
     }
 
     /// Where an upload goes; `whole`: it will be all of the file.
@@ -156,7 +156,7 @@ impl Session {
             member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
         let sink = self.sink(member, file, &written, true, world)?.inflating(inflating(place, world));
-        Ok((directory.join(&name), incoming_job(sink, member)))
+        Ok((directory.join(&name), incoming_job(sink, member, world)))
     }
 
     pub(super) fn list(&mut self, verb: Verb, argument: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -277,8 +277,10 @@ fn upload_start(verb: Verb, mark: Option<&Mark>) -> Start {
     }
 }
 
-fn incoming_job(sink: Sink, member: &Member) -> Job {
-    let (flow, pace) = (Flow::Receive(Box::new(Receiver::new(sink))), member.seat.upload_pace());
+fn incoming_job(sink: Sink, member: &Member, world: &World) -> Job {
+    let strict = world.settings.tls.as_ref().is_some_and(|tls| tls.strict_close);
+    let tail = if strict { Tail::Strict } else { Tail::Lenient };
+    let (flow, pace) = (Flow::Receive(Box::new(Receiver::new(sink).ending(tail))), member.seat.upload_pace());
     Job { flow, total: None, pace, farewell: Farewell::AtOnce }
 }
 

@@ -24,6 +24,11 @@
 //!    └──────────▶ Computing ──────────────────────▶ Idle
 //! ```
 //!
+//! Around it, with TLS:
+//!
+//!   Stranger, Named, Member ── AUTH, or REIN in TLS ──▶ Switching ── the transport has changed ──▶ Stranger
+//!   Member.work: Idle ── CCC ──▶ Switching ── TLS left ──▶ Idle
+//!
 //! Only in `Stranger`, `Named` and `Member` with `Idle` or `Renaming` work is a line taken from the reader; in every
 //! other state lines wait where they are (protocol order is kept by not reading), but for ABOR and STAT.
 
@@ -56,6 +61,8 @@ pub enum State {
     Penalised,
     /// 230 is out.
     Member(Member),
+    /// 234 is out, or REIN's 220 in TLS: the connection changes between the clear and TLS. Lines wait.
+    Switching,
     /// 221 or 421 is queued: it is flushed and the connection closed. No further line is read.
     Leaving,
 }
@@ -99,6 +106,8 @@ pub enum Work {
     Aborting(Box<Errand>),
     /// A file is being read through for HASH, an X-digest or SIZE in TYPE A. Lines other than ABOR wait.
     Computing(Box<Asked>),
+    /// CCC's 200 is out: the connection leaves TLS. Lines wait.
+    Switching,
 }
 
 /// How a passive port is announced.
@@ -172,6 +181,12 @@ pub const TRANSITIONS: &[(&str, &str, &str)] = &[
     ("Member/Transferring", "DTP: 226, 425, 426, 451, 452, 552", "Member/Idle"),
     ("Member/Transferring", "ABOR seen", "Member/Aborting"),
     ("Member/Aborting", "DTP: 426", "Member/Idle"),
+    ("Stranger, Named, Member/*", "AUTH: 234", "Switching"),
+    ("Stranger, Named, Member/*", "REIN in TLS: 220", "Switching"),
+    ("Switching", "handshake done, or TLS left", "Stranger"),
+    ("Member/Idle", "CCC: 200", "Member/Switching"),
+    ("Member/Switching", "TLS left", "Member/Idle"),
+    ("Named", "USER certified: 232", "Member/Idle"),
     ("Stranger, Named", "login time over: 421", "Leaving"),
     ("Member/Idle", "idle too long: 421", "Leaving"),
     ("Stranger, Named, Member/Idle", "a command line without end: 421", "Leaving"),
@@ -187,7 +202,7 @@ impl State {
         match self {
             Self::Stranger | Self::Named { .. } => true,
             Self::Member(member) => matches!(member.work, Work::Idle | Work::Renaming { .. }),
-            Self::Checking { .. } | Self::Penalised | Self::Leaving => false,
+            Self::Switching | Self::Checking { .. } | Self::Penalised | Self::Leaving => false,
         }
     }
 
@@ -204,6 +219,7 @@ impl fmt::Display for State {
             Self::Named { .. } => "Named",
             Self::Checking { .. } => "Checking",
             Self::Penalised => "Penalised",
+            Self::Switching => "Switching",
             Self::Leaving => "Leaving",
             Self::Member(member) => member.work.name(),
         })
@@ -220,6 +236,7 @@ impl Work {
             Self::Transferring(_) => "Member/Transferring",
             Self::Aborting(_) => "Member/Aborting",
             Self::Computing(_) => "Member/Computing",
+            Self::Switching => "Member/Switching",
         }
     }
 }

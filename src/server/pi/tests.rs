@@ -13,7 +13,7 @@ use crate::filesystem::{Owners, Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Found, Order, Places, Report};
+use crate::transfer::{Fault, Found, Order, Places, Protection, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -41,6 +41,8 @@ impl Dialogue {
             compressors: Places::default(),
             doors: Vec::new(),
             guesses: RandomState::new(),
+            #[cfg(feature = "tls")]
+            keyring: None,
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }
@@ -143,7 +145,7 @@ fn the_transfer_is_opened_before_it_runs_and_closed_by_the_report() {
     let mut ftp = Dialogue::guest();
     ftp.passive();
     assert_eq!(ftp.say("RETR a.bin"), [150]);
-    assert!(ftp.ordered(|order| matches!(order, Order::Begin(_, None))));
+    assert!(ftp.ordered(|order| matches!(order, Order::Begin(_, None, Protection::Clear))));
     assert!(!ftp.session.state().takes_lines());
     assert_eq!(ftp.done(Ok(())), [226]);
     assert_eq!(ftp.say("RETR a.bin"), [425], "a data connection serves once");
@@ -289,7 +291,7 @@ fn what_is_remembered_is_not_read_again() {
 
 #[test]
 fn a_session_does_not_grow_for_what_few_of_them_do() {
-    assert!(size_of::<Session>() <= 184, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 192, "{}", size_of::<Session>());
 }
 
 #[test]
@@ -313,6 +315,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Named",
         "Checking",
         "Penalised",
+        "Switching",
         "Leaving",
         "Member/Idle",
         "Member/Renaming",
@@ -320,6 +323,7 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
         "Member/Transferring",
         "Member/Aborting",
         "Member/Computing",
+        "Member/Switching",
     ];
     for (from, _, to) in TRANSITIONS {
         for name in from.split(", ").filter(|name| !name.ends_with('*')) {

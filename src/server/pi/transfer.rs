@@ -16,7 +16,7 @@ impl Session {
             Endpoint::Passive | Endpoint::None => None,
         };
         stage.reply(opening);
-        stage.order(Order::Begin(job, address));
+        stage.order(Order::Begin(job, address, self.protection));
         let errand = Errand { verb, path, ascii: self.ascii(stage.world) };
         self.work(Work::Transferring(Box::new(errand)));
     }

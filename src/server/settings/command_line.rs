@@ -8,7 +8,7 @@ use std::time::Duration;
 use getopts::{Matches, Options, ParsingStyle};
 
 use super::toml_file::quoting;
-use super::{Fault, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, keys};
+use super::{Fault, IdentitySource, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, Require, keys};
 
 /// What `--help` prints: 80 columns, 24 lines. getopts' own listing would need 40.
 pub const HELP: &str = "\
@@ -22,6 +22,8 @@ Serve DIR (default \".\") by FTP: without an account to anyone, read only.
       --anonymous       keep anonymous although accounts exist
   -c, --config FILE     TOML; options given here win over it
       --passive-ports LO-HI     --public-address IP
+      --tls-cert FILE --tls-key FILE (PEM), or --tls-self-signed   for FTPS
+      --tls-require none|login|data     --implicit ADDR   TLS from the start
       --max-clients N   --max-per-ip N (0: no limit)   --idle-timeout SECONDS
       --log-level off|error|warn|info|debug|trace      --log-format text|json
       --transfer-log FILE       append one xferlog line for each transfer
@@ -32,8 +34,7 @@ Serve DIR (default \".\") by FTP: without an account to anyone, read only.
       --states          print the states of a session
       --replies         print every command with the replies it can give
   -h, --help   -V, --version
-Not in this build: --tls-cert --tls-key --tls-self-signed --tls-require
-      --implicit --status
+Not in this build: --status
 Signals: TERM, INT drain and stop (twice: at once), HUP reloads, USR1 reports.
 Exit: 0 orderly end, 1 failure at work, 2 wrong usage or configuration.
 ";
@@ -93,6 +94,12 @@ pub struct Invocation {
     pub log_format: Option<LogFormat>,
     /// `--transfer-log`.
     pub transfer_log: Option<PathBuf>,
+    /// `--tls-cert`, `--tls-key` or `--tls-self-signed`.
+    pub identity: IdentitySource,
+    /// `--tls-require`.
+    pub tls_require: Option<Require>,
+    /// `--implicit`.
+    pub implicit: Vec<ListenAddr>,
     /// `--workers`.
     pub workers: Option<NonZeroU32>,
 }
@@ -168,7 +175,9 @@ const VALUED: [&str; 13] = [
 ];
 
 fn refuse_later(given: &Matches) -> Result<(), Fault> {
-    for name in ["tls-cert", "tls-key", "tls-self-signed", "tls-require", "implicit", "status"] {
+    let tls = ["tls-cert", "tls-key", "tls-self-signed", "tls-require", "implicit"];
+    let absent = if cfg!(feature = "tls") { &[][..] } else { &tls };
+    for name in ["status"].iter().chain(absent).copied() {
         let harmless = match name {
             "tls-require" => "none",
             _ => "",
@@ -208,8 +217,35 @@ fn invocation(given: &Matches) -> Result<Invocation, Fault> {
         log_level: value(given, "log-level")?,
         log_format: value(given, "log-format")?,
         transfer_log: given.opt_str("transfer-log").map(PathBuf::from),
+        identity: identity(given)?,
+        tls_require: value(given, "tls-require")?,
+        implicit: given.opt_strs("implicit").iter().map(|word| read("implicit", word)).collect::<Result<_, _>>()?,
         workers: workers(given)?,
     })
+}
+
+/// A pair of files or a pair made now; the two together are one too many.
+fn identity(given: &Matches) -> Result<IdentitySource, Fault> {
+    let path = |name| given.opt_str(name).map(PathBuf::from);
+    let (certificate, key) = (path("tls-cert"), path("tls-key"));
+    match (certificate, key, given.opt_present("tls-self-signed")) {
+        (None, None, false) => Ok(IdentitySource::None),
+        (certificate, key, false) => Ok(IdentitySource::Files { certificate, key }),
+        (None, None, true) => self_signed(),
+        _ => Err(Fault::option("--tls-self-signed", "stands beside --tls-cert or --tls-key")),
+    }
+}
+
+#[cfg(feature = "tls")]
+fn self_signed() -> Result<IdentitySource, Fault> {
+    let made = crate::server::tls::self_signed().map_err(|why| Fault::option("--tls-self-signed", why))?;
+    Ok(IdentitySource::Made(made))
+}
+
+/// Refused before it came to this.
+#[cfg(not(feature = "tls"))]
+fn self_signed() -> Result<IdentitySource, Fault> {
+    Err(Fault::option("--tls-self-signed", NOT_BUILT))
 }
 
 fn user(given: &Matches) -> Result<Option<String>, Fault> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::tls::TlsDraft;
 use super::{Bans, Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
 use crate::codec::Algorithm;
 use crate::filesystem::path::NAME_LIMIT;
@@ -32,6 +33,15 @@ const USUAL_BANS: Bans = Bans {
 
 /// The keys of parts that are not built in: table, key, and the values that ask for nothing.
 const LATER: &[(&str, &str, &[&str])] = &[
+    ("files", "fsync", &["false"]),
+    ("proxy", "trusted", &[]),
+    ("status", "listen", &[""]),
+    ("hooks", "upload", &[]),
+    ("hooks", "events", &[""]),
+];
+
+/// The keys of FTPS, for a program without it.
+const TLS_KEYS: &[(&str, &str, &[&str])] = &[
     ("tls", "certificate", &[""]),
     ("tls", "key", &[""]),
     ("tls", "require", &["none"]),
@@ -42,12 +52,6 @@ const LATER: &[(&str, &str, &[&str])] = &[
     ("tls", "client_login", &["false"]),
     ("tls", "ccc", &["false"]),
     ("tls", "strict_close", &["false"]),
-    ("limits", "tls_handshake", &["30s"]),
-    ("files", "fsync", &["false"]),
-    ("proxy", "trusted", &[]),
-    ("status", "listen", &[""]),
-    ("hooks", "upload", &[]),
-    ("hooks", "events", &[""]),
 ];
 
 /// What a configuration file says, before the command line and the accounts complete it.
@@ -60,6 +64,7 @@ pub(super) struct Draft {
     /// `None`: the server's root.
     pub anonymous_root: Option<PathBuf>,
     pub anonymous_permissions: Permissions,
+    pub tls: TlsDraft,
     /// The name or number under `user`, not looked up: it may not be there, nor matter.
     pub user: Option<String>,
 }
@@ -92,8 +97,9 @@ pub(super) fn read(source: &Source, folder: &Path) -> Result<Draft, Fault> {
     each(&mut top, "limits", |table| read_limits(table, &mut settings.limits))?;
     each(&mut top, "files", |table| read_files(table, &mut settings.files))?;
     each(&mut top, "log", |table| read_log(table, folder, &mut settings.log))?;
+    each(&mut top, "tls", |table| draft.tls.read(table, folder))?;
     each(&mut top, "sandbox", |table| table.set("mode", &mut settings.sandbox))?;
-    for name in ["tls", "proxy", "status", "hooks"] {
+    for name in ["proxy", "status", "hooks"] {
         each(&mut top, name, |_| Ok(()))?;
     }
     top.finish()?;
@@ -113,7 +119,8 @@ fn each<'s>(
 }
 
 fn refuse_later(table: &mut Table<'_>, name: &str) -> Result<(), Fault> {
-    let here = LATER.iter().filter(|(place, ..)| *place == name);
+    let absent = if cfg!(feature = "tls") { &[][..] } else { TLS_KEYS };
+    let here = LATER.iter().chain(absent).filter(|(place, ..)| *place == name);
     here.into_iter().try_for_each(|(_, key, harmless)| table.not_built(key, harmless))
 }
 
@@ -200,6 +207,7 @@ fn read_spans(table: &mut Table<'_>, limits: &mut Limits) -> Result<(), Fault> {
         ("idle", &mut limits.idle),
         ("stall", &mut limits.stall),
         ("connect", &mut limits.connect),
+        ("tls_handshake", &mut limits.tls_handshake),
         ("drain", &mut limits.drain),
         ("unused_listener", &mut limits.unused_listener),
         ("linger", &mut limits.linger),

@@ -62,7 +62,9 @@ impl Invocation {
         let (mut draft, folder) = self.draft()?;
         self.apply(&mut draft);
         draft.settings.root = absolute(&draft.settings.root)?;
-        distinct(&draft.settings.listen)?;
+        let both: Vec<ListenAddr> = draft.settings.listen.iter().chain(&draft.tls.implicit).cloned().collect();
+        distinct(&both)?;
+        draft.settings.tls = std::mem::take(&mut draft.tls).resolve()?;
         let accounts = self.accounts(&draft, &folder, password, &mut warnings)?;
         let any = accounts.as_ref().is_some_and(|all| !all.accounts.is_empty());
         let mut settings = draft.settings;
@@ -113,6 +115,13 @@ impl Invocation {
         }
         if self.write {
             draft.anonymous_permissions = Permissions::full();
+        }
+        draft.tls.lay_over(&self.identity);
+        if let Some(require) = self.tls_require {
+            draft.tls.require = require;
+        }
+        if !self.implicit.is_empty() {
+            draft.tls.implicit.clone_from(&self.implicit);
         }
         settings.passive.ports = self.passive_ports.or(settings.passive.ports);
         settings.passive.address = self.public_address.or(settings.passive.address);

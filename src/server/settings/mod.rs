@@ -6,7 +6,8 @@
 //!                        └── --config FILE ──┘   read again at every reload
 //! ```
 //!
-//! [`Settings`] holds no secret: it travels from the keeper to the process that faces the network.
+//! [`Settings`] travels from the keeper to the process that faces the network. It holds no password and no hash; the one
+//! secret in it is the key that TLS needs there.
 //! The keys of parts that are not built in are known, and refused with a message of their own, so that a
 //! configuration never promises what nobody does.
 
@@ -15,6 +16,7 @@ mod keys;
 mod load;
 mod run_as;
 mod share;
+mod tls;
 mod toml_file;
 mod units;
 
@@ -30,9 +32,11 @@ pub(crate) use keys::{RATES, ranged};
 
 pub use command_line::{Command, HELP, Invocation, VERSION, parse};
 pub use load::{Loaded, PasswordSource};
+pub use tls::{Identity, IdentitySource, Minimum, Require, Reuse, TlsSettings};
 pub use toml_file::{Fault, NOT_BUILT, Source, Table};
 pub use units::{ListenAddr, Network, PortRange, Size, Span};
 
+use super::Door;
 use super::accounts::Permissions;
 use crate::codec::Algorithm;
 use crate::filesystem::{Links, Uploads};
@@ -52,6 +56,8 @@ pub struct Settings {
     pub passive: Passive,
     /// Active data connections.
     pub active: Active,
+    /// FTPS; `None` when it is not configured.
+    pub tls: Option<TlsSettings>,
     /// Every bound and every span of time.
     pub limits: Limits,
     /// How files are made.
@@ -156,6 +162,8 @@ pub struct Limits {
     pub stall: Duration,
     /// `connect`: for a data connection to come up.
     pub connect: Duration,
+    /// `tls_handshake`: for TLS to come up, on either connection.
+    pub tls_handshake: Duration,
     /// `drain`: what running transfers get when the server stops.
     pub drain: Duration,
     /// `unused_listener`: a passive port that no transfer command follows.
@@ -379,6 +387,14 @@ fn one_of(word: &str, choices: &str) -> String {
     format!("\"{word}\" is none of {choices}")
 }
 
+impl Settings {
+    /// Every control address with what its connections begin with.
+    pub fn doors(&self) -> impl Iterator<Item = (Door, &ListenAddr)> {
+        let implicit = self.tls.iter().flat_map(|tls| &tls.implicit).map(|label| (Door::Implicit, label));
+        self.listen.iter().map(|label| (Door::Explicit, label)).chain(implicit)
+    }
+}
+
 impl Default for Settings {
     /// Anonymous off, the current directory, port 21: what file and command line start from.
     fn default() -> Self {
@@ -389,6 +405,7 @@ impl Default for Settings {
             anonymous: None,
             passive: Passive::default(),
             active: Active { enabled: true, from_port_20: false },
+            tls: None,
             limits: Limits::default(),
             files: Files::default(),
             log: LogSettings { level: Level::Info, format: LogFormat::Text, transfers: None },
@@ -412,6 +429,7 @@ impl Default for Limits {
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(300),
             connect: Duration::from_secs(30),
+            tls_handshake: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             unused_listener: Duration::from_secs(60),
             linger: Duration::from_secs(5),

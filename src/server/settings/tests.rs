@@ -74,6 +74,7 @@ fn every_key_is_read() {
         idle = "10m"
         stall = "1m"
         connect = "5s"
+        tls_handshake = "9s"
         drain = "0s"
         unused_listener = "20s"
         linger = "1s"
@@ -195,9 +196,6 @@ fn faults_name_file_line_and_key() {
 #[test]
 fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
     for config in [
-        "[tls]\ncertificate = \"c.pem\"",
-        "[tls]\nrequire = \"login\"",
-        "[tls]\nimplicit = [\":990\"]",
         "[files]\nfsync = true",
         "[proxy]\ntrusted = [\"10.0.0.0/8\"]",
         "[status]\nlisten = \"127.0.0.1:8021\"",
@@ -215,11 +213,20 @@ fn keys_of_later_parts_are_refused_unless_they_ask_for_nothing() {
     load(harmless, &[]).unwrap();
 }
 
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_program_without_tls_refuses_its_keys_and_options() {
+    for config in ["[tls]\ncertificate = \"c.pem\"", "[tls]\nrequire = \"login\"", "[tls]\nimplicit = [\":990\"]"] {
+        assert!(load(config, &[]).unwrap_err().to_string().ends_with("not in this build"));
+    }
+    for line in ["--tls-cert c", "--tls-key k", "--tls-self-signed", "--tls-require login", "--implicit :990"] {
+        assert!(options(line).unwrap_err().to_string().ends_with("not in this build"));
+    }
+}
+
 #[test]
 fn options_of_later_parts_are_refused() {
-    for line in
-        ["--tls-cert c", "--tls-key k", "--tls-self-signed", "--tls-require login", "--implicit :990", "--status :80"]
-    {
+    for line in ["--status :80"] {
         let fault = options(line).unwrap_err().to_string();
         let option = line.split(' ').next().unwrap();
         assert_eq!(fault, format!("{option}: not in this build"));

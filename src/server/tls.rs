@@ -1,0 +1,239 @@
+//! The server's keys. What they are put to is the business of control and data connections.
+//!
+//! A [`Keyring`] is made of the settings: certificate, versions, whom to trust. Each control session that becomes private
+//! takes [`SessionKeys`] from it: a ticket key of its own, random, under which the tickets of its control and of its data
+//! connections are sealed. No session is stored. So a data connection that resumes proves that its client was at the
+//! control connection's handshake, in TLS 1.2 and 1.3 alike and as often as it likes: nobody else has such a ticket, and
+//! the key of another session opens none. A reload makes a new keyring; sessions go on with the one they began with.
+//!
+//! rustls' own marks for resumed sessions were tried and rejected: its resumption data exists in TLS 1.3 only, and its
+//! store of sessions takes a ticket away at its first use.
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, ProducesTickets, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use sha2::{Digest, Sha256};
+
+use super::settings::{Identity, Minimum, Reuse, TlsSettings};
+use crate::reactor::Tls;
+
+/// The one protocol this port speaks. A client that names others only was sent here by somebody else (ALPACA). FileZilla's
+/// own name is never taken: it stands for demands on the data connection that no RFC has.
+const ALPN: &[u8] = b"ftp";
+
+/// Tickets of a control connection: as many data connections can begin at once before the first of them brings more.
+const CONTROL_TICKETS: usize = 4;
+
+/// The ticket that a download brings for the next one. An upload brings none: its client may never read, and would close
+/// with the ticket unread, which is a reset that takes the end of the file along.
+const DOWNLOAD_TICKETS: usize = 1;
+
+/// Everything that the settings make of TLS.
+pub struct Keyring {
+    /// For control connections; the data connections' have neither ALPN nor client certificates.
+    control: ServerConfig,
+    data: ServerConfig,
+    reuse: Reuse,
+}
+
+/// Which way the bytes of a data connection go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To the client.
+    Download,
+    /// To us.
+    Upload,
+}
+
+/// The keys of one control session and its data connections.
+pub struct SessionKeys {
+    ring: Rc<Keyring>,
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl Keyring {
+    /// Reads the PEM and tries whether certificate and key belong together.
+    ///
+    /// # Errors
+    /// What is wrong with them, in a few words.
+    pub fn new(settings: &TlsSettings) -> Result<Self, String> {
+        let Identity { chain, key } = &settings.identity;
+        let chain = certificates(chain, "certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("key: {error}"))?;
+        let data = Self::builder(settings)?.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key());
+        let mut control = match &settings.client_ca {
+            None => Self::builder(settings)?.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(authority, "client_ca")? {
+                    roots.add(root).map_err(|error| format!("client_ca: {error}"))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                Self::builder(settings)?
+                    .with_client_cert_verifier(verifier.build().map_err(|error| format!("client_ca: {error}"))?)
+            }
+        }
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("certificate and key: {error}"))?;
+        control.alpn_protocols = vec![ALPN.to_vec()];
+        let mut data = data.map_err(|error| format!("certificate and key: {error}"))?;
+        for config in [&mut control, &mut data] {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.ignore_client_order = has_aes();
+            config.send_tls13_tickets = 0;
+            config.max_early_data_size = 0;
+        }
+        Ok(Self { control, data, reuse: settings.reuse })
+    }
+
+    fn builder(settings: &TlsSettings) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, String> {
+        let all: &[&SupportedProtocolVersion] = match settings.minimum {
+            Minimum::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            Minimum::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(all);
+        builder.map_err(|error| error.to_string())
+    }
+
+    /// Keys for a control connection that is about to become private, and the first handshake with them.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn begin(self: &Rc<Self>, early: Vec<u8>) -> io::Result<(SessionKeys, Tls)> {
+        let tickets = ring::Ticketer::new().map_err(io::Error::other)?;
+        let keys = SessionKeys { ring: Rc::clone(self), tickets };
+        let config = keys.config(&self.control, CONTROL_TICKETS);
+        Ok((keys, Tls::server(&config, early)?))
+    }
+}
+
+impl SessionKeys {
+    /// The server's side of a data connection of this session.
+    ///
+    /// # Errors
+    /// As rustls has them.
+    pub fn data(&self, direction: Direction) -> io::Result<Tls> {
+        let tickets = if direction == Direction::Download { DOWNLOAD_TICKETS } else { 0 };
+        Tls::server(&self.config(&self.ring.data, tickets), Vec::new())
+    }
+
+    /// What resuming means for this session's data connections.
+    pub fn reuse(&self) -> Reuse {
+        self.ring.reuse
+    }
+
+    fn config(&self, base: &ServerConfig, tickets: usize) -> Arc<ServerConfig> {
+        let mut config = base.clone();
+        if self.ring.reuse != Reuse::Off {
+            config.ticketer = Arc::clone(&self.tickets);
+            config.send_tls13_tickets = tickets;
+        }
+        Arc::new(config)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("reuse", &self.reuse).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SessionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionKeys").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+/// Whether a client's certificate, which was verified, names the user: as a DNS name, its only name that can be a word.
+pub fn names(certificate: &[u8], user: &[u8]) -> bool {
+    let name = std::str::from_utf8(user).ok().and_then(|user| ServerName::try_from(user).ok());
+    let certificate = CertificateDer::from(certificate);
+    match (name, ParsedCertificate::try_from(&certificate)) {
+        (Some(name @ ServerName::DnsName(_)), Ok(certificate)) => {
+            rustls::client::verify_server_name(&certificate, &name).is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// A certificate that nobody has signed but itself, for a trial.
+///
+/// # Errors
+/// As rcgen has them.
+pub fn self_signed() -> Result<Identity, String> {
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+    let pem = |label: &str, der: &[u8]| -> Vec<u8> {
+        let mut text = format!("-----BEGIN {label}-----\n");
+        for line in base64(der).as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str(&format!("-----END {label}-----\n"));
+        text.into_bytes()
+    };
+    Ok(Identity {
+        chain: pem("CERTIFICATE", made.cert.der()),
+        key: pem("PRIVATE KEY", &made.signing_key.serialize_der()),
+    })
+}
+
+/// SHA-256 of the certificate's DER, as clients that pin want it.
+///
+/// # Errors
+/// When there is no certificate in it.
+pub fn fingerprint(identity: &Identity) -> Result<String, String> {
+    let chain = certificates(&identity.chain, "certificate")?;
+    let first = chain.first().ok_or("certificate: none in the file")?;
+    Ok(Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(format!("{what}: no certificate in the file")),
+        Ok(all) => Ok(all),
+        Err(error) => Err(format!("{what}: {error}")),
+    }
+}
+
+/// ring, AES-128-GCM first: where the processor has AES, it moves a fifth more bytes than AES-256-GCM.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let name = format!("{:?}", suite.suite());
+        (!name.contains("AES_128"), !name.contains("AES"))
+    });
+    Arc::new(provider)
+}
+
+/// Whether AES is done in hardware. If not, the client may know better which cipher is fast.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[allow(unreachable_code)] // the two above are all that is known of processors
+    false
+}
+
+/// RFC 4648's alphabet. rcgen's own PEM would bring a crate along for it.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let index = (word >> (18 - 6 * place)) as usize % 64;
+            text.push(if place <= group.len() { char::from(ALPHABET[index]) } else { '=' });
+        }
+    }
+    text
+}
