@@ -8,6 +8,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use common::{
@@ -217,7 +218,10 @@ fn x07_commands_without_a_login_gain_no_time() {
 #[test]
 fn x08_downloads_that_nobody_reads_are_cheap_and_end() {
     let crowd = size(150, 1000);
-    let server = Server::full_and("[limits]\nper_ip = 0\nstall = \"3s\"\nsocket_buffer = \"16KiB\"\n");
+    // They are to be all there before the first of them is given up.
+    let stall = size(3, 30);
+    let limits = format!("[limits]\nper_ip = 0\nstall = \"{stall}s\"\nsocket_buffer = \"16KiB\"\n");
+    let server = Server::full_and(&limits);
     server.put("f", noise(3_000_000));
     let stall = |_| {
         let mut ftp = server.login();
@@ -352,6 +356,35 @@ fn x13_sessions_come_and_go_without_a_trace() {
         assert!(Instant::now() < end, "{records}");
     }
     old.is_well();
+}
+
+#[test]
+fn x14_a_peer_whose_link_is_gone_is_given_up() {
+    if !Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("skipped: no network of one's own without root");
+        return;
+    }
+    // The limit for unread replies is the one that keep-alive goes by; idle sessions have five minutes here.
+    let text = "[anonymous]\npermissions = \"full\"\n[limits]\noutput_stall = \"1s\"\n";
+    let server = Server::launch("127.0.0.1:0", text, &[], |command| {
+        let mut alone = Command::new("unshare");
+        alone.args(["-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
+        alone.arg(command.get_program()).args(command.get_args());
+        alone
+    });
+    let inside = |words: &[&str]| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &server.pid().as_raw_nonzero().to_string(), "-n"]).args(words);
+        command
+    };
+    let port = server.address().port();
+    let dialogue = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'USER ftp\\r\\nPASS x\\r\\n' >&3; exec cat <&3");
+    let mut client = inside(&["bash", "-c", &dialogue]).stdout(Stdio::null()).spawn().unwrap();
+    server.wait_for("logged in");
+    assert!(inside(&["ip", "link", "set", "lo", "down"]).status().unwrap().success());
+    server.wait_for("timed out");
+    client.kill().unwrap();
+    client.wait().unwrap();
 }
 
 #[test]

@@ -164,6 +164,35 @@ fn text_mode_changes_line_ends_only() {
 }
 
 #[test]
+fn a_tree_goes_from_server_to_server() {
+    let (from, to) = (Pair::new(), Pair::new());
+    for at in 0..150 {
+        write(&from.there(&format!("tree/d{}/e {}/f{at}", at % 3, at % 2)), &content(at * 37));
+    }
+    write(&to.there("old/tree/extra/x"), b"x");
+    let stop_over = from.here("tmp");
+    fs::create_dir(&stop_over).unwrap();
+    let mirror = |more: &[&str], target: &str| {
+        let (source, target) = (from.url("tree"), to.url(target));
+        let arguments = [more, &["mirror", &source, &target]].concat();
+        let output = from.command(&arguments).env("TMPDIR", &stop_over).output().unwrap();
+        assert_eq!(fs::read_dir(&stop_over).unwrap().count(), 0, "nothing stays behind");
+        (output.status.code().unwrap(), output.stdout.len())
+    };
+    assert_eq!(mirror(&["-q", "--dry-run"], "new/copy"), (0, 0));
+    assert!(!to.there("new").exists());
+    assert_eq!(mirror(&["-q"], "new/copy"), (0, 0));
+    assert_eq!(tree(&from.there("tree")), tree(&to.there("new/copy")));
+    // Times came along, so nothing is moved twice.
+    assert_eq!(mirror(&["--json"], "new/copy"), (0, 0));
+    assert_eq!(mirror(&["-q", "--delete"], "old/tree"), (0, 0));
+    assert_eq!(tree(&from.there("tree")), tree(&to.there("old/tree")));
+    let none =
+        from.command(&["mirror", &from.url("nowhere"), &to.url("x")]).env("TMPDIR", &stop_over).output().unwrap();
+    assert_eq!(none.status.code(), Some(5));
+}
+
+#[test]
 fn a_tree_comes_and_goes() {
     let pair = Pair::new();
     for at in 0..120 {

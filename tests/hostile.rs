@@ -101,7 +101,7 @@ fn a_transfer_suspends_the_idle_limit() {
 }
 
 #[test]
-fn sigterm_lets_transfers_finish() {
+fn s01_sigterm_lets_transfers_finish() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle, mut stranger) = (server.login(), server.login(), server.connect());
@@ -128,7 +128,7 @@ fn is_refused(server: &Server) -> bool {
 }
 
 #[test]
-fn a_second_sigterm_ends_at_once() {
+fn s01_a_second_sigterm_ends_at_once() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle) = (server.login(), server.login());
@@ -146,7 +146,7 @@ fn a_second_sigterm_ends_at_once() {
 }
 
 #[test]
-fn draining_has_an_end() {
+fn s01_draining_has_an_end() {
     let server = Server::full_and("[limits]\ndrain = \"1s\"\n");
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
@@ -160,7 +160,7 @@ fn draining_has_an_end() {
 }
 
 #[test]
-fn sighup_and_sigusr1_disturb_nobody() {
+fn s02_sighup_and_sigusr1_disturb_nobody() {
     let server = Server::full();
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();

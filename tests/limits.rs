@@ -60,7 +60,7 @@ fn moved(peer: &mut Peer) -> u64 {
 }
 
 #[test]
-fn bytes_are_counted_to_the_last_one() {
+fn f16_bytes_are_counted_to_the_last_one() {
     let server = server("quota = { bytes = 1000 }");
     let mut ann = login(&server);
     assert_eq!(put(&mut ann, "STOR a", 600), 226);
@@ -156,7 +156,7 @@ fn an_upload_that_is_aborted_keeps_what_it_wrote() {
 }
 
 #[test]
-fn an_atomic_upload_counts_from_its_first_byte_and_what_it_replaces_until_its_last() {
+fn f16_an_atomic_upload_counts_from_its_first_byte_and_what_it_replaces_until_its_last() {
     let text = "[files]\nuploads = \"atomic\"\n";
     let server = Server::with_accounts(text, &account("ann", "quota = { bytes = 1000, files = 2 }"));
     let (mut ann, mut other) = (login(&server), login(&server));

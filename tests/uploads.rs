@@ -20,7 +20,7 @@ fn hidden(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn readers_see_the_old_file_whole_until_226() {
+fn f12_readers_see_the_old_file_whole_until_226() {
     let server = Server::full_and(ATOMIC);
     let (old, new) = (noise(300_000), noise(500_000));
     server.put("f", &old);
@@ -55,7 +55,7 @@ fn readers_see_the_old_file_whole_until_226() {
 }
 
 #[test]
-fn a_reader_keeps_the_file_it_began_with() {
+fn f12_a_reader_keeps_the_file_it_began_with() {
     let server = Server::full_and(ATOMIC);
     let old = noise(30_000_000);
     server.put("f", &old);
@@ -104,7 +104,7 @@ fn whatever_breaks_off_an_upload_leaves_the_old_file_and_nothing_else() {
 }
 
 #[test]
-fn two_writers_of_one_name_never_mix() {
+fn f11_two_writers_of_one_name_never_mix() {
     let server = Server::full_and(ATOMIC);
     let (long, short) = (noise(200_000), vec![b'x'; 1000]);
     let (mut a, mut b) = (server.login(), server.login());
@@ -168,7 +168,7 @@ fn rest_and_appe_touch_the_existing_file() {
 }
 
 #[test]
-fn a_killed_server_leaves_the_old_file_and_the_next_one_sweeps() {
+fn s03_a_killed_server_leaves_the_old_file_and_the_next_one_sweeps() {
     let server = Server::full_and(ATOMIC);
     server.put("f", "old");
     server.put("deep/er/f", "old");
@@ -230,7 +230,7 @@ fn sweep(config: &std::path::Path, words: &str) -> impl Drop {
 }
 
 #[test]
-fn in_place_a_second_writer_is_told_to_wait() {
+fn f13_in_place_a_second_writer_is_told_to_wait() {
     let server = Server::full();
     server.put("f", "hello");
     fs::hard_link(server.path("f"), server.path("same")).unwrap();

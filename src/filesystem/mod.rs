@@ -10,6 +10,10 @@
 //! by a use of that string.
 
 pub mod cache;
+#[cfg(fuzzing)]
+pub mod kernel;
+#[cfg(not(fuzzing))]
+mod kernel;
 pub mod listing;
 pub mod owners;
 pub mod path;

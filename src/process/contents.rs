@@ -38,7 +38,7 @@ impl Contents {
         let mut handovers = Vec::with_capacity(workers);
         for number in 0..workers {
             handover.settings = settings.share(number, workers);
-            handover.announce = number == 0;
+            handover.announce = number + 1 == workers; // who is started last
             handovers.push(postcard::to_allocvec(&handover).map_err(io::Error::other)?);
         }
         let secrets = credentials.map(|credentials| Secrets {

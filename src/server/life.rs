@@ -30,7 +30,7 @@ use super::{Bound, Conn, Course, Door, Inheritance, Master, Server, confine};
 use crate::filesystem::listing::SORT_BYTES;
 use crate::filesystem::{Owners, Pattern, Policy, Rules, Uploads, Writers, Zone};
 use crate::process::packet::FromWorker;
-use crate::process::sandbox::{self, Walls};
+use crate::process::sandbox::{self, Needs};
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
 use crate::transfer::{Places, Scratch};
@@ -70,7 +70,7 @@ impl Server {
             scratch: Scratch::default(),
             scribe: Scribe::new(transfers),
             invocation,
-            walls: Walls::default(),
+            walls: Rc::default(),
             course: Course::Running,
             master,
             clerk: None,
@@ -94,7 +94,8 @@ impl Server {
         let addresses = server.listen(listeners)?;
         let settings = &server.world.settings;
         let needs = confine::needs(settings, &accounts, server.invocation.as_ref());
-        server.walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
+        let walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
+        server.walls.get_or_init(|| walls);
         server.tell_master(&FromWorker::Ready);
         if announce {
             addresses.iter().for_each(|address| super::logging::announce(address));
@@ -162,6 +163,7 @@ impl Server {
             realm.path_limit = settings.limits.path as usize;
             realm.quota = tallies.quota(&account.home, account.quota);
             realm.policy = Rc::clone(&policy);
+            realm.walls = Rc::clone(&self.walls);
             realms.insert(name, Rc::new(realm));
         }
         let anonymous = match &settings.anonymous {
@@ -171,6 +173,7 @@ impl Server {
                 realm.path_limit = settings.limits.path as usize;
                 realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
                 realm.policy = policy;
+                realm.walls = Rc::clone(&self.walls);
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
                 realm.root().map_err(|error| naming(&guests.root.display(), &error))?;
                 Some(Rc::new(realm))
@@ -295,7 +298,7 @@ impl Server {
             Ok((settings, warnings)) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 let needs = confine::needs(&settings, &[], Some(invocation));
-                match self.walls.hold(&needs) {
+                match self.holds(&needs) {
                     Ok(()) => self.renew(settings, &[]).map_err(|error| error.to_string()),
                     Err(why) => Err(format!("of this process's reach {why}; it takes effect at the next start")),
                 }
@@ -314,7 +317,7 @@ impl Server {
     fn handed(&mut self, body: &[u8], transfers: Option<File>) {
         let answer = match crate::process::Handover::read(body) {
             Err(error) => FromWorker::Refused(error.to_string()),
-            Ok(handover) => match self.walls.hold(&confine::needs(&handover.settings, &handover.accounts, None)) {
+            Ok(handover) => match self.holds(&confine::needs(&handover.settings, &handover.accounts, None)) {
                 Err(why) => FromWorker::Outgrown(why),
                 Ok(()) => match self.renew(handover.settings, &handover.accounts) {
                     Ok(()) => {
@@ -326,6 +329,10 @@ impl Server {
             },
         };
         self.tell_master(&answer);
+    }
+
+    fn holds(&self, needs: &Needs) -> Result<(), String> {
+        self.walls.get().map_or(Ok(()), |walls| walls.hold(needs))
     }
 
     /// The transfer log under its name, as after a rotation; where that fails, the one in use.

@@ -22,7 +22,7 @@ mod master;
 mod passive;
 pub mod pi;
 mod quota_check;
-mod realm;
+pub mod realm;
 mod scans;
 mod scribe;
 pub mod settings;
@@ -33,8 +33,9 @@ mod tables;
 pub mod tls;
 pub mod transfer_log;
 mod vigil;
-mod world;
+pub mod world;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -195,7 +196,7 @@ struct Server {
     /// What to read again on SIGHUP, when there is no keeper to do it.
     invocation: Option<Invocation>,
     /// What this process can reach, since it began to serve.
-    walls: Walls,
+    walls: Rc<OnceCell<Walls>>,
     course: Course,
     master: Key,
     clerk: Option<Key>,

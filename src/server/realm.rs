@@ -1,12 +1,13 @@
 //! What a login opens: a root, the rights in it, and the limits that go with the account.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::filesystem::quota::Quota;
 use crate::filesystem::{Guard, Policy, Root, Rules};
+use crate::process::sandbox::Walls;
 use crate::server::settings::Network;
 use crate::transfer::{Bucket, Pace};
 
@@ -34,6 +35,8 @@ pub struct Realm {
     pub rates: Rates,
     /// What the administrator rules for all trees.
     pub policy: Rc<Policy>,
+    /// What this process can reach, once it is walled in.
+    pub walls: Rc<OnceCell<Walls>>,
     home: PathBuf,
     root: RefCell<Option<Rc<Root>>>,
     sessions: Rc<Cell<u32>>,
@@ -75,6 +78,7 @@ impl Realm {
             quota: None,
             rates: Rates::default(),
             policy: Rc::default(),
+            walls: Rc::default(),
             home,
             root: RefCell::new(None),
             sessions: Rc::default(),
@@ -99,6 +103,10 @@ impl Realm {
         let mut slot = self.root.borrow_mut();
         if let Some(root) = slot.as_ref() {
             return Ok(Rc::clone(root));
+        }
+        // It could be opened all the same, and then nothing in it.
+        if self.walls.get().is_some_and(|walls| !walls.reach(&self.home)) {
+            return Err(std::io::Error::other("it was not there when the sandbox was closed; a reload opens it"));
         }
         // Where a file is decides what may be done with it: no link may make it look to be elsewhere.
         let guard = if self.rules.is_uniform() { Guard::Open } else { Guard::Settled };

@@ -39,6 +39,24 @@ pub struct World {
 }
 
 impl World {
+    /// Surroundings with nobody in them.
+    #[cfg(any(test, fuzzing))]
+    pub fn empty(settings: Settings) -> Self {
+        Self {
+            settings: Rc::new(settings),
+            owners: Rc::new(Owners::empty()),
+            anonymous: None,
+            accounts: HashMap::new(),
+            digests: Rc::default(),
+            compressors: Places::default(),
+            doors: Vec::new(),
+            guesses: RandomState::new(),
+            #[cfg(feature = "tls")]
+            keyring: None,
+            draining: false,
+        }
+    }
+
     /// Whether a client's certificate stands for this user's password.
     #[cfg(feature = "tls")]
     pub fn certifies(certificate: &[u8], user: &[u8]) -> bool {

@@ -41,6 +41,12 @@ impl Receiver {
         self.moved
     }
 
+    /// Where the bytes go, for a peer without a connection.
+    #[cfg(fuzzing)]
+    pub const fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.
     ///
     /// # Errors

@@ -79,6 +79,15 @@ impl Sender {
         self.source.is_file()
     }
 
+    /// What is sent, for a peer without a connection: a piece of it, and whether there may be more.
+    ///
+    /// # Errors
+    /// What the file system says.
+    #[cfg(fuzzing)]
+    pub fn piece(&mut self, out: &mut Vec<u8>) -> Result<bool, Fault> {
+        self.source.fill(out, CHUNK, Disk::Ready).map(|filled| filled != Filled::End)
+    }
+
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.
     ///
     /// # Errors

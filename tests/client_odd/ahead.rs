@@ -74,6 +74,23 @@ fn uploads_whose_followers_are_thrown_away_arrive_all_the_same() {
 }
 
 #[test]
+fn a_small_file_of_a_mirror_costs_two_commands() {
+    let files = files(30);
+    let known = |talk: &mut Talk, verb: &str, _: &str| {
+        let greeting = verb.is_empty();
+        if greeting {
+            talk.say("220 miniftpd ready");
+        }
+        greeting
+    };
+    let (fake, client) = (Fake::start(&borrowed(&files), known), Client::new());
+    assert_eq!(client.code(&["-P", "2", "mirror", &fake.url(""), "t"]), 0);
+    let count = |verb: &str| fake.heard(verb);
+    assert_eq!((count("EPSV"), count("RETR"), count("MLSD")), (31, 30, 1));
+    assert_eq!((count("SIZE"), count("MDTM"), count("CWD")), (0, 0, 0));
+}
+
+#[test]
 fn an_upload_that_is_refused_after_it_has_begun_is_refused() {
     let refusing = |talk: &mut Talk, verb: &str, argument: &str| match (verb, argument) {
         ("", _) => {

@@ -20,6 +20,7 @@ pub mod processes;
 mod scene;
 mod server;
 pub mod shim;
+pub mod strace;
 mod table;
 
 pub use peer::{Peer, Reply};

@@ -1,6 +1,7 @@
 //! Who writes the lines: from a name to what this session may know about it.
 
 use super::request::{Form, Request};
+use crate::filesystem::kernel;
 use crate::filesystem::owners::Owners;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::policy::Links;
@@ -160,7 +161,7 @@ impl Author {
         if name.to_bytes() == b".." {
             return self.root.stat(&self.path.parent()).ok();
         }
-        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let stat = kernel::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(Stat::from_system(&stat))
     }
 

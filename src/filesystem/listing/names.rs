@@ -2,8 +2,8 @@
 
 use super::request::{Form, Request};
 use super::{CStr, Errno, OwnedFd, Pattern};
+use crate::filesystem::kernel::RawDir;
 use crate::filesystem::policy::Policy;
-use rustix::fs::RawDir;
 use std::mem::MaybeUninit;
 
 /// Bytes asked of one getdents: some 500 names, which is also what a listing in directory order holds.

@@ -1,6 +1,7 @@
 //! Making, moving and removing names, and changing facts.
 
 use super::{Fault, Kind, Parent, Root, Stat, WARY};
+use crate::filesystem::kernel;
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::policy::Links;
 use crate::filesystem::watch::watched;
@@ -15,13 +16,13 @@ impl Root {
     /// Removes a file or a link, never what a link points to (DELE).
     pub fn unlink(&self, path: &VirtualPath) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        Ok(watched("unlink", || rustix::fs::unlinkat(parent, name, AtFlags::empty()))?)
+        Ok(watched("unlink", || kernel::unlinkat(parent, name, AtFlags::empty()))?)
     }
 
     /// Removes an empty directory (RMD).
     pub fn rmdir(&self, path: &VirtualPath) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        watched("rmdir", || rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)).map_err(|errno| match errno {
+        watched("rmdir", || kernel::unlinkat(parent, name, AtFlags::REMOVEDIR)).map_err(|errno| match errno {
             Errno::NOTDIR => Fault::NotDirectory,
             // Some file systems say so of a directory that still has entries.
             Errno::EXIST => Fault::Os(Errno::NOTEMPTY),
@@ -55,7 +56,7 @@ impl Root {
     /// Makes one directory (MKD); parents are not made.
     pub fn mkdir(&self, path: &VirtualPath, mode: u32) -> Result<(), Fault> {
         let (parent, name) = self.parent(path)?;
-        Ok(watched("mkdir", || rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777)))?)
+        Ok(watched("mkdir", || kernel::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777)))?)
     }
 
     /// Gives `from` the name `to` (RNFR, RNTO). Links are moved themselves.
@@ -78,7 +79,7 @@ impl Root {
         }
         // Should either have changed meanwhile, the kernel still refuses a file over a directory and the
         // reverse; and whatever it replaces lies in the same two directories beneath the root.
-        Ok(watched("rename", || rustix::fs::renameat(source, old, target, new))?)
+        Ok(watched("rename", || kernel::renameat(source, old, target, new))?)
     }
 
     /// Sets permission bits (SITE CHMOD, MFF). Set-user-id and set-group-id cannot be given by FTP; a
@@ -120,7 +121,7 @@ impl Root {
             return Err(Fault::Forbidden);
         }
         let (parent, name) = self.parent(link)?;
-        Ok(rustix::fs::symlinkat(target, parent, name)?)
+        Ok(kernel::symlinkat(target, parent, name)?)
     }
 
     /// Gets hold of a file or directory whose facts are to change.
@@ -164,12 +165,12 @@ pub(crate) fn proc_name(descriptor: &impl AsRawFd) -> String {
 
 /// Renames onto a free name only.
 pub(super) fn rename_new(source: &Parent<'_>, old: &[u8], target: &Parent<'_>, new: &[u8]) -> Result<(), Errno> {
-    match watched("rename", || rustix::fs::renameat_with(source, old, target, new, RenameFlags::NOREPLACE)) {
+    match watched("rename", || kernel::renameat_with(source, old, target, new, RenameFlags::NOREPLACE)) {
         // NFS and old FUSE have no such rename. Between these two calls another client's new file could be
         // replaced; the file systems that matter for shared writing do not come here.
         Err(Errno::INVAL | Errno::NOSYS) => match target.lstat(new) {
             Ok(_) => Err(Errno::EXIST),
-            Err(Errno::NOENT) => rustix::fs::renameat(source, old, target, new),
+            Err(Errno::NOENT) => kernel::renameat(source, old, target, new),
             Err(errno) => Err(errno),
         },
         other => other,

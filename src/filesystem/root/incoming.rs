@@ -13,6 +13,7 @@ use super::change::rename_new;
 use super::upload::{create, random_letters};
 use super::writers::Claim;
 use super::{Fault, Parent, Stat};
+use crate::filesystem::kernel;
 use rustix::fs::{AtFlags, FlockOperation, Mode};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -106,14 +107,17 @@ impl Incoming {
     /// All bytes have come: the file gets its mode and its name. Called again it does nothing.
     ///
     /// # Errors
-    /// What the system says; EXIST when the name was taken meanwhile and may not be replaced. The upload is lost then.
+    /// What the system says, also what it said only at a close; EXIST when the name was taken meanwhile and may not be replaced. The upload is lost then.
     pub fn commit(&mut self) -> Result<(), Errno> {
+        if !matches!(self.fate, Fate::Settled) {
+            self.confess()?;
+        }
         let Fate::Hidden(hidden) = &self.fate else { return Ok(()) };
         let goal = &hidden.goal;
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(goal.mode & 0o777))?;
         let directory = Parent::Root(hidden.directory.as_fd());
         if goal.replace {
-            rustix::fs::renameat(&directory, &hidden.name[..], &directory, &goal.name[..])?;
+            kernel::renameat(&directory, &hidden.name[..], &directory, &goal.name[..])?;
         } else {
             rename_new(&directory, &hidden.name, &directory, &goal.name)?;
         }
@@ -121,6 +125,20 @@ impl Incoming {
             hidden.forget();
         }
         Ok(())
+    }
+
+    /// Makes the file system say what it keeps to itself until a close, as network file systems do of a full disk.
+    ///
+    /// A duplicate is closed: every close makes them tell, and the file itself is still needed. Where there is no
+    /// descriptor for it nobody asks, since a complete upload must not fail for that.
+    fn confess(&self) -> Result<(), Errno> {
+        rustix::io::retry_on_intr(|| match self.file.try_clone() {
+            Ok(twin) => nix::unistd::close(twin).map_err(|errno| Errno::from_raw_os_error(errno as i32)),
+            Err(error) => {
+                log::debug!("not asked at close: {error}");
+                Ok(())
+            }
+        })
     }
 }
 
@@ -147,7 +165,7 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         if !self.name.is_empty()
-            && let Err(errno) = rustix::fs::unlinkat(&self.directory, &self.name[..], AtFlags::empty())
+            && let Err(errno) = kernel::unlinkat(&self.directory, &self.name[..], AtFlags::empty())
         {
             log::warn!("{}: an unfinished upload stays behind: {errno}", self.name.escape_ascii());
         }

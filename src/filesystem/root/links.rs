@@ -12,6 +12,7 @@
 //! [`VirtualPath`], also where it stands after a link.
 
 use super::{Parent, Stat};
+use crate::filesystem::kernel;
 use crate::filesystem::path::{PathFault, VirtualPath};
 use crate::filesystem::policy::Links;
 use crate::filesystem::root::Kind;
@@ -85,11 +86,11 @@ fn scan(root: BorrowedFd<'_>, path: &VirtualPath, last: Last, steps: &mut usize)
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Whatever keeps it from being looked at will keep the verb from it too, and is told then.
-        let Ok(opened) = rustix::fs::openat(&directory, name, flags, Mode::empty()) else {
+        let Ok(opened) = kernel::openat(&directory, name, flags, Mode::empty()) else {
             return Ok(Found::Absent);
         };
         if Stat::of(&opened)?.kind == Kind::Link {
-            let target = rustix::fs::readlinkat(&opened, "", Vec::new())?.into_bytes();
+            let target = kernel::readlinkat(&opened, "", Vec::new())?.into_bytes();
             let rest = components.collect::<Vec<_>>().join(&b'/');
             return Ok(Found::Link(Link { directory: walked, target, rest }));
         }

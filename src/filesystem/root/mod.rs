@@ -45,6 +45,7 @@ pub use writers::Writers;
 use super::path::VirtualPath;
 use super::policy::{Links, Policy};
 use super::watch::watched;
+use crate::filesystem::kernel;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::io;
@@ -107,14 +108,14 @@ impl Root {
     /// Links in `directory` itself are the administrator's and are followed. An error is that of opening it.
     pub fn governed(directory: &Path, policy: Rc<Policy>, guard: Guard) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, directory, flags, Mode::empty())?;
+        let directory = kernel::openat(CWD, directory, flags, Mode::empty())?;
         let guard = if policy.deny.is_empty() { guard } else { Guard::Settled };
         let resolve = match (policy.links, guard) {
             (Links::Never, _) | (_, Guard::Settled) => NO_LINKS,
             (Links::Inside, Guard::Open) => BENEATH,
             (Links::Rooted, Guard::Open) => IN_ROOT,
         };
-        let resolver = match rustix::fs::openat2(&directory, ".", flags, Mode::empty(), resolve) {
+        let resolver = match kernel::openat2(&directory, ".", flags, Mode::empty(), resolve) {
             Err(Errno::NOSYS | Errno::PERM) => Resolver::Walk,
             _ => Resolver::Kernel(resolve),
         };
@@ -143,7 +144,7 @@ impl Root {
         if let Resolver::Kernel(resolve) = self.resolver {
             let keep = if last == Last::Keep { OFlags::NOFOLLOW } else { OFlags::empty() };
             let flags = OFlags::PATH | OFlags::CLOEXEC | keep;
-            match rustix::fs::openat2(&self.directory, path.relative(), flags, Mode::empty(), resolve) {
+            match kernel::openat2(&self.directory, path.relative(), flags, Mode::empty(), resolve) {
                 Err(Errno::LOOP) => {}
                 _ => return Ok(path),
             }
@@ -176,7 +177,7 @@ impl Root {
     pub fn read_link(&self, path: &VirtualPath) -> Result<Vec<u8>, Fault> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let link = self.beneath(path.relative(), flags)?;
-        Ok(rustix::fs::readlinkat(link, "", Vec::new())?.into_bytes())
+        Ok(kernel::readlinkat(link, "", Vec::new())?.into_bytes())
     }
 
     /// Opens a directory to be read.
@@ -255,9 +256,7 @@ impl Root {
         }
         for _ in 0..RESOLVE_TRIES {
             let open = || match self.resolver {
-                Resolver::Kernel(resolve) => {
-                    rustix::fs::openat2(&self.directory, relative, flags, Mode::empty(), resolve)
-                }
+                Resolver::Kernel(resolve) => kernel::openat2(&self.directory, relative, flags, Mode::empty(), resolve),
                 Resolver::Walk => self.walk(relative, flags),
             };
             match watched("open", open) {
@@ -313,7 +312,7 @@ impl AsFd for Parent<'_> {
 impl Parent<'_> {
     /// What `name` is in this directory; a link is described itself.
     fn lstat(&self, name: &[u8]) -> Result<Stat, Errno> {
-        let stat = rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = kernel::statat(self, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Stat::from_system(&stat))
     }
 }

@@ -1,6 +1,7 @@
 //! The facts of one file, in types that are the same on every machine.
 
 use super::Fault;
+use crate::filesystem::kernel;
 pub use crate::wire::listing::Kind;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -38,7 +39,7 @@ pub struct Stat {
 impl Stat {
     /// The facts of an open descriptor.
     pub fn of(descriptor: impl AsFd) -> Result<Self, Errno> {
-        Ok(Self::from_system(&rustix::fs::fstat(descriptor)?))
+        Ok(Self::from_system(&kernel::fstat(descriptor)?))
     }
 
     /// The system's record, whose field types differ between architectures.

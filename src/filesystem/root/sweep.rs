@@ -1,7 +1,8 @@
 //! Removing what uploads left behind that were under way when a process was killed.
 
 use super::{Kind, Stat, WARY, is_temporary};
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir};
+use crate::filesystem::kernel;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -39,7 +40,7 @@ impl Sweep {
     /// # Errors
     /// That of opening it.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let top = rustix::fs::openat(CWD, directory, OFlags::RDONLY | OFlags::DIRECTORY | WARY, Mode::empty())?;
+        let top = kernel::openat(CWD, directory, OFlags::RDONLY | OFlags::DIRECTORY | WARY, Mode::empty())?;
         Ok(Self { levels: vec![Level::new(top)], removed: 0 })
     }
 
@@ -50,7 +51,7 @@ impl Sweep {
         if let Some(name) = level.below.pop() {
             // What vanished or may not be read is no place where this process left something it could remove.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | WARY;
-            if let Ok(next) = rustix::fs::openat(&level.directory, &name, flags, Mode::empty()) {
+            if let Ok(next) = kernel::openat(&level.directory, &name, flags, Mode::empty()) {
                 self.levels.push(Level::new(next));
             }
             return true;
@@ -76,7 +77,7 @@ impl Level {
     /// Reads a piece; answers how many leftovers it removed.
     fn read(&mut self, deeper: bool) -> u64 {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
-        let mut entries = RawDir::new(&self.directory, &mut buffer);
+        let mut entries = kernel::RawDir::new(&self.directory, &mut buffer);
         let mut removed = 0;
         while let Some(Ok(entry)) = entries.next() {
             let name = entry.file_name();
@@ -101,8 +102,8 @@ impl Level {
 /// Removes a leftover, unless it is locked: then an upload is under way in another process.
 fn remove(directory: &OwnedFd, name: &CStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | WARY;
-    let Ok(file) = rustix::fs::openat(directory, name, flags, Mode::empty()) else { return false };
+    let Ok(file) = kernel::openat(directory, name, flags, Mode::empty()) else { return false };
     let ours = Stat::of(&file).is_ok_and(|stat| stat.kind == Kind::File)
         && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-    ours && rustix::fs::unlinkat(directory, name, AtFlags::empty()).is_ok()
+    ours && kernel::unlinkat(directory, name, AtFlags::empty()).is_ok()
 }

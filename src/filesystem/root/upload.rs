@@ -3,6 +3,7 @@
 use super::incoming::Goal;
 use super::links::{self, Last};
 use super::{Fault, Incoming, Kind, Parent, Root, Stat, WARY};
+use crate::filesystem::kernel;
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
 use crate::filesystem::policy::Uploads;
 use crate::filesystem::watch::watched;
@@ -110,7 +111,7 @@ impl Root {
             Ok(_) => return Ok(()), // made this instant by somebody else; write() will look again
         }
         let test = Test::WRITE_OK | Test::EXEC_OK;
-        Ok(rustix::fs::accessat(&parent, ".", test, AtFlags::EACCESS)?)
+        Ok(kernel::accessat(&parent, ".", test, AtFlags::EACCESS)?)
     }
 
     /// Makes a new file in `directory` under a name nobody has: `prefix`, a dot and random letters.
@@ -233,7 +234,7 @@ impl Allow {
 /// Makes the file, or EEXIST for anything of that name, links included.
 pub(super) fn create(parent: &Parent<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | WARY;
-    watched("create", || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777)))
+    watched("create", || kernel::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777)))
 }
 
 /// Letters that nobody can foretell, five bits each.

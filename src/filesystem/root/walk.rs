@@ -6,6 +6,7 @@
 //! is not among the components.
 
 use super::{Parent, Stat};
+use crate::filesystem::kernel;
 use crate::filesystem::root::Kind;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -19,9 +20,9 @@ pub(super) fn open(root: BorrowedFd<'_>, relative: &[u8], flags: OFlags) -> Resu
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut directory = Parent::Root(root);
     for component in components {
-        directory = Parent::Opened(rustix::fs::openat(&directory, component, step, Mode::empty())?);
+        directory = Parent::Opened(kernel::openat(&directory, component, step, Mode::empty())?);
     }
-    let opened = rustix::fs::openat(&directory, last, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    let opened = kernel::openat(&directory, last, flags | OFlags::NOFOLLOW, Mode::empty())?;
     // PATH with NOFOLLOW hands out the link itself instead of failing.
     let wants_link = flags.contains(OFlags::NOFOLLOW) || !flags.contains(OFlags::PATH);
     if !wants_link && Stat::of(&opened)?.kind == Kind::Link {

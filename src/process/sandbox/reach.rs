@@ -81,6 +81,12 @@ pub enum Walls {
 }
 
 impl Walls {
+    /// Whether a tree is inside, at least to be read.
+    pub fn reach(&self, path: &Path) -> bool {
+        let needs = Needs { trees: vec![(path.to_owned(), Touch::Read)], ..Needs::default() };
+        self.hold(&needs).is_ok()
+    }
+
     /// Whether what is needed is inside.
     ///
     /// # Errors

@@ -553,6 +553,12 @@ impl Session {
 
     /// The last words: nothing is read after them.
     fn leave(&mut self, code: u16, text: &'static str, stage: &mut Stage<'_>) {
+        // Within a reply that has begun a client takes 421 for text and waits on.
+        if let Some(Member { work: Work::Computing(asked), .. }) = self.member()
+            && asked.begun
+        {
+            stage.reply(asked.failed(Reply::new(code, text)));
+        }
         stage.say(code, text);
         stage.order(Order::Forget);
         stage.out.push(Output::HangUp);

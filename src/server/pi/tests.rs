@@ -1,7 +1,6 @@
 //! The session without sockets: lines and reports in, replies and orders out.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,11 +8,11 @@ use std::time::Duration;
 use super::state::TRANSITIONS;
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::{Owners, Rights, Rules, Stat};
+use crate::filesystem::{Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Found, Order, Places, Protection, Report};
+use crate::transfer::{Fault, Found, Order, Protection, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -32,17 +31,9 @@ impl Dialogue {
         let rules = || Rules::uniform(Rights::parse("full").expect("a preset"));
         let realm = |name: &str| Rc::new(Realm::new(name, home.path().to_owned(), rules()));
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(realm(GUEST)),
             accounts: HashMap::from([("ann".into(), realm("ann"))]),
-            draining: false,
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
-            guesses: RandomState::new(),
-            #[cfg(feature = "tls")]
-            keyring: None,
+            ..World::empty(Settings::default())
         };
         let peer = SocketAddr::new(HERE, 40_000);
         Self { session: Session::new(peer, HERE), world, out: Vec::new(), home }
@@ -260,6 +251,20 @@ fn a_digest_can_be_aborted_and_its_file_may_fail() {
 
     let mut ftp = hashing();
     assert_eq!(ftp.feed(Input::Report(Report::Scanned(Err(Fault::Local(rustix::io::Errno::IO))))), [451]);
+}
+
+/// Found by fuzzing.
+#[test]
+fn a_reply_that_has_begun_ends_before_the_last_words() {
+    for end in [Input::Drain, Input::Stop] {
+        let mut ftp = hashing();
+        ftp.feed(Input::Expired);
+        assert_eq!(ftp.text(), "213-Computing, one moment.\r\n");
+        ftp.feed(end);
+        let words = "Server is shutting down.";
+        assert_eq!(ftp.text(), format!("213 Not computed: {words}\r\n421 {words}\r\n"));
+        assert!(ftp.hung_up());
+    }
 }
 
 #[test]

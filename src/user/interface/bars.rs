@@ -14,10 +14,23 @@ pub const BEAT: Duration = Duration::from_millis(100);
 const BARS: usize = 8;
 
 /// With a known length.
-const MEASURED: &str = "{bytes:>10} of {total_bytes:>10} {wide_bar} {bytes_per_sec:>12} {eta:>5}";
+const MEASURED: &str = "{prefix:18!} {bytes:>10} of {total_bytes:>10} {wide_bar} {bytes_per_sec:>12} {eta:>5}";
 
 /// Without.
-const ENDLESS: &str = "{bytes:>10} {spinner} {bytes_per_sec:>12}";
+const ENDLESS: &str = "{prefix:18!} {bytes:>10} {spinner} {bytes_per_sec:>12}";
+
+/// How far a transfer is.
+#[derive(Debug)]
+pub struct Progress {
+    /// Which.
+    pub id: ErrandId,
+    /// Of what; fit for a terminal.
+    pub name: String,
+    /// Bytes so far.
+    pub moved: u64,
+    /// Bytes there will be, where known.
+    pub total: Option<u64>,
+}
 
 /// The bars of running transfers.
 #[derive(Debug)]
@@ -37,10 +50,10 @@ impl Bars {
         Self { multi, bars: HashMap::new(), total: None, past: 0, last: HashMap::new() }
     }
 
-    /// Shows where things stand: errand, bytes so far, bytes there will be.
-    pub fn show(&mut self, running: &[(ErrandId, u64, Option<u64>)]) {
+    /// Shows where things stand.
+    pub fn show(&mut self, running: &[Progress]) {
         let gone: Vec<ErrandId> =
-            self.last.keys().filter(|id| !running.iter().any(|(other, ..)| other == *id)).copied().collect();
+            self.last.keys().filter(|id| !running.iter().any(|one| one.id == **id)).copied().collect();
         for id in gone {
             self.past += self.last.remove(&id).unwrap_or(0);
             if let Some(bar) = self.bars.remove(&id) {
@@ -48,10 +61,10 @@ impl Bars {
                 self.multi.remove(&bar);
             }
         }
-        for (id, moved, total) in running {
+        for Progress { id, name, moved, total } in running {
             self.last.insert(*id, *moved);
             if self.bars.contains_key(id) || self.bars.len() < BARS {
-                let bar = self.bars.entry(*id).or_insert_with(|| self.multi.add(bar(*total)));
+                let bar = self.bars.entry(*id).or_insert_with(|| self.multi.add(bar(*total, name)));
                 bar.set_position(*moved);
             }
         }
@@ -69,7 +82,7 @@ impl Bars {
         }
         // One transfer is its own total.
         if running > 1 || self.total.is_some() {
-            let total = self.total.get_or_insert_with(|| self.multi.add(bar(None)));
+            let total = self.total.get_or_insert_with(|| self.multi.add(bar(None, "all together")));
             total.set_position(self.past + self.last.values().sum::<u64>());
         }
     }
@@ -91,7 +104,7 @@ impl Default for Bars {
     }
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
+fn bar(total: Option<u64>, name: &str) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (ProgressBar::new(total), MEASURED),
         None => (ProgressBar::new_spinner(), ENDLESS),
@@ -100,5 +113,5 @@ fn bar(total: Option<u64>) -> ProgressBar {
         Ok(style) => bar.set_style(style),
         Err(error) => log::debug!("the bars' template: {error}"),
     }
-    bar
+    bar.with_prefix(name.to_owned())
 }

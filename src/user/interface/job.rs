@@ -140,6 +140,8 @@ pub struct Batch {
     waiting: Vec<Item>,
     open: HashMap<ErrandId, (String, String)>,
     begun: bool,
+    /// Failures are said, successes are somebody else's to tell.
+    terse: bool,
     summary: Summary,
 }
 
@@ -160,7 +162,14 @@ impl Batch {
     /// Files to be moved.
     pub fn new(title: impl Into<String>, items: Vec<Item>) -> Self {
         let (open, summary) = (HashMap::new(), Summary::default());
-        Self { title: title.into(), waiting: items, open, begun: false, summary }
+        Self { title: title.into(), waiting: items, open, begun: false, terse: false, summary }
+    }
+
+    /// What succeeds is only half of something.
+    #[must_use]
+    pub fn saying_failures_only(mut self) -> Self {
+        self.terse = true;
+        self
     }
 
     fn begin(&mut self, crew: &mut Crew) -> Vec<ErrandId> {
@@ -177,7 +186,9 @@ impl Batch {
     fn done(&mut self, id: ErrandId, result: Result<Yield, Trouble>, screen: &mut Screen) -> Vec<ErrandId> {
         let Some((source, destination)) = self.open.remove(&id) else { return Vec::new() };
         let result = moved(result);
-        screen.transferred(&source, &destination, &result);
+        if !self.terse || result.is_err() {
+            screen.transferred(&source, &destination, &result);
+        }
         self.summary.count(&result);
         Vec::new()
     }

@@ -3,6 +3,7 @@
 //! [`run`] is the program. [`words`] is the table of verbs, [`ui`] the state they work on, [`job`] what they set
 //! going.
 
+mod across;
 mod bars;
 mod credentials;
 mod files;

@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use super::bars::{BEAT, Bars};
+use super::bars::{BEAT, Bars, Progress};
 use super::json::Object;
 use super::options::Options;
-use crate::user::crew::{Cause, ErrandId, Moved, Trouble};
+use crate::user::crew::{Cause, Moved, Trouble};
 use crate::user::text::Shown;
 use crate::wire::date::Civil;
 use crate::wire::directory::{Found, FoundKind};
@@ -59,7 +59,7 @@ impl Screen {
     }
 
     /// Where the transfers stand.
-    pub fn tick(&mut self, running: &[(ErrandId, u64, Option<u64>)]) {
+    pub fn tick(&mut self, running: &[Progress]) {
         if let Some(bars) = self.bars.as_mut().filter(|_| !self.paused) {
             bars.show(running);
         }

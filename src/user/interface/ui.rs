@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::bars::Progress;
 use super::credentials;
 use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls};
@@ -292,9 +293,21 @@ impl Ui {
                     self.screen.note(&Spoken(&reply).to_string());
                 }
             }
-            Told::Tick => self.screen.tick(&self.crew.progress()),
+            Told::Tick => {
+                let running = self.crew.progress();
+                let named =
+                    running.into_iter().map(|(id, moved, total)| Progress { id, name: self.name(id), moved, total });
+                self.screen.tick(&named.collect::<Vec<_>>());
+            }
         }
         Ok(Heard::Nothing)
+    }
+
+    /// What a bar says an errand is about: the last component of a path.
+    fn name(&self, id: ErrandId) -> String {
+        let job = self.owners.get(&id).and_then(|owner| self.jobs.get(owner));
+        let about = job.map(|job| job.about(id)).unwrap_or_default();
+        about.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     /// Whether Ctrl-C was pressed since the last time somebody asked.

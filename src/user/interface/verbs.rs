@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::across::across;
 use super::job::{Batch, Item, Job};
 use super::json::Object;
 use super::mirror::Mirror;
@@ -306,7 +307,7 @@ pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// `mirror SRC DST`: whichever of the two is a URL is the server's.
+/// `mirror SRC DST`: whichever of the two is a URL is the server's; both may be.
 pub fn mirror(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let (source, target) = match &arguments[..] {
         [source, target] => (source.clone(), target.clone()),
@@ -316,7 +317,10 @@ pub fn mirror(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let remote_first = is_remote(ui, &source);
     let remote_second = !target.is_empty() && is_remote(ui, &target);
     let job = match (remote_first, remote_second) {
-        (true, true) => return Err(usage("one of the two must be a local directory")),
+        (true, true) => {
+            let (source, target) = (directory(ui, &source)?, directory(ui, &target)?);
+            return across(ui, source, target);
+        }
         (false, false) => return Err(usage("one of the two must be a URL or HOST:PATH")),
         (true, false) => {
             let remote = directory(ui, &source)?;

@@ -24,7 +24,7 @@ use super::ui::Remote;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, Trouble, Yield};
 use crate::user::local::Folder;
 
-pub use plan::Policy;
+pub use plan::{Facts, Policy};
 
 use down::Down;
 use up::Up;
@@ -36,7 +36,7 @@ const AHEAD: usize = 16;
 const FILES_WAITING: usize = 1024;
 
 /// Directories within directories. A server that has more is probably showing the same one again and again.
-const DEPTH_LIMIT: usize = 200;
+pub(super) const DEPTH_LIMIT: usize = 200;
 
 /// A mirror under way.
 #[derive(Debug)]
@@ -247,7 +247,7 @@ impl Mirror {
 }
 
 /// A path within a directory of the server.
-fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() || directory.ends_with(b"/") {
         [directory, name].concat()
     } else {

@@ -106,7 +106,10 @@ pub fn wait(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             Ok(())
         }
         Some(number) => {
-            let id = JobId(number.parse().map_err(|_| usage("wait [NUMBER]"))?);
+            let id = JobId(number.parse().map_err(|_| usage("wait [NUMBER|all]"))?);
+            if !ui.jobs().iter().any(|(job, _)| *job == id) {
+                return Err(usage(&format!("{number}: no such job")));
+            }
             ui.wait(id).map(drop)
         }
     }
