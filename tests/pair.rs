@@ -84,16 +84,9 @@ impl Pair {
             compressors: Places::default(),
             doors: Vec::new(),
             guesses: RandomState::new(),
-            #[cfg(feature = "tls")]
-            keyring: None,
             draining: false,
         };
-        let manners = Manners {
-            timeout: Duration::from_secs(60),
-            active: false,
-            guise: Guise::default(),
-            protection: Default::default(),
-        };
+        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -218,7 +211,7 @@ impl Pair {
                 server::Output::Order(miniftp::transfer::Order::Promise) => {
                     self.serve(server::Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000))));
                 }
-                server::Output::Order(miniftp::transfer::Order::Begin(job, None, _)) => {
+                server::Output::Order(miniftp::transfer::Order::Begin(job, None)) => {
                     self.job = Some(match job.flow {
                         Flow::Send(_) => Some(job.total.unwrap_or(0)),
                         Flow::Receive(_) => None,
