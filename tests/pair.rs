@@ -19,7 +19,7 @@ use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::Settings;
 use miniftp::server::world::World;
 use miniftp::transfer::{Fault, Flow, Places, Report};
-use miniftp::user::mail::{Answer, Death, News, Order, Ticket, Transfer, Wish};
+use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
 use miniftp::user::pi::{self as user, Guise, Login, Manners};
 use miniftp::user::profile::Profile;
 use miniftp::user::pump::{Intake, Outlet, Pump, Snag};
@@ -85,8 +85,11 @@ impl Pair {
             doors: Vec::new(),
             guesses: RandomState::new(),
             draining: false,
+            #[cfg(feature = "tls")]
+            keyring: None,
         };
-        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
+        let (active, guise, protection) = (false, Guise::default(), Protection::Off);
+        let manners = Manners { timeout: Duration::from_secs(60), active, guise, protection };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -211,7 +214,7 @@ impl Pair {
                 server::Output::Order(miniftp::transfer::Order::Promise) => {
                     self.serve(server::Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000))));
                 }
-                server::Output::Order(miniftp::transfer::Order::Begin(job, None)) => {
+                server::Output::Order(miniftp::transfer::Order::Begin(job, None, _)) => {
                     self.job = Some(match job.flow {
                         Flow::Send(_) => Some(job.total.unwrap_or(0)),
                         Flow::Receive(_) => None,
@@ -223,6 +226,7 @@ impl Pair {
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
+                server::Output::Secure | server::Output::Bare => panic!("nobody asked for TLS"),
             }
         }
     }
