@@ -73,7 +73,7 @@ impl Desk {
                 Output::StartTls => "start TLS".into(),
                 Output::InTheClear => "in the clear".into(),
                 Output::HangUp(_) => "hang up".into(),
-                Output::Heard(_) | Output::Connected | Output::Redialling => continue,
+                Output::Heard(_) | Output::Connected | Output::Covered | Output::Redialling => continue,
             };
             self.said.push(word);
         }
