@@ -85,8 +85,14 @@ impl Pair {
             doors: Vec::new(),
             guesses: RandomState::new(),
             draining: false,
+            keyring: None,
         };
-        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
+        let manners = Manners {
+            timeout: Duration::from_secs(60),
+            active: false,
+            guise: Guise::default(),
+            protection: miniftp::user::guard::Protection::Off,
+        };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -211,7 +217,7 @@ impl Pair {
                 server::Output::Order(miniftp::transfer::Order::Promise) => {
                     self.serve(server::Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000))));
                 }
-                server::Output::Order(miniftp::transfer::Order::Begin(job, None)) => {
+                server::Output::Order(miniftp::transfer::Order::Begin(job, None, _)) => {
                     self.job = Some(match job.flow {
                         Flow::Send(_) => Some(job.total.unwrap_or(0)),
                         Flow::Receive(_) => None,
@@ -222,6 +228,7 @@ impl Pair {
                 server::Output::Order(_) => (self.arrived, self.uploaded) = (false, None),
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
+                server::Output::Secure | server::Output::Bare => panic!("nobody asks for TLS here"),
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
             }
         }
