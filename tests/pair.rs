@@ -19,7 +19,7 @@ use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::Settings;
 use miniftp::server::world::World;
 use miniftp::transfer::{Fault, Flow, Places, Report};
-use miniftp::user::mail::{Answer, Death, News, Order, Ticket, Transfer, Wish};
+use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
 use miniftp::user::pi::{self as user, Guise, Login, Manners};
 use miniftp::user::profile::Profile;
 use miniftp::user::pump::{Intake, Outlet, Pump, Snag};
@@ -85,14 +85,11 @@ impl Pair {
             doors: Vec::new(),
             guesses: RandomState::new(),
             draining: false,
+            #[cfg(feature = "tls")]
             keyring: None,
         };
-        let manners = Manners {
-            timeout: Duration::from_secs(60),
-            active: false,
-            guise: Guise::default(),
-            protection: miniftp::user::guard::Protection::Off,
-        };
+        let (active, guise, protection) = (false, Guise::default(), Protection::Off);
+        let manners = Manners { timeout: Duration::from_secs(60), active, guise, protection };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -228,8 +225,8 @@ impl Pair {
                 server::Output::Order(_) => (self.arrived, self.uploaded) = (false, None),
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
-                server::Output::Secure | server::Output::Bare => panic!("nobody asks for TLS here"),
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
+                server::Output::Secure | server::Output::Bare => panic!("nobody asked for TLS"),
             }
         }
     }

@@ -45,6 +45,7 @@ impl Desk {
         for wish in out {
             let word = match wish {
                 Output::Command(line) => format!("> {}", String::from_utf8_lossy(&line)),
+                Output::Covered => continue, // a moment to be measured, nothing that is said
                 Output::Interrupt => "> ABOR".into(),
                 Output::Order(ticket, Order::Dial(to, pump)) => {
                     self.pumps.push((ticket, pump));
@@ -73,7 +74,7 @@ impl Desk {
                 Output::StartTls => "start TLS".into(),
                 Output::InTheClear => "in the clear".into(),
                 Output::HangUp(_) => "hang up".into(),
-                Output::Heard(_) | Output::Connected | Output::Covered | Output::Redialling => continue,
+                Output::Heard(_) | Output::Connected | Output::Redialling => continue,
             };
             self.said.push(word);
         }
