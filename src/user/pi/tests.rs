@@ -45,7 +45,6 @@ impl Desk {
         for wish in out {
             let word = match wish {
                 Output::Command(line) => format!("> {}", String::from_utf8_lossy(&line)),
-                Output::Covered => continue, // a moment to be measured, nothing that is said
                 Output::Interrupt => "> ABOR".into(),
                 Output::Order(ticket, Order::Dial(to, pump)) => {
                     self.pumps.push((ticket, pump));
