@@ -12,9 +12,12 @@ use common::{Peer, SECRET_HASH, Server, noise};
 
 const SECRET: &[u8] = b"the secret of 28 bytes......";
 
+/// Without the kernel's second wall (Landlock), which would hide a hole in the first.
+const ONE_WALL: &str = "[sandbox]\nmode = \"off\"\n";
+
 /// A server with a secret beside its root, and every kind of link to it.
 fn baited() -> Server {
-    let server = Server::full();
+    let server = Server::full_and(ONE_WALL);
     fs::write(server.outside().join("secret"), SECRET).unwrap();
     fs::create_dir(server.outside().join("dir")).unwrap();
     fs::write(server.outside().join("dir/secret"), SECRET).unwrap();
@@ -335,7 +338,8 @@ fn p14_the_root_itself_stays() {
 fn p16_a_home_is_no_prefix() {
     let hash = "*";
     let accounts = format!("[[account]]\nname = \"a\"\npassword = \"{hash}\"\nhome = \"root\"\n");
-    let server = Server::with_accounts("[anonymous]\nenabled = true\npermissions = \"full\"\n", &accounts);
+    let text = format!("[anonymous]\nenabled = true\npermissions = \"full\"\n{ONE_WALL}");
+    let server = Server::with_accounts(&text, &accounts);
     let twin = server.root().with_file_name("root2");
     fs::create_dir(&twin).unwrap();
     fs::write(twin.join("secret"), SECRET).unwrap();
@@ -462,7 +466,7 @@ fn swap(a: &Path, b: &Path, swaps: &AtomicUsize, stop: &AtomicBool) {
 fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
     const ROUNDS: usize = 400;
     const SWAPS: usize = 100_000;
-    let server = Server::full();
+    let server = Server::full_and(ONE_WALL);
     for name in ["f", "g"] {
         fs::write(server.outside().join(name), SECRET).unwrap();
     }
