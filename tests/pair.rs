@@ -8,18 +8,17 @@
 //! No socket, no thread, no sleep: what takes minutes on a long path takes none here, and comes out the same each time.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use miniftp::filesystem::{Owners, Rights, Rules};
+use miniftp::filesystem::{Rights, Rules};
 use miniftp::server::pi as server;
 use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::Settings;
 use miniftp::server::world::World;
-use miniftp::transfer::{Fault, Flow, Places, Report};
-use miniftp::user::mail::{Answer, Death, News, Order, Ticket, Transfer, Wish};
+use miniftp::transfer::{Fault, Flow, Report};
+use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
 use miniftp::user::pi::{self as user, Guise, Login, Manners};
 use miniftp::user::profile::Profile;
 use miniftp::user::pump::{Intake, Outlet, Pump, Snag};
@@ -76,17 +75,15 @@ impl Pair {
         }
         let rules = Rules::uniform(Rights::parse("full").unwrap());
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(Rc::new(Realm::new(GUEST, home.path().to_owned(), rules))),
-            accounts: HashMap::new(),
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
-            guesses: RandomState::new(),
-            draining: false,
+            ..World::empty(Settings::default())
         };
-        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise: Guise::default() };
+        let manners = Manners {
+            timeout: Duration::from_secs(60),
+            active: false,
+            protection: Protection::Off,
+            guise: Guise::default(),
+        };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -211,7 +208,7 @@ impl Pair {
                 server::Output::Order(miniftp::transfer::Order::Promise) => {
                     self.serve(server::Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000))));
                 }
-                server::Output::Order(miniftp::transfer::Order::Begin(job, None)) => {
+                server::Output::Order(miniftp::transfer::Order::Begin(job, None, _)) => {
                     self.job = Some(match job.flow {
                         Flow::Send(_) => Some(job.total.unwrap_or(0)),
                         Flow::Receive(_) => None,
@@ -222,6 +219,7 @@ impl Pair {
                 server::Output::Order(_) => (self.arrived, self.uploaded) = (false, None),
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
+                server::Output::Secure | server::Output::Bare => panic!("this pair has no TLS"),
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use zlib_rs::crc32::crc32;
 
 /// The longest digest, SHA-512's, in bytes.
 const LONGEST: usize = 64;
@@ -56,7 +57,7 @@ pub enum Hasher {
     /// MD5.
     Md5(md5::Md5),
     /// CRC-32.
-    Crc32(crc32fast::Hasher),
+    Crc32(u32),
 }
 
 impl Hasher {
@@ -67,7 +68,7 @@ impl Hasher {
             Algorithm::Sha512 => Self::Sha512(sha2::Sha512::new()),
             Algorithm::Sha1 => Self::Sha1(sha1::Sha1::new()),
             Algorithm::Md5 => Self::Md5(md5::Md5::new()),
-            Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
+            Algorithm::Crc32 => Self::Crc32(0),
         }
     }
 
@@ -89,7 +90,7 @@ impl Hasher {
             Self::Sha512(state) => state.update(bytes),
             Self::Sha1(state) => state.update(bytes),
             Self::Md5(state) => state.update(bytes),
-            Self::Crc32(state) => state.update(bytes),
+            Self::Crc32(sum) => *sum = crc32(*sum, bytes),
         }
     }
 
@@ -101,7 +102,7 @@ impl Hasher {
             Self::Sha512(state) => Sum::new(algorithm, &state.finalize()),
             Self::Sha1(state) => Sum::new(algorithm, &state.finalize()),
             Self::Md5(state) => Sum::new(algorithm, &state.finalize()),
-            Self::Crc32(state) => Sum::new(algorithm, &state.finalize().to_be_bytes()),
+            Self::Crc32(sum) => Sum::new(algorithm, &sum.to_be_bytes()),
         }
     }
 }

@@ -101,6 +101,20 @@ impl Link {
         Ok(())
     }
 
+    /// Waits for input on a link in the clear that will never send: its edge tells, also of what has come already. Asking
+    /// first would mostly be asking too early. Under TLS both directions are needed, and input may have been read already.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
+        if !self.registered && matches!(self.transport, Transport::Plain) {
+            sockets.register_inward(&mut self.socket)?;
+            self.registered = true;
+            ready.clear(Ready::READ);
+        }
+        Ok(())
+    }
+
     /// Reads once.
     ///
     /// # Errors

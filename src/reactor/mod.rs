@@ -64,6 +64,9 @@ const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Inter
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// As above, for sockets that only ever receive: one that can be written to would be told so at once, for nothing.
+const INWARD: Interest = Interest::READABLE;
+
 /// What a record wants after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -288,6 +291,14 @@ impl<'a> Sockets<'a> {
     /// What the kernel says.
     pub fn register(&self, source: &mut impl Source) -> io::Result<()> {
         self.registry.register(source, self.key.token(), BOTH_WAYS)
+    }
+
+    /// Registers once, for what comes in.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn register_inward(&self, source: &mut impl Source) -> io::Result<()> {
+        self.registry.register(source, self.key.token(), INWARD)
     }
 
     /// Ends a registration, for a record that goes on with another socket. Failure means that there was none.

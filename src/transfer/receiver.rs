@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{CHUNK, Fault, LEAST_COST, Scratch, Share, Sink, Step, TURN_BYTES};
+use super::{Fault, LEAST_COST, RECEIVED, Scratch, Share, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 
 /// Receives into a sink until the peer ends the connection.
@@ -63,7 +63,7 @@ impl Receiver {
             return Ok(Step::Wait(until));
         }
         let piece = &mut scratch.piece;
-        piece.resize(CHUNK, 0);
+        piece.resize(RECEIVED, 0);
         let mut budget = share.bytes.min(TURN_BYTES);
         while budget > 0 {
             let cost = self.sink.work_off()?;
@@ -74,7 +74,7 @@ impl Receiver {
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }
-            let room = budget.min(CHUNK);
+            let room = budget.min(RECEIVED);
             match link.read(ready, sockets, &mut piece[..room]).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
                     self.sink.write(&piece[..count])?;

@@ -393,7 +393,10 @@ impl Data {
         let share = Share { now: turn.now, bytes };
         match &mut job.flow {
             Flow::Send(sender) => sender.turn(link, turn.ready, turn.sockets, turn.scratch, share),
-            Flow::Receive(receiver) => receiver.turn(link, turn.ready, turn.sockets, turn.scratch, share),
+            Flow::Receive(receiver) => {
+                link.listen(turn.ready, turn.sockets).map_err(|error| Fault::of_link(&error))?;
+                receiver.turn(link, turn.ready, turn.sockets, turn.scratch, share)
+            }
         }
     }
 

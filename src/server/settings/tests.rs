@@ -226,11 +226,7 @@ fn a_program_without_tls_refuses_its_keys_and_options() {
 
 #[test]
 fn options_of_later_parts_are_refused() {
-    for line in ["--status :80"] {
-        let fault = options(line).unwrap_err().to_string();
-        let option = line.split(' ').next().unwrap();
-        assert_eq!(fault, format!("{option}: not in this build"));
-    }
+    assert_eq!(options("--status :80").unwrap_err().to_string(), "--status: not in this build");
     options("--tls-require none").unwrap();
 }
 

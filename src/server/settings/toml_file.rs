@@ -121,7 +121,9 @@ impl<'s> Table<'s> {
     /// The value of `key`, read from its word. Strings, integers and booleans all count as words, so `"300"` and
     /// `300` are the same.
     pub fn value<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<T>, Fault> {
-        self.with(key, |value| parse(&value))
+        let Some(entry) = self.entries.remove(key) else { return Ok(None) };
+        let word = word(&entry.value).map_err(|why| self.fault(entry.line, key, why))?;
+        self.parse(key, entry.line, &word).map(Some)
     }
 
     /// Sets `place` when the file has `key`.
@@ -134,10 +136,12 @@ impl<'s> Table<'s> {
 
     /// The list under `key`, each item read from its word.
     pub fn list<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Fault> {
-        self.with(key, |value| match value {
-            DeValue::Array(items) => items.iter().map(|item| parse(item.get_ref())).collect(),
+        let line = self.line_of(key);
+        let words = self.with(key, |value| match value {
+            DeValue::Array(items) => items.iter().map(|item| word(item.get_ref())).collect::<Result<Vec<_>, _>>(),
             other => Err(format!("wants a list, not {}", kind(&other))),
-        })
+        })?;
+        words.map(|words| words.iter().map(|word| self.parse(key, line, word)).collect()).transpose()
     }
 
     /// The path under `key`, relative ones counted from `folder`.
@@ -190,7 +194,7 @@ impl<'s> Table<'s> {
         let same = |value: DeValue<'s>| match &value {
             DeValue::Array(items) => Ok(items.is_empty()),
             DeValue::Table(table) => Ok(table.is_empty()),
-            scalar => Ok(word(scalar).is_some_and(|word| harmless.contains(&word.as_str()))),
+            scalar => Ok(word(scalar).is_ok_and(|word| harmless.contains(&word.as_str()))),
         };
         let line = self.line_of(key);
         match self.with(key, same)? {
@@ -218,6 +222,15 @@ impl<'s> Table<'s> {
         }
     }
 
+    /// The one part of reading that differs by type.
+    fn parse<T: FromStr<Err: fmt::Display>>(&self, key: &str, line: usize, word: &str) -> Result<T, Fault> {
+        word.parse().map_err(|why: T::Err| self.misread(key, line, word, &why))
+    }
+
+    fn misread(&self, key: &str, line: usize, word: &str, why: &dyn fmt::Display) -> Fault {
+        self.fault(line, key, quoting(word, why))
+    }
+
     fn with<T>(&mut self, key: &str, read: impl FnOnce(DeValue<'s>) -> Result<T, String>) -> Result<Option<T>, Fault> {
         let Some(entry) = self.entries.remove(key) else {
             return Ok(None);
@@ -239,24 +252,19 @@ impl<'s> Table<'s> {
 /// What is said of keys and options whose part is not built in.
 pub const NOT_BUILT: &str = "not in this build";
 
-fn parse<T: FromStr<Err: fmt::Display>>(value: &DeValue<'_>) -> Result<T, String> {
-    let word = word(value).ok_or_else(|| format!("wants one value, not {}", kind(value)))?;
-    word.parse().map_err(|e: T::Err| quoting(&word, &e))
-}
-
 /// What is wrong with a word, which the messages of numbers and addresses do not repeat.
-pub(super) fn quoting(word: &str, why: &impl fmt::Display) -> String {
+pub(super) fn quoting(word: &str, why: &dyn fmt::Display) -> String {
     let why = why.to_string();
     if why.contains(word) { why } else { format!("\"{}\": {why}", word.escape_debug()) }
 }
 
-fn word(value: &DeValue<'_>) -> Option<String> {
+fn word(value: &DeValue<'_>) -> Result<String, String> {
     match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-        DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Datetime(when) => Some(when.to_string()),
-        _ => None,
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Boolean(truth) => Ok(truth.to_string()),
+        DeValue::Datetime(when) => Ok(when.to_string()),
+        other => Err(format!("wants one value, not {}", kind(other))),
     }
 }
 
