@@ -194,7 +194,7 @@ fn exit_codes_tell_what_was_wrong() {
     for (arguments, code, words) in [
         (&["--bogus"][..], 2, "bogus"),
         (&["-c", config], 2, "m.toml:3: limits.idel: unknown key"),
-        (&["--tls-self-signed"], 2, "not in this build"),
+        (&["--status", ":80"], 2, "not in this build"),
         (&["-l", &taken], 1, "another server"),
         (&["-l", &taken, "--user", "alice"], 1, "another server"),
     ] {

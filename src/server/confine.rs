@@ -22,7 +22,8 @@ pub fn needs(settings: &Settings, accounts: &[Account], alone: Option<&Invocatio
         trees.extend(ZONES.iter().map(PathBuf::from).filter(|path| path.exists()).map(|path| (path, Touch::Read)));
     }
     if let Some(invocation) = alone {
-        trees.extend(invocation.config.iter().flat_map(|config| folders(config)).map(|folder| (folder, Touch::Read)));
+        let read = invocation.config.iter().chain(settings.tls.iter().flat_map(|tls| &tls.files));
+        trees.extend(read.flat_map(|file| folders(file)).map(|folder| (folder, Touch::Read)));
         // A rotated log is made anew under its name.
         trees.extend(settings.log.transfers.iter().filter_map(|log| Some((log.parent()?.to_owned(), Touch::Write))));
     }
@@ -63,11 +64,11 @@ fn changes(rights: Rights) -> bool {
     Right::ALL.into_iter().any(|right| rights.has(right) && !reading.has(right))
 }
 
-/// The folders in which a configuration file is looked for: that of its name, and that of what a link there leads to.
+/// The folders in which a file of the configuration is looked for: that of its name, and that of what a link there leads to.
 /// Folders, since editors replace files, and a rule about the old one says nothing of the new one.
-fn folders(config: &Path) -> Vec<PathBuf> {
-    let named = std::path::absolute(config).ok();
-    let real = std::fs::canonicalize(config).ok();
+fn folders(file: &Path) -> Vec<PathBuf> {
+    let named = std::path::absolute(file).ok();
+    let real = std::fs::canonicalize(file).ok();
     [named, real].into_iter().flatten().filter_map(|path| Some(path.parent()?.to_owned())).collect()
 }
 

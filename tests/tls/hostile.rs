@@ -119,7 +119,7 @@ fn t05_a_transfer_in_the_clear_is_refused_where_it_must_be_private() {
 }
 
 #[test]
-fn t06_nothing_goes_out_in_the_clear_when_the_handshake_fails() {
+fn d06_t06_nothing_goes_out_in_the_clear_when_the_handshake_fails() {
     let pair = Pair::new();
     let server = pair.server("", "[limits]\ntls_handshake = \"1s\"");
     server.put("f", "the secret");

@@ -107,7 +107,7 @@ fn compressed_transfers_go_inside_tls() {
 }
 
 #[test]
-fn policy_refuses_the_clear() {
+fn a16_policy_refuses_the_clear() {
     let pair = Pair::new();
     let server = pair.server("require = \"login\"", "");
     let mut ftp = Client::new(&server, pair.client(VERSIONS[1]));

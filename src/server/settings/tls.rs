@@ -32,6 +32,8 @@ pub struct TlsSettings {
     pub ccc: bool,
     /// `strict_close`: an upload that ends without close_notify failed.
     pub strict_close: bool,
+    /// Where it was read, and is read again by a process that runs alone.
+    pub files: Vec<PathBuf>,
 }
 
 /// A certificate chain and its private key, PEM.
@@ -188,6 +190,10 @@ impl TlsDraft {
 
     /// Reads the files and tries their contents. None: TLS is not configured, and nothing asks for it.
     pub(super) fn resolve(self) -> Result<Option<TlsSettings>, Fault> {
+        let mut files = Vec::from_iter(self.client_ca.clone());
+        if let IdentitySource::Files { certificate, key } = &self.identity {
+            files.extend(certificate.iter().chain(key).cloned());
+        }
         let identity = match self.identity {
             IdentitySource::Files { certificate: Some(certificate), key: Some(key) } => {
                 Identity { chain: read(&certificate)?, key: read(&key)? }
@@ -225,6 +231,7 @@ impl TlsDraft {
             client_login: self.client_login,
             ccc: self.ccc,
             strict_close: self.strict_close,
+            files,
         };
         #[cfg(feature = "tls")]
         crate::server::tls::Keyring::new(&settings).map_err(|why| Fault::option("tls", why))?;

@@ -45,6 +45,7 @@ impl Desk {
         for wish in out {
             let word = match wish {
                 Output::Command(line) => format!("> {}", String::from_utf8_lossy(&line)),
+                Output::Covered => continue, // a moment to be measured, nothing that is said
                 Output::Interrupt => "> ABOR".into(),
                 Output::Order(ticket, Order::Dial(to, pump)) => {
                     self.pumps.push((ticket, pump));
@@ -71,6 +72,7 @@ impl Desk {
                 }
                 Output::Ready => "ready".into(),
                 Output::StartTls => "start TLS".into(),
+                Output::Covered => continue, // told for the clock alone
                 Output::InTheClear => "in the clear".into(),
                 Output::Covered => "covered".into(),
                 Output::HangUp(_) => "hang up".into(),
