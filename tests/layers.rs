@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("filesystem", &["wire"]),
     ("transfer", &["wire::text", "codec", "filesystem", "reactor"]),
     ("server::pi", &["wire", "codec", "filesystem", "transfer", "server::realm", "server::world", "server::settings"]),
-    ("server::dtp", &["transfer", "reactor"]),
+    ("server::dtp", &["transfer", "reactor", "server::settings"]),
     ("server", &["wire", "codec", "filesystem", "reactor", "transfer", "process"]),
     ("process", &["server"]),
     ("user::pi", &["wire", "transfer", "user::mail", "user::profile", "user::pump", "user::text"]),
