@@ -72,9 +72,7 @@ impl Desk {
                 }
                 Output::Ready => "ready".into(),
                 Output::StartTls => "start TLS".into(),
-                Output::Covered => continue, // told for the clock alone
                 Output::InTheClear => "in the clear".into(),
-                Output::Covered => "covered".into(),
                 Output::HangUp(_) => "hang up".into(),
                 Output::Heard(_) | Output::Connected | Output::Redialling => continue,
             };
