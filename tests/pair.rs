@@ -8,17 +8,16 @@
 //! No socket, no thread, no sleep: what takes minutes on a long path takes none here, and comes out the same each time.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use miniftp::filesystem::{Owners, Rights, Rules};
+use miniftp::filesystem::{Rights, Rules};
 use miniftp::server::pi as server;
 use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::Settings;
 use miniftp::server::world::World;
-use miniftp::transfer::{Fault, Flow, Places, Report};
+use miniftp::transfer::{Fault, Flow, Report};
 use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
 use miniftp::user::pi::{self as user, Guise, Login, Manners};
 use miniftp::user::profile::Profile;
@@ -76,20 +75,15 @@ impl Pair {
         }
         let rules = Rules::uniform(Rights::parse("full").unwrap());
         let world = World {
-            settings: Rc::new(Settings::default()),
-            owners: Rc::new(Owners::empty()),
             anonymous: Some(Rc::new(Realm::new(GUEST, home.path().to_owned(), rules))),
-            accounts: HashMap::new(),
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
-            guesses: RandomState::new(),
-            draining: false,
-            #[cfg(feature = "tls")]
-            keyring: None,
+            ..World::empty(Settings::default())
         };
-        let (active, guise, protection) = (false, Guise::default(), Protection::Off);
-        let manners = Manners { timeout: Duration::from_secs(60), active, guise, protection };
+        let manners = Manners {
+            timeout: Duration::from_secs(60),
+            active: false,
+            protection: Protection::Off,
+            guise: Guise::default(),
+        };
         let mut pair = Self {
             now: Duration::ZERO,
             parcels: BTreeMap::new(),
@@ -225,8 +219,8 @@ impl Pair {
                 server::Output::Order(_) => (self.arrived, self.uploaded) = (false, None),
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
+                server::Output::Secure | server::Output::Bare => panic!("this pair has no TLS"),
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
-                server::Output::Secure | server::Output::Bare => panic!("nobody asked for TLS"),
             }
         }
     }

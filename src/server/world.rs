@@ -39,8 +39,7 @@ pub struct World {
 }
 
 impl World {
-    /// Surroundings with nobody in them.
-    #[cfg(any(test, fuzzing))]
+    /// Surroundings with nobody in them, for a session without a server.
     pub fn empty(settings: Settings) -> Self {
         Self {
             settings: Rc::new(settings),
