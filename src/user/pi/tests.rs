@@ -46,6 +46,7 @@ impl Desk {
             let word = match wish {
                 Output::Command(line) => format!("> {}", String::from_utf8_lossy(&line)),
                 Output::Interrupt => "> ABOR".into(),
+                Output::Covered => continue, // a moment to be measured, nothing that is said
                 Output::Order(ticket, Order::Dial(to, pump)) => {
                     self.pumps.push((ticket, pump));
                     format!("dial {} {to}", ticket.0)
