@@ -11,8 +11,8 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use miniftp::transfer::Fault;
-use miniftp::user::mail::{Answer, Death, News, Order, Ticket, Transfer, Wish};
-use miniftp::user::pi::{Input, Login, Manners, Output, Session, Stage};
+use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
+use miniftp::user::pi::{Guise, Input, Login, Manners, Output, Session, Stage};
 use miniftp::user::profile::Profile;
 use miniftp::user::pump::{Intake, Pump, Snag};
 use miniftp::wire::command::Verb;
@@ -62,7 +62,8 @@ struct Desk {
 }
 
 fuzz_target!(|play: Play| {
-    let manners = Manners { timeout: Duration::from_secs(60), active: play.active };
+    let (timeout, active) = (Duration::from_secs(60), play.active);
+    let manners = Manners { timeout, active, protection: Protection::Off, guise: Guise::default() };
     let login = Login { user: b"ann".to_vec(), password: b"secret".to_vec(), account: Some(b"acct".to_vec()) };
     let mut desk = Desk {
         session: Session::new(login, manners, PEER, IpAddr::V4(Ipv4Addr::LOCALHOST)),
