@@ -389,7 +389,7 @@ impl Crew {
         let site = duty.site;
         if let Some(session) = duty.at.take() {
             // 425 may just mean that all of the server's data ports are taken, most of them by us.
-            let short = matches!(&result, Err(trouble) if trouble.code == Some(425));
+            let short = matches!(&result, Err(trouble) if trouble.code == Some(425) && trouble.again == Again::Later);
             let give_up = short && self.sites.get_mut(site.0).is_some_and(Site::do_with_less);
             if duty.owed == 0 && !give_up {
                 if let Some(site) = self.sites.get_mut(site.0) {
