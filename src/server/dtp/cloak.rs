@@ -3,8 +3,27 @@
 use crate::reactor::Link;
 #[cfg(feature = "tls")]
 use crate::reactor::Tls;
+#[cfg(not(feature = "tls"))]
 use crate::server::settings::Reuse;
+#[cfg(feature = "tls")]
+pub use crate::server::tls::Terms;
 use crate::transfer::Job;
+
+/// There are none.
+#[cfg(not(feature = "tls"))]
+#[derive(Debug)]
+pub enum Terms {}
+
+#[cfg(not(feature = "tls"))]
+impl Terms {
+    pub const fn reuse(&self) -> Reuse {
+        match *self {}
+    }
+
+    pub const fn judge(&self, _: &Link) -> bool {
+        match *self {}
+    }
+}
 
 /// Decided when the verb comes; put on when the connection is there.
 #[derive(Debug)]
@@ -13,7 +32,7 @@ pub enum Cloak {
     None,
     /// PROT P: our side of the handshake, and what is asked of the peer's.
     #[cfg(feature = "tls")]
-    Tls(Box<Tls>, Reuse),
+    Tls(Box<Tls>, Terms),
 }
 
 /// A job that waits for its connection.
@@ -32,7 +51,7 @@ pub enum Beginning {
     /// The job itself.
     Job(Box<Job>),
     /// A handshake before it.
-    Handshake(Box<Job>, Reuse),
+    Handshake(Box<Job>, Terms),
 }
 
 impl Errand {
@@ -43,18 +62,10 @@ impl Errand {
         match self.cloak {
             Cloak::None => Beginning::Job(job),
             #[cfg(feature = "tls")]
-            Cloak::Tls(tls, reuse) => {
+            Cloak::Tls(tls, terms) => {
                 link.dress(*tls);
-                Beginning::Handshake(job, reuse)
+                Beginning::Handshake(job, terms)
             }
         }
     }
-}
-
-/// Whether the peer of a finished handshake is the one of the control connection: only that one has a ticket of it.
-pub fn is_proven(link: &Link) -> bool {
-    #[cfg(feature = "tls")]
-    return link.tls().is_some_and(crate::reactor::Tls::is_resumed);
-    #[cfg(not(feature = "tls"))]
-    return link.registered();
 }
