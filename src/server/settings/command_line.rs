@@ -27,11 +27,10 @@ Serve DIR (default \".\") by FTP: without an account to anyone, read only.
       --max-clients N   --max-per-ip N (0: no limit)   --idle-timeout SECONDS
       --log-level off|error|warn|info|debug|trace      --log-format text|json
       --transfer-log FILE       append one xferlog line for each transfer
-      --workers N       N processes share control ports (default 1), clients and
-                        passive ports; other limits hold in each
+      --workers N       N processes divide clients and ports; other limits each
       --check           read the configuration, test it, say what would happen
       --hash-password   read a password, print its hash
-      --states          print a session's states    --replies  print all replies
+      --states          print a session's states    --replies  print replies
   -h, --help   -V, --version
 Not in this build: --status
 Signals: TERM, INT drain and stop (twice: at once), HUP reloads, USR1 reports.
