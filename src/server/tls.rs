@@ -19,8 +19,9 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVeri
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
+use super::dtp::Terms;
 use super::settings::{Identity, Minimum, Reuse, TlsSettings};
-use crate::reactor::{Link, Tls};
+use crate::reactor::Tls;
 
 use resumption::{Resumable, Visit};
 
@@ -56,13 +57,6 @@ pub enum Direction {
 pub struct SessionKeys {
     ring: Rc<Keyring>,
     resumable: Arc<Resumable>,
-}
-
-/// What a data connection's handshake has to show.
-#[derive(Debug)]
-pub struct Terms {
-    reuse: Reuse,
-    visit: Arc<Visit>,
 }
 
 impl Keyring {
@@ -131,7 +125,7 @@ impl SessionKeys {
         let tickets = if direction == Direction::Download { DOWNLOAD_TICKETS } else { 0 };
         let visit = Arc::new(Resumable::next(&self.resumable));
         let tls = Tls::server(&self.config(&self.ring.data, &visit, tickets), Vec::new())?;
-        Ok((tls, Terms { reuse: self.ring.reuse, visit }))
+        Ok((tls, Terms { reuse: self.ring.reuse, voucher: Box::new(visit) }))
     }
 
     fn config(&self, base: &ServerConfig, visit: &Arc<Visit>, tickets: usize) -> Arc<ServerConfig> {
@@ -142,23 +136,6 @@ impl SessionKeys {
             config.send_tls13_tickets = tickets;
         }
         Arc::new(config)
-    }
-}
-
-impl Terms {
-    /// The setting that they are from.
-    pub const fn reuse(&self) -> Reuse {
-        self.reuse
-    }
-
-    /// Whether the peer of a finished handshake is the one of the control connection: only that one could resume it. What
-    /// this connection has handed out is good from then on.
-    pub fn judge(&self, link: &Link) -> bool {
-        let proven = link.tls().is_some_and(Tls::is_resumed);
-        if proven {
-            self.visit.vouch();
-        }
-        proven
     }
 }
 

@@ -3,26 +3,22 @@
 use crate::reactor::Link;
 #[cfg(feature = "tls")]
 use crate::reactor::Tls;
-#[cfg(not(feature = "tls"))]
 use crate::server::settings::Reuse;
-#[cfg(feature = "tls")]
-pub use crate::server::tls::Terms;
 use crate::transfer::Job;
 
-/// There are none.
-#[cfg(not(feature = "tls"))]
+/// What a data connection's handshake has to show.
 #[derive(Debug)]
-pub enum Terms {}
+pub struct Terms {
+    /// The setting that they are from.
+    pub reuse: Reuse,
+    /// Who wants to know that it did.
+    pub voucher: Box<dyn Voucher>,
+}
 
-#[cfg(not(feature = "tls"))]
-impl Terms {
-    pub const fn reuse(&self) -> Reuse {
-        match *self {}
-    }
-
-    pub const fn judge(&self, _: &Link) -> bool {
-        match *self {}
-    }
+/// Is told that the peer has resumed the control connection's session.
+pub trait Voucher: std::fmt::Debug {
+    /// What the connection has handed out is good from now on.
+    fn vouch(&self);
 }
 
 /// Decided when the verb comes; put on when the connection is there.
@@ -67,5 +63,19 @@ impl Errand {
                 Beginning::Handshake(job, terms)
             }
         }
+    }
+}
+
+impl Terms {
+    /// Whether the peer of a finished handshake is the one of the control connection: only that one could resume it.
+    pub fn judge(&self, link: &Link) -> bool {
+        #[cfg(feature = "tls")]
+        let proven = link.tls().is_some_and(Tls::is_resumed);
+        #[cfg(not(feature = "tls"))]
+        let proven = link.registered();
+        if proven {
+            self.voucher.vouch();
+        }
+        proven
     }
 }

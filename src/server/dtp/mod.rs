@@ -31,8 +31,9 @@ use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, 
 use crate::server::settings::Reuse;
 use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
 
-use cloak::Terms;
-pub use cloak::{Cloak, Errand};
+#[cfg(feature = "tls")]
+pub use cloak::Voucher;
+pub use cloak::{Cloak, Errand, Terms};
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
 
@@ -292,12 +293,12 @@ impl Data {
             }
             Ok(Handshake::Done) => {
                 let proven = terms.judge(&link);
-                if terms.reuse() == Reuse::Require && !proven {
+                if terms.reuse == Reuse::Require && !proven {
                     log::warn!("{}: the data connection's TLS session is not the control connection's", self.peer);
                     link.sign_off(turn.ready, turn.sockets);
                     return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
                 }
-                if terms.reuse() == Reuse::Log && !proven {
+                if terms.reuse == Reuse::Log && !proven {
                     log::info!("{}: a data connection that does not resume the control connection's TLS", self.peer);
                 }
                 self.since = turn.now;

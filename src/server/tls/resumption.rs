@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::crypto::ring;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
+use crate::server::dtp::Voucher;
+
 /// The number of the control connection.
 const CONTROL: u32 = 0;
 
@@ -64,9 +66,8 @@ impl Resumable {
     }
 }
 
-impl Visit {
-    /// Its client is the session's.
-    pub(super) fn vouch(&self) {
+impl Voucher for Arc<Visit> {
+    fn vouch(&self) {
         let mut proven = self.resumable.proven.lock().unwrap_or_else(PoisonError::into_inner);
         proven.truncate(PROVEN - 1);
         proven.push_front(self.number);
