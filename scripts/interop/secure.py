@@ -105,7 +105,7 @@ LoadModule mod_tls.c
 TLSEngine on
 TLSRequired on
 TLSProtocol {self.version}
-TLSLog /tmp/tls.log
+TLSLog none
 TLSECCertificateFile {chain}
 TLSECCertificateKeyFile {key}
 {path.read_text(encoding="utf-8")}""", encoding="utf-8")

@@ -61,7 +61,9 @@ fn a_server_that_wants_resumption_when_there_are_no_tickets_left() {
             let url = format!("ftp://localhost:{}/", fake.port);
             let mut arguments = vec!["-P", parallel, "put"];
             arguments.extend(names.iter().map(String::as_str).chain([url.as_str()]));
-            assert_eq!(client.code(&options("ca.pem", &arguments)), 0, "only 1.3: {only13}, {parallel} sessions");
+            let output = client.run(&options("ca.pem", &arguments));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "only 1.3: {only13}, {parallel} sessions: {said}");
             assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
         }
     }

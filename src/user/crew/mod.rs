@@ -57,8 +57,9 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// And does not grow beyond this.
 const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 
-/// "At once, but otherwise" is no licence to go round in circles.
-const OTHERWISE_LIMIT: u32 = 3;
+/// "At once, but otherwise" is no licence to go round in circles. More than there are manners to change, since one errand
+/// may come late to several sessions that run out of TLS tickets.
+const OTHERWISE_LIMIT: u32 = 6;
 
 /// Names a site among those of a crew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
