@@ -397,6 +397,15 @@ def certify():
         KEY.chmod(0o600)
 
 
+def versions(peers):
+    """What is measured, with its version."""
+    for peer in peers:
+        if isinstance(peer, Pyftpdlib):
+            yield f"pyftpdlib {PYFTPDLIB_VERSION}"
+        for archive in (WORK / "packages").glob(f"{peer.package}_*.deb") if peer.package else ():
+            yield f"{peer.name} {archive.name.split('_')[1]}"
+
+
 def unpack(package):
     """Takes one Debian package apart and installs the libraries it needs, not the package itself."""
     folder = WORK / "packages"
