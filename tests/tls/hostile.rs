@@ -153,11 +153,12 @@ fn t07_only_the_control_connections_own_client_gets_the_data_connection() {
         let mut ftp = Client::private(&server, pair.client(version));
         let mut other = Client::private(&server, pair.client(version));
         assert_eq!(other.fetch("RETR f"), (b"hello".to_vec(), true));
-        // Somebody who does not resume anything, and somebody who resumes another session.
-        for config in [Arc::new(pair.client(version)), Arc::clone(&other.config)] {
+        // Somebody who does not resume anything, the same with what that brought, and somebody who resumes another session.
+        let stranger = Arc::new(pair.client(version));
+        for config in [&stranger, &stranger, &other.config] {
             let data = ftp.data();
             ftp.say("RETR f", 150);
-            let mut data = dress(&config, data).unwrap();
+            let mut data = dress(config, data).unwrap();
             let mut bytes = Vec::new();
             let _closed = data.read_to_end(&mut bytes);
             assert!(bytes.is_empty(), "{bytes:?}");
@@ -172,6 +173,34 @@ fn t07_only_the_control_connections_own_client_gets_the_data_connection() {
         for count in 0..uploads {
             ftp.store("STOR g", &noise(count));
         }
+    }
+}
+
+#[test]
+fn a_client_without_tickets_resumes_by_session_id() {
+    use rustls::client::{Resumption, Tls12Resumption};
+    let pair = Pair::new();
+    let server = pair.server("reuse = \"require\"", "");
+    let client = || {
+        let mut config = pair.client(VERSIONS[0]);
+        config.resumption = Resumption::in_memory_sessions(4).tls12_resumption(Tls12Resumption::SessionIdOnly);
+        config
+    };
+    let mut ftp = Client::private(&server, client());
+    for count in 0..20 {
+        ftp.store("STOR g", &noise(count));
+        assert_eq!(ftp.fetch("RETR g"), (noise(count), true));
+    }
+    // A stranger's own session is not kept.
+    let stranger = Arc::new(client());
+    for _ in 0..2 {
+        let data = ftp.data();
+        ftp.say("RETR g", 150);
+        let mut data = dress(&stranger, data).unwrap();
+        let mut bytes = Vec::new();
+        let _closed = data.read_to_end(&mut bytes);
+        assert!(bytes.is_empty(), "{bytes:?}");
+        ftp.expect(522);
     }
 }
 
