@@ -264,11 +264,15 @@ AllowStoreRestart on
 
 PYFTPDLIB_SCRIPT = """\
 import ctypes, logging, sys, warnings
-from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
-from pyftpdlib.servers import FTPServer
 
 port, served, idle, clients, way, *rest = sys.argv[1:]
+if way != "tls":
+    # It would import it wherever it is installed, and have its memory.
+    sys.modules["OpenSSL"] = None
+from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+
 logging.disable(logging.CRITICAL)
 warnings.simplefilter("ignore")
 handler, authorizer = FTPHandler, DummyAuthorizer()
@@ -285,7 +289,7 @@ if way == "password":
     authorizer = Hashed()
     authorizer.add_user(rest[0], rest[1], served, perm="elradfmwMT")
 if way == "tls":
-    handler = TLS_FTPHandler
+    from pyftpdlib.handlers import TLS_FTPHandler as handler
     handler.certfile, handler.keyfile = rest
 authorizer.add_anonymous(served, perm="elradfmwMT")
 handler.authorizer = authorizer
