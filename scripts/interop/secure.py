@@ -95,7 +95,9 @@ class BasicFtpTls(LibraryTls, BasicFtp):
 
 
 class NetFtpTls(LibraryTls, NetFtp):
-    """Perl's Net::FTP with IO::Socket::SSL."""
+    """Perl's Net::FTP with IO::Socket::SSL, which keeps sessions but looks for them under each data connection's own port."""
+
+    resumes = ()
 
     @classmethod
     def missing(cls):
