@@ -1,8 +1,8 @@
 """Our client against servers of the field: `servers.py [--server NAME]... [--case NAME]... [--require N]`.
 
 The servers are those of scripts/bench, each on a loopback port with the configuration it has there, its program below target/, and
-again in TLS (secure.py), with fewer cases. One line for each server and case, judged by the bytes and names on both disks; the closing line is `N passed, N failed`. Every server is
-ended by its process id, whatever happens.
+again in TLS (secure_servers.py), with fewer cases. One line for each server and case, judged by the bytes and names on both disks; the
+closing line is `N passed, N failed`. Every server is ended by its process id, whatever happens.
 """
 
 import argparse
@@ -21,9 +21,11 @@ from harness import READY_SECONDS, STOP_SECONDS, Failure, Runner, Samples, equal
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts" / "bench.d"))
 import peers  # noqa: E402  the folder has to be known first
-import secure  # noqa: E402
+import secure_servers  # noqa: E402
 
 WORK = REPOSITORY / "target" / "interop"
+# What can only be measured against is no server.
+SERVERS = [peer for peer in peers.PEERS if peer is not peers.Bare]
 CLIENT = REPOSITORY / "target/release/miniftp"
 # Set once the process has a mount namespace of its own.
 INSIDE = "INTEROP_OWN_PASSWD"
@@ -306,7 +308,7 @@ class Report:
 
 def trust(peer):
     """What the client is told about the server's certificate."""
-    return ["--tls", "required", "--ca-file", str(peer.pair[0])] if isinstance(peer, secure.Secure) else []
+    return ["--tls", "required", "--ca-file", str(peer.pair[0])] if isinstance(peer, secure_servers.Secure) else []
 
 
 def play(peer, port, case, served, samples, report):
@@ -336,7 +338,7 @@ def run(peer, options, served, samples, report):
     try:
         port = free_port()
         process = start(peer, port)
-        for case in SECURE_CASES if isinstance(peer, secure.Secure) else CASES:
+        for case in SECURE_CASES if isinstance(peer, secure_servers.Secure) else CASES:
             reason = KEEPS.get(peer.name, {}).get(case_name(case))
             if options.case and case_name(case) not in options.case:
                 continue
@@ -353,7 +355,7 @@ def run(peer, options, served, samples, report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", action="append", choices=[peer.name for peer in [*peers.PEERS, *secure.PEERS]])
+    parser.add_argument("--server", action="append", choices=[peer.name for peer in [*SERVERS, *secure_servers.PEERS]])
     parser.add_argument("--case", action="append", choices=sorted({case_name(case) for case in [*CASES, *SECURE_CASES]}))
     parser.add_argument("--require", type=int, default=0, help="fail when fewer servers than this are there")
     options = parser.parse_args()
@@ -364,10 +366,10 @@ def main():
     report, present = Report(), 0
     try:
         peers.fetch()
-        secure.fetch()
-        secure.Secure.pair = secure.certificate(WORK / "certificate")
+        secure_servers.fetch()
+        secure_servers.Secure.pair = secure_servers.certificate(WORK / "certificate")
         samples = Samples(WORK / "samples")
-        for kind in [*peers.PEERS, *secure.PEERS]:
+        for kind in [*SERVERS, *secure_servers.PEERS]:
             if options.server and kind.name not in options.server:
                 continue
             folder = WORK / "servers" / kind.name.replace("/", "-")
