@@ -21,6 +21,8 @@ class Library(Client):
     """An adapter whose abilities are all the driver's: it forwards the name and the arguments."""
 
     driver = ()
+    # What the driver has to know of TLS: None, or the authority's file, the version and whether to resume (secure.py).
+    tls = None
     # None of them touches the time of a file by itself.
     UNTIMED = {"dated_download": NO_TIME, "dated_upload": NO_TIME}
 
@@ -31,7 +33,7 @@ class Library(Client):
 
     def call(self, conn, ability, *arguments):
         order = {"host": conn.host, "port": conn.port, "user": conn.user, "password": "guest@" if conn.anonymous else conn.password,
-                 "active": conn.active, "op": ability, "args": [str(argument) for argument in arguments]}
+                 "active": conn.active, "tls": self.tls, "op": ability, "args": [str(argument) for argument in arguments]}
         finished = self.runner.run([*self.command(), json.dumps(order)], check=False)
         try:
             answer = json.loads(finished.out.strip().splitlines()[-1])

@@ -23,6 +23,8 @@ sys.path.insert(0, str(REPOSITORY / "scripts" / "bench.d"))
 import peers  # noqa: E402  the folder has to be known first
 
 WORK = REPOSITORY / "target" / "interop"
+# What can only be measured against is no server.
+SERVERS = [peer for peer in peers.PEERS if peer is not peers.Bare]
 CLIENT = REPOSITORY / "target/release/miniftp"
 # Set once the process has a mount namespace of its own.
 INSIDE = "INTEROP_OWN_PASSWD"
@@ -326,7 +328,7 @@ def run(peer, options, served, samples, report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", action="append", choices=[peer.name for peer in peers.PEERS])
+    parser.add_argument("--server", action="append", choices=[peer.name for peer in SERVERS])
     parser.add_argument("--case", action="append", choices=[case_name(case) for case in CASES])
     parser.add_argument("--require", type=int, default=0, help="fail when fewer servers than this are there")
     options = parser.parse_args()
@@ -338,7 +340,7 @@ def main():
     try:
         peers.fetch()
         samples = Samples(WORK / "samples")
-        for kind in peers.PEERS:
+        for kind in SERVERS:
             if options.server and kind.name not in options.server:
                 continue
             folder = WORK / "servers" / kind.name

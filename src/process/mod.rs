@@ -166,7 +166,7 @@ fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners)
         settings,
         accounts: Vec::new(),
         listeners: listeners.sets.into_iter().flatten().collect(),
-        master: Master::Alone { invocation },
+        master: Master::Alone { invocation: Box::new(invocation) },
         verifier: None,
         transfers,
         rights,

@@ -48,7 +48,10 @@ impl Server {
             if matches!(job.flow, crate::transfer::Flow::Send(_)) { Direction::Download } else { Direction::Upload };
         let cloak = match (protection, self.reactor.slot_mut(by).map(|slot| &slot.conn)) {
             (Protection::Private, Some(Conn::Control(control))) => match &control.keys {
-                Some(keys) => Cloak::Tls(Box::new(keys.data(direction)?), keys.reuse()),
+                Some(keys) => {
+                    let (tls, terms) = keys.data(direction)?;
+                    Cloak::Tls(Box::new(tls), terms)
+                }
                 None => return Err(io::Error::other("PROT P without TLS")),
             },
             _ => Cloak::None,

@@ -86,6 +86,8 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     }
     check_processes(loaded, report);
     check_passive(settings, report);
+    #[cfg(feature = "tls")]
+    check_tls(settings, report);
     check_compression(settings, report);
     check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
@@ -101,6 +103,19 @@ fn check_listener(label: &ListenAddr, report: &mut Report) {
             report.add(Grade::Odd, format!("listen {label}: in use now"));
         }
         Err(e) => report.add(Grade::Bad, format!("listen {label}: {e}")),
+    }
+}
+
+/// That certificate and key belong together was tried when they were loaded.
+#[cfg(feature = "tls")]
+fn check_tls(settings: &Settings, report: &mut Report) {
+    let Some(tls) = &settings.tls else { return report.add(Grade::Good, "tls: off") };
+    for label in &tls.implicit {
+        check_listener(label, report);
+    }
+    match super::tls::fingerprint(&tls.identity) {
+        Ok(digits) => report.add(Grade::Good, format!("tls: certificate and key fit, sha256 {digits}")),
+        Err(why) => report.add(Grade::Bad, format!("tls: {why}")),
     }
 }
 

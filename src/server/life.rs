@@ -93,7 +93,7 @@ impl Server {
         }
         let addresses = server.listen(listeners)?;
         let settings = &server.world.settings;
-        let needs = confine::needs(settings, &accounts, server.invocation.as_ref());
+        let needs = confine::needs(settings, &accounts, server.invocation.as_deref());
         let walls = sandbox::enter(sandbox::Kind::Worker, settings.sandbox, &rights, &needs)?;
         server.walls.get_or_init(|| walls);
         server.tell_master(&FromWorker::Ready);

@@ -113,12 +113,11 @@ pub struct Bound {
 
 /// Who sends orders to the loop.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one, and it is moved once
 pub enum Master {
     /// Nobody: the loop owns the signals and reads the files again itself.
     Alone {
         /// What to read again.
-        invocation: Invocation,
+        invocation: Box<Invocation>,
     },
     /// A SEQPACKET socket to the keeper. Its end of file means that the keeper is gone, and the loop must end.
     Keeper(OwnedFd),
@@ -194,7 +193,7 @@ struct Server {
     scratch: Scratch,
     scribe: Scribe,
     /// What to read again on SIGHUP, when there is no keeper to do it.
-    invocation: Option<Invocation>,
+    invocation: Option<Box<Invocation>>,
     /// What this process can reach, since it began to serve.
     walls: Rc<OnceCell<Walls>>,
     course: Course,

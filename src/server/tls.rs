@@ -1,13 +1,11 @@
 //! The server's keys. What they are put to is the business of control and data connections.
 //!
 //! A [`Keyring`] is made of the settings: certificate, versions, whom to trust. Each control session that becomes private
-//! takes [`SessionKeys`] from it: a ticket key of its own, random, under which the tickets of its control and of its data
-//! connections are sealed. No session is stored. So a data connection that resumes proves that its client was at the
-//! control connection's handshake, in TLS 1.2 and 1.3 alike and as often as it likes: nobody else has such a ticket, and
-//! the key of another session opens none. A reload makes a new keyring; sessions go on with the one they began with.
-//!
-//! rustls' own marks for resumed sessions were tried and rejected: its resumption data exists in TLS 1.3 only, and its
-//! store of sessions takes a ticket away at its first use.
+//! takes [`SessionKeys`] from it, with what its client may resume (`tls/resumption.rs`). A data connection that resumes
+//! proves that its client was at the control connection's handshake, in TLS 1.2 and 1.3 alike and as often as it likes.
+//! A reload makes a new keyring; sessions go on with the one they began with.
+
+mod resumption;
 
 use std::fmt;
 use std::io;
@@ -17,12 +15,15 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
+use super::dtp::Terms;
 use super::settings::{Identity, Minimum, Reuse, TlsSettings};
 use crate::reactor::Tls;
+
+use resumption::{Resumable, Visit};
 
 /// The one protocol this port speaks. A client that names others only was sent here by somebody else (ALPACA). FileZilla's
 /// own name is never taken: it stands for demands on the data connection that no RFC has.
@@ -55,7 +56,7 @@ pub enum Direction {
 /// The keys of one control session and its data connections.
 pub struct SessionKeys {
     ring: Rc<Keyring>,
-    tickets: Arc<dyn ProducesTickets>,
+    resumable: Arc<Resumable>,
 }
 
 impl Keyring {
@@ -107,32 +108,31 @@ impl Keyring {
     /// # Errors
     /// When the system has no random numbers to give.
     pub fn begin(self: &Rc<Self>, early: Vec<u8>) -> io::Result<(SessionKeys, Tls)> {
-        let tickets = ring::Ticketer::new().map_err(io::Error::other)?;
-        let keys = SessionKeys { ring: Rc::clone(self), tickets };
-        let config = keys.config(&self.control, CONTROL_TICKETS);
+        let resumable = Arc::new(Resumable::new().map_err(io::Error::other)?);
+        let visit = Arc::new(Resumable::first(&resumable));
+        let keys = SessionKeys { ring: Rc::clone(self), resumable };
+        let config = keys.config(&self.control, &visit, CONTROL_TICKETS);
         Ok((keys, Tls::server(&config, early)?))
     }
 }
 
 impl SessionKeys {
-    /// The server's side of a data connection of this session.
+    /// The server's side of a data connection of this session, and what its client has to show.
     ///
     /// # Errors
     /// As rustls has them.
-    pub fn data(&self, direction: Direction) -> io::Result<Tls> {
+    pub fn data(&self, direction: Direction) -> io::Result<(Tls, Terms)> {
         let tickets = if direction == Direction::Download { DOWNLOAD_TICKETS } else { 0 };
-        Tls::server(&self.config(&self.ring.data, tickets), Vec::new())
+        let visit = Arc::new(Resumable::next(&self.resumable));
+        let tls = Tls::server(&self.config(&self.ring.data, &visit, tickets), Vec::new())?;
+        Ok((tls, Terms { reuse: self.ring.reuse, voucher: Box::new(visit) }))
     }
 
-    /// What resuming means for this session's data connections.
-    pub fn reuse(&self) -> Reuse {
-        self.ring.reuse
-    }
-
-    fn config(&self, base: &ServerConfig, tickets: usize) -> Arc<ServerConfig> {
+    fn config(&self, base: &ServerConfig, visit: &Arc<Visit>, tickets: usize) -> Arc<ServerConfig> {
         let mut config = base.clone();
         if self.ring.reuse != Reuse::Off {
-            config.ticketer = Arc::clone(&self.tickets);
+            config.ticketer = Arc::<Visit>::clone(visit);
+            config.session_storage = Arc::<Visit>::clone(visit);
             config.send_tls13_tickets = tickets;
         }
         Arc::new(config)

@@ -175,21 +175,36 @@ fn a_client_certificate_stands_for_the_password() {
 #[test]
 fn t18_a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let (old, new) = (Pair::new(), Pair::new());
-    let server = old.server("", "");
+    renew(&old.server("", ""), &old, &new);
+}
+
+#[test]
+fn t18_the_keeper_hands_a_new_certificate_down() {
+    let (old, new) = (Pair::new(), Pair::new());
+    let accounts = format!("[[account]]\nname = \"ann\"\npassword = \"{}\"\n", common::SECRET_HASH);
+    let text =
+        "[anonymous]\nenabled = true\npermissions = \"full\"\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let files =
+        [("cert.pem", old.chain_pem.as_str()), ("key.pem", old.key_pem.as_str()), ("accounts.toml", accounts.as_str())];
+    let server = Server::launch("127.0.0.1:0", text, &files, |command| command);
+    renew(&server, &old, &new);
+}
+
+fn renew(server: &Server, old: &Pair, new: &Pair) {
     let folder = server.config().parent().unwrap().to_owned();
-    let mut before = Client::private(&server, old.client(VERSIONS[1]));
+    let mut before = Client::private(server, old.client(VERSIONS[1]));
     std::fs::write(folder.join("cert.pem"), &new.chain_pem).unwrap();
     server.signal(Signal::HUP);
     server.wait_for("reload refused");
     // The key does not belong to it: the old pair stays.
-    let mut ftp = Client::private(&server, old.client(VERSIONS[1]));
+    let mut ftp = Client::private(server, old.client(VERSIONS[1]));
     ftp.say("NOOP", 200);
     std::fs::write(folder.join("key.pem"), &new.key_pem).unwrap();
     server.signal(Signal::HUP);
     server.wait_for("reloaded");
-    let mut ftp = Client::private(&server, new.client(VERSIONS[1]));
+    let mut ftp = Client::private(server, new.client(VERSIONS[1]));
     ftp.say("NOOP", 200);
-    let mut stranger = Client::new(&server, old.client(VERSIONS[1]));
+    let mut stranger = Client::new(server, old.client(VERSIONS[1]));
     stranger.say("AUTH TLS", 234);
     stranger.dress().expect_err("the old certificate is gone");
     // Whoever was there before goes on, with the certificate that it knows on its data connections too.
@@ -214,6 +229,7 @@ fn certificates_are_tried_before_anything_is_served() {
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     let good = check(&["--tls-cert", &cert, "--tls-key", &key]);
     assert_eq!(good.status.code(), Some(0), "{good:?}");
+    assert!(String::from_utf8(good.stdout).unwrap().contains("certificate and key fit, sha256 "));
     for bad in [
         &["--tls-cert", &cert, "--tls-key", &path("other.pem")][..],
         &["--tls-cert", &path("none.pem"), "--tls-key", &key],

@@ -37,7 +37,10 @@ async function main() {
     client.ftp.log = (line) => process.stderr.write(line + "\n");
     let answer;
     try {
-        await client.access({ host: order.host, port: order.port, user: order.user, password: order.password });
+        const version = order.tls && "TLSv" + order.tls.version;
+        const secure = order.tls
+            ? { secure: true, secureOptions: { ca: fs.readFileSync(order.tls.ca), minVersion: version, maxVersion: version } } : {};
+        await client.access({ host: order.host, port: order.port, user: order.user, password: order.password, ...secure });
         answer = { value: (await operations[order.op](client, ...order.args)) ?? null };
     } catch (error) {
         answer = { error: String(error) };

@@ -2,17 +2,39 @@
 
 import ftplib
 import json
+import ssl
 import sys
 from pathlib import Path
 
 TIMEOUT = 20
 
 
+class Resuming(ftplib.FTP_TLS):
+    """FTP_TLS whose data connections resume the control connection's session: the way found on every forum."""
+
+    def ntransfercmd(self, cmd, rest=None):
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=self.sock.session)
+        return conn, size
+
+
+def make(tls):
+    if not tls:
+        return ftplib.FTP(timeout=TIMEOUT, encoding="utf-8")
+    context = ssl.create_default_context(cafile=tls["ca"])
+    context.minimum_version = context.maximum_version = ssl.TLSVersion["TLSv" + tls["version"].replace(".", "_")]
+    kind = Resuming if tls["resume"] else ftplib.FTP_TLS
+    return kind(timeout=TIMEOUT, encoding="utf-8", context=context)
+
+
 def connect(order):
-    ftp = ftplib.FTP(timeout=TIMEOUT, encoding="utf-8")
+    ftp = make(order["tls"])
     ftp.set_debuglevel(0)
     ftp.connect(order["host"], order["port"])
     ftp.login(order["user"], order["password"])
+    if order["tls"]:
+        ftp.prot_p()
     ftp.set_pasv(not order["active"])
     return ftp
 

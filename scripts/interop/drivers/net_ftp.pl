@@ -91,9 +91,13 @@ my %operations = (
 );
 
 my $value = eval {
-    $ftp = Net::FTP->new($order->{host}, Port => $order->{port}, Passive => $order->{active} ? 0 : 1, Timeout => 20, Debug => 1)
+    my $tls = $order->{tls};
+    my %secure = $tls ? (SSL_ca_file => $tls->{ca}, SSL_version => 'TLSv' . $tls->{version} =~ tr/./_/r) : ();
+    $ftp = Net::FTP->new($order->{host}, Port => $order->{port}, Passive => $order->{active} ? 0 : 1, Timeout => 20, Debug => 1, %secure)
         or die "connect: $@";
+    ask($ftp->starttls) if $tls;
     ask($ftp->login($order->{user}, $order->{password}));
+    ask($ftp->prot('P')) if $tls;
     my $answer = $operations{ $order->{op} }->(@args);
     $ftp->quit;
     $answer;

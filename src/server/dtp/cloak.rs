@@ -6,6 +6,21 @@ use crate::reactor::Tls;
 use crate::server::settings::Reuse;
 use crate::transfer::Job;
 
+/// What a data connection's handshake has to show.
+#[derive(Debug)]
+pub struct Terms {
+    /// The setting that they are from.
+    pub reuse: Reuse,
+    /// Who wants to know that it did.
+    pub voucher: Box<dyn Voucher>,
+}
+
+/// Is told that the peer has resumed the control connection's session.
+pub trait Voucher: std::fmt::Debug {
+    /// What the connection has handed out is good from now on.
+    fn vouch(&self);
+}
+
 /// Decided when the verb comes; put on when the connection is there.
 #[derive(Debug)]
 pub enum Cloak {
@@ -13,7 +28,7 @@ pub enum Cloak {
     None,
     /// PROT P: our side of the handshake, and what is asked of the peer's.
     #[cfg(feature = "tls")]
-    Tls(Box<Tls>, Reuse),
+    Tls(Box<Tls>, Terms),
 }
 
 /// A job that waits for its connection.
@@ -32,7 +47,7 @@ pub enum Beginning {
     /// The job itself.
     Job(Box<Job>),
     /// A handshake before it.
-    Handshake(Box<Job>, Reuse),
+    Handshake(Box<Job>, Terms),
 }
 
 impl Errand {
@@ -43,18 +58,24 @@ impl Errand {
         match self.cloak {
             Cloak::None => Beginning::Job(job),
             #[cfg(feature = "tls")]
-            Cloak::Tls(tls, reuse) => {
+            Cloak::Tls(tls, terms) => {
                 link.dress(*tls);
-                Beginning::Handshake(job, reuse)
+                Beginning::Handshake(job, terms)
             }
         }
     }
 }
 
-/// Whether the peer of a finished handshake is the one of the control connection: only that one has a ticket of it.
-pub fn is_proven(link: &Link) -> bool {
-    #[cfg(feature = "tls")]
-    return link.tls().is_some_and(crate::reactor::Tls::is_resumed);
-    #[cfg(not(feature = "tls"))]
-    return link.registered();
+impl Terms {
+    /// Whether the peer of a finished handshake is the one of the control connection: only that one could resume it.
+    pub fn judge(&self, link: &Link) -> bool {
+        #[cfg(feature = "tls")]
+        let proven = link.tls().is_some_and(Tls::is_resumed);
+        #[cfg(not(feature = "tls"))]
+        let proven = link.registered();
+        if proven {
+            self.voucher.vouch();
+        }
+        proven
+    }
 }

@@ -31,7 +31,9 @@ use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, 
 use crate::server::settings::Reuse;
 use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
 
-pub use cloak::{Cloak, Errand};
+#[cfg(feature = "tls")]
+pub use cloak::Voucher;
+pub use cloak::{Cloak, Errand, Terms};
 pub use pool::{Offer, Pool};
 pub use port::PoolPort;
 
@@ -88,7 +90,7 @@ enum Dtp {
     /// 150 is out; we connect.
     Dialling(Link, Box<Errand>),
     /// The connection is there; TLS comes before the bytes (RFC 4217: the handshake follows the 150).
-    Securing(Link, Box<Job>, Reuse),
+    Securing(Link, Box<Job>, Terms),
     /// Bytes flow.
     Running(Link, Box<Job>),
     /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`Farewell::AfterPeer`]).
@@ -235,7 +237,7 @@ impl Data {
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, job) => self.run(link, job, turn),
             Dtp::Dialling(link, errand) => self.dial(link, errand, turn),
-            Dtp::Securing(link, job, reuse) => self.secure(link, job, reuse, turn),
+            Dtp::Securing(link, job, terms) => self.secure(link, job, terms, turn),
             Dtp::Lingering(link) => self.linger(link, turn),
             Dtp::Settling(link, moved) => self.settle(link, moved, turn),
             Dtp::Over => Outcome::of(Next::Close),
@@ -274,7 +276,7 @@ impl Data {
     /// The connection is there.
     fn go(&mut self, link: Link, errand: Errand, turn: &mut Turn<'_>) -> Outcome {
         match Dtp::on(link, errand) {
-            Dtp::Securing(link, job, reuse) => self.secure(link, job, reuse, turn),
+            Dtp::Securing(link, job, terms) => self.secure(link, job, terms, turn),
             Dtp::Running(link, job) => self.run(link, job, turn),
             other => {
                 self.dtp = other;
@@ -283,20 +285,20 @@ impl Data {
         }
     }
 
-    fn secure(&mut self, mut link: Link, job: Box<Job>, reuse: Reuse, turn: &mut Turn<'_>) -> Outcome {
+    fn secure(&mut self, mut link: Link, job: Box<Job>, terms: Terms, turn: &mut Turn<'_>) -> Outcome {
         match link.handshake(turn.ready, turn.sockets) {
             Ok(Handshake::Going) => {
-                self.dtp = Dtp::Securing(link, job, reuse);
+                self.dtp = Dtp::Securing(link, job, terms);
                 Outcome::of(if turn.ready.has(Ready::READ) { Next::Yield } else { Next::Sleep })
             }
             Ok(Handshake::Done) => {
-                let proven = cloak::is_proven(&link);
-                if reuse == Reuse::Require && !proven {
+                let proven = terms.judge(&link);
+                if terms.reuse == Reuse::Require && !proven {
                     log::warn!("{}: the data connection's TLS session is not the control connection's", self.peer);
                     link.sign_off(turn.ready, turn.sockets);
                     return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
                 }
-                if reuse == Reuse::Log && !proven {
+                if terms.reuse == Reuse::Log && !proven {
                     log::info!("{}: a data connection that does not resume the control connection's TLS", self.peer);
                 }
                 self.since = turn.now;
@@ -482,7 +484,7 @@ impl Dtp {
     fn on(mut link: Link, errand: Errand) -> Self {
         match errand.begin(&mut link) {
             cloak::Beginning::Job(job) => Self::Running(link, job),
-            cloak::Beginning::Handshake(job, reuse) => Self::Securing(link, job, reuse),
+            cloak::Beginning::Handshake(job, terms) => Self::Securing(link, job, terms),
         }
     }
 }

@@ -30,7 +30,7 @@ Serve DIR (default \".\") by FTP: without an account to anyone, read only.
       --workers N       N processes divide clients and ports; other limits each
       --check           read the configuration, test it, say what would happen
       --hash-password   read a password, print its hash
-      --states          print a session's states    --replies  print all replies
+      --states          print a session's states    --replies  print replies
   -h, --help   -V, --version
 Not in this build: --status
 Signals: TERM, INT drain and stop (twice: at once), HUP reloads, USR1 reports.
