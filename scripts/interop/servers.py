@@ -366,7 +366,6 @@ def main():
     report, present = Report(), 0
     try:
         peers.fetch()
-        secure_servers.fetch()
         secure_servers.Secure.pair = secure_servers.certificate(WORK / "certificate")
         samples = Samples(WORK / "samples")
         for kind in [*SERVERS, *secure_servers.PEERS]:
