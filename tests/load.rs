@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, accept, noise};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Runs it on a URL; gives the exit code and what it said.
@@ -361,4 +362,25 @@ fn usage_and_limits_end_with_2() {
     let output = narrow.arg("ftp://127.0.0.1:1/").output().unwrap();
     assert!(output.status.code() == Some(2) && text(&output).contains("--processes 3"), "{}", text(&output));
     assert_eq!(load("--help", &[]).0, 0);
+}
+
+#[test]
+fn an_interrupt_ends_the_measurement_with_its_report() {
+    let (sender, commands) = std::sync::mpsc::channel();
+    let server = fake(move |verb, count| {
+        if (verb, count) == ("NOOP", 3) {
+            let _ = sender.send(());
+        }
+        Move::Usual
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+    // A plan of an hour: of what it has not begun nothing is owed.
+    command.args(["--json", "--clients", "2", "--rate", "50", "--duration", "3600"]).arg(url(server.address, ""));
+    let load = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    commands.recv_timeout(PATIENCE).expect("three NOOPs");
+    kill_process(Pid::from_child(&load), Signal::INT).unwrap();
+    let output = load.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!((output.status.code(), report["errors"].to_string().as_str()), (Some(0), "{}"), "{report}");
+    assert!(number(&report["ops"]) >= 3.0 && number(&report["duration_s"]) < 3600.0, "{report}");
 }

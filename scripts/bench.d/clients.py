@@ -9,10 +9,14 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
+
 from measure import Broken, free_port
-from peers import PROGRAMS, WORK, quiet
+from peers import CERTIFICATE, KEY, PROGRAMS, WORK, quiet
 
 MINIFTP, SERVER, RELAY = PROGRAMS / "miniftp", PROGRAMS / "miniftpd", PROGRAMS / "examples/relay"
+# How often a task's memory is looked at.
+LOOK_SECONDS = 0.01
 # A task that takes longer than this has no figure.
 TASK_SECONDS = 60
 GIB = 1 << 30
@@ -34,12 +38,19 @@ def install():
 
 
 def run(words, folder, limit=TASK_SECONDS):
-    """Runs a task: (wall seconds, CPU seconds, KiB of the largest resident memory)."""
+    """Runs a task: (wall seconds, CPU seconds, KiB of the largest resident memory).
+
+    The kernel's ru_maxrss will not do: it begins with the memory of this interpreter, which the task was forked from. The high-water mark is read
+    while it runs.
+    """
     environment = {**os.environ, "HOME": str(folder), "LC_ALL": "C", "RCLONE_CONFIG": str(folder / "rclone.conf")}
     begun = time.perf_counter()
     process = subprocess.Popen([str(word) for word in words], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
+    largest, next_look = 0, begun
     while True:
+        if time.perf_counter() >= next_look:
+            largest, next_look = high_water(process.pid) or largest, time.perf_counter() + LOOK_SECONDS
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         wall = time.perf_counter() - begun
         if pid:
@@ -53,7 +64,16 @@ def run(words, folder, limit=TASK_SECONDS):
         time.sleep(0.0005)
     if process.returncode:
         raise Broken(f"exit code {process.returncode}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    return wall, usage.ru_utime + usage.ru_stime, largest
+
+
+def high_water(pid):
+    """KiB that a process had resident at the most."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 class Service:
@@ -66,6 +86,10 @@ class Service:
         self.port = free_port()
         self._start([SERVER, "-l", f"127.0.0.1:{self.port}", "-w", "--max-clients", "0", "--max-per-ip", "0", "--log-level", "error", self.root])
         self._await(self.port)
+        self.tls_port = free_port()
+        self._start([SERVER, "-l", f"127.0.0.1:{self.tls_port}", "-w", "--max-clients", "0", "--max-per-ip", "0", "--log-level", "error",
+                     "--tls-cert", CERTIFICATE, "--tls-key", KEY, "--tls-require", "data", self.root])
+        self._await(self.tls_port)
         if RELAY.exists():
             self.slow_port = free_port()
             self._start([RELAY, f"127.0.0.1:{self.slow_port}", f"127.0.0.1:{self.port}", ROUND_TRIP_MS])
@@ -133,6 +157,30 @@ def mirror_up_words(name, port, source, to):
                        f":ftp,host=127.0.0.1,port={port},user=anonymous,pass={obscured()},concurrency=9:{to}"]}.get(name)
 
 
+# The certificate is nobody's: every client is told to take it, and to protect data as well, which the server here demands.
+LFTP_TLS = "set ssl:verify-certificate no; set ftp:ssl-allow-anonymous true; set ftp:ssl-force true; set ftp:ssl-protect-data true"
+
+
+def tls_words(name, port, action, root, target, files):
+    """The tasks over AUTH TLS, for the clients that can."""
+    url = f"ftp://127.0.0.1:{port}"
+    if name == "curl" and action == "flat":
+        lines = [f'url = "{url}/{file}"\noutput = "{target}/{file}"' for file in files]
+        (target.parent / "list").write_text("\n".join(["create-dirs", "silent", "insecure", "ssl-reqd", "parallel", "parallel-max = 8", *lines, ""]))
+    rclone = f":ftp,host=127.0.0.1,port={port},user=anonymous,pass={obscured()},concurrency=9,explicit_tls=true,no_check_certificate=true:flat"
+    ours, curl = [MINIFTP, "-q", "--tls", "required", "--insecure"], ["curl", "-s", "-k", "--ssl-reqd"]
+    return {
+        "down": {"miniftp": [*ours, "get", f"{url}/big", "-o", target / "big"], "curl": [*curl, "-o", target / "big", f"{url}/big"],
+                 "lftp": ["lftp", "-c", f"{LFTP_TLS}; get {url}/big -o {target}/big"],
+                 "wget": ["wget", "-q", "--no-check-certificate", "-O", target / "big", f"ftps://127.0.0.1:{port}/big"]},
+        "up": {"miniftp": [*ours, "put", root / "big", f"{url}/incoming/big"], "curl": [*curl, "-T", root / "big", f"{url}/incoming/big"],
+               "lftp": ["lftp", "-c", f"{LFTP_TLS}; put {root}/big -o {url}/incoming/big"]},
+        "flat": {"miniftp": [*ours, "-P", "8", "mirror", f"{url}/flat", target], "curl": [*curl, "-K", target.parent / "list"],
+                 "lftp": ["lftp", "-c", f"{LFTP_TLS}; open {url}; mirror --parallel=8 flat {target}"],
+                 "rclone": ["rclone", "copy", "--transfers", "8", rclone, target]},
+    }[action].get(name)
+
+
 def obscured():
     """rclone wants even a password that is none in its own disguise."""
     if not hasattr(obscured, "word"):
@@ -162,7 +210,8 @@ class Tasks:
 
     def __init__(self, service, root, files):
         self.service, self.root, self.files = service, root, files
-        self.rows = [("c-start", self.start), ("c-down", self.down), ("c-up", self.up)]
+        self.rows = [("c-start", self.start), ("c-down", self.down), ("c-up", self.up),
+                     *((f"c-tls-{action}", self._tls(action)) for action in ("down", "up", "flat"))]
         ports = [("", service.port)] + ([("-20ms", service.slow_port)] if service.slow_port else [])
         for suffix, port in ports:
             for folder in ("flat", "tree"):
@@ -195,6 +244,21 @@ class Tasks:
         if sizes != [GIB]:
             raise Broken("bytes are missing")
         return {"c_up_wall": wall, "c_up_cpu": cpu}
+
+    def _tls(self, action):
+        def task(name, scratch):
+            target = scratch / "copy"
+            target.mkdir()
+            words = tls_words(name, self.service.tls_port, action, self.root, target, self.files["flat"])
+            if not words:
+                return None
+            wall, cpu, _ = run(words, scratch)
+            arrived = self.root / "incoming" if action == "up" else target
+            if count(arrived) != (len(self.files["flat"]) if action == "flat" else 1) or action != "flat" and (arrived / "big").stat().st_size != GIB:
+                raise Broken("files or bytes are missing")
+            return {f"c-tls-{action}": wall, f"c-tls-{action}-cpu": cpu}
+
+        return task
 
     def _mirror(self, folder, port, figure):
         def task(name, scratch):
@@ -230,6 +294,12 @@ FIGURES = {
     "c_down_rss": ("  resident, KiB", False, 0),
     "c_up_wall": ("1 GiB up, s", False, 2),
     "c_up_cpu": ("  CPU s", False, 2),
+    "c-tls-down": ("FTPS: 1 GiB down, s", False, 2),
+    "c-tls-down-cpu": ("  CPU s", False, 2),
+    "c-tls-up": ("FTPS: 1 GiB up, s", False, 2),
+    "c-tls-up-cpu": ("  CPU s", False, 2),
+    "c-tls-flat": ("FTPS: 2,000 files down, s", False, 2),
+    "c-tls-flat-cpu": ("  CPU s", False, 2),
     "c-flat": ("2,000 files of 4 KiB down, s", False, 2),
     "c-flat-rss": ("  resident, KiB", False, 0),
     "c-tree": ("200 directories of 10 files down, s", False, 2),

@@ -80,13 +80,12 @@ def free_port():
 
 
 class Running:
-    """A started server: `with Running(peer) as server`."""
+    """A started server: `with Running(peer) as server`. `way` is one of the peer's."""
 
-    def __init__(self, peer, passwords=False):
+    def __init__(self, peer, way="command"):
         self.peer = peer
         self.port = free_port()
-        command = peer.password_command if passwords else peer.command
-        words = [str(word) for word in command(self.port)]
+        words = [str(word) for word in getattr(peer, way)(self.port)]
         log = open(peer.folder / "output.log", "wb")
         begun = time.perf_counter()
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

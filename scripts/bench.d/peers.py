@@ -20,6 +20,7 @@ PYFTPDLIB_VERSION = "2.2.0"
 # An account beside anonymous, where a peer can hold the same hash as the others: SHA-512 crypt, 5,000 rounds.
 USER, PASSWORD = "ann", "secret"
 HASH = "$6$saltsaltsalt$PMWE8DTlam1JU37Piyk43bHcMxTJq6sgu5DKB0/tGPjanN35jcY68QkpDfPFUGPWX5uCxIQkSPzMmqEiVNgts."
+CERTIFICATE, KEY = WORK / "certificate.pem", WORK / "key.pem"
 # Sessions of a long measurement must not be idled out.
 IDLE_SECONDS = 3600
 # Above the idle test's sessions, for peers that want a number.
@@ -34,8 +35,10 @@ class Peer:
     binary = None
     sessions = "many"
     needs_root = False
-    # Whether it knows the account.
-    passwords = False
+    # The ways to start it: `command`, and of `password_command` and `tls_command` those that it has.
+    ways = ("command",)
+    # Debian packages beside its own, with modules.
+    modules = ()
     # Whether it is no server but a limit: only what it can is measured.
     only = None
 
@@ -59,6 +62,10 @@ class Peer:
         """The words that start it with the account beside anonymous."""
         raise NotImplementedError
 
+    def tls_command(self, port):
+        """The words that start it with FTPS on top: TLS 1.3, the common certificate, no reuse demanded."""
+        raise NotImplementedError
+
     def listens_at(self, port):
         """Its port, None while it has none: for those that choose it themselves."""
         return port
@@ -76,7 +83,7 @@ class Peer:
 
 class Miniftpd(Peer):
     name = "miniftpd"
-    passwords = True
+    ways = ("command", "password_command", "tls_command")
     binary = PROGRAMS / "miniftpd"
 
     def command(self, port):
@@ -100,9 +107,13 @@ enabled = true
 """)
         return [*self.command(port)[:-1], "--config", configuration]
 
+    def tls_command(self, port):
+        return [*self.command(port)[:-1], "--tls-cert", CERTIFICATE, "--tls-key", KEY, self.served]
+
 
 class Vsftpd(Peer):
     name = "vsftpd"
+    ways = ("command", "password_command", "tls_command")
     package = "vsftpd"
     binary = PEER_ROOT / "usr/sbin/vsftpd"
     sessions = "few"
@@ -133,10 +144,32 @@ nopriv_user=nobody
 idle_session_timeout={IDLE_SECONDS}
 """)]
 
+    def password_command(self, port):
+        """Its accounts are the machine's, by PAM: the run's own mount namespace has this one (see private_namespace in scripts/bench)."""
+        return self._with(port, f"local_enable=YES\npam_service_name=other\nuser_sub_token=\nlocal_root={self.served}\n")
+
+    def tls_command(self, port):
+        return self._with(port, f"""\
+ssl_enable=YES
+allow_anon_ssl=YES
+force_local_data_ssl=NO
+force_local_logins_ssl=NO
+require_ssl_reuse=NO
+rsa_cert_file={CERTIFICATE}
+rsa_private_key_file={KEY}
+ssl_ciphers=HIGH
+""")
+
+    def _with(self, port, lines):
+        words = self.command(port)
+        with open(words[-1], "a", encoding="utf-8") as file:
+            file.write(lines)
+        return words
+
 
 class PureFtpd(Peer):
     name = "pure-ftpd"
-    passwords = True
+    ways = ("command", "password_command", "tls_command")
     package = "pure-ftpd"
     binary = PEER_ROOT / "usr/sbin/pure-ftpd"
     sessions = "few"
@@ -153,10 +186,15 @@ class PureFtpd(Peer):
         return [*(word for word in self.command(port) if word != "-e"), "-l", f"puredb:{database}"]
 
 
+    def tls_command(self, port):
+        return [*self.command(port), "-Y", "1", "-2", f"{CERTIFICATE},{KEY}"]
+
+
 class Proftpd(Peer):
     name = "proftpd"
-    passwords = True
+    ways = ("command", "password_command", "tls_command")
     package = "proftpd-core"
+    modules = ("proftpd-mod-crypto",)
     binary = PEER_ROOT / "usr/sbin/proftpd"
     sessions = "few"
     needs_root = True
@@ -165,8 +203,25 @@ class Proftpd(Peer):
         users = self.write("users", f"{USER}:{HASH}:65533:65534::{self.served}:/bin/sh\n")
         users.chmod(0o600)
         words = self.command(port)
-        with open(words[-1], "a", encoding="utf-8") as file:
-            file.write(f"AuthUserFile {users}\nAuthOrder mod_auth_file.c mod_auth_unix.c\n")
+        both = f"AuthUserFile {users}\nAuthOrder mod_auth_file.c mod_auth_unix.c"
+        words[-1].write_text(words[-1].read_text("utf-8").replace("AuthOrder mod_auth_unix.c", both), "utf-8")
+        return words
+
+    def tls_command(self, port):
+        words = self.command(port)
+        plain = words[-1].read_text("utf-8")
+        words[-1].write_text(f"""\
+ModulePath {PEER_ROOT}/usr/lib/proftpd
+LoadModule mod_tls.c
+{plain}
+TLSEngine on
+TLSProtocol TLSv1.3
+TLSRequired off
+TLSECCertificateFile {CERTIFICATE}
+TLSECCertificateKeyFile {KEY}
+TLSVerifyClient off
+TLSOptions NoSessionReuseRequired
+""", "utf-8")
         return words
 
     def command(self, port):
@@ -208,20 +263,39 @@ AllowStoreRestart on
 
 
 PYFTPDLIB_SCRIPT = """\
-import logging, sys
-from pyftpdlib.authorizers import DummyAuthorizer
+import ctypes, logging, sys, warnings
+
+port, served, idle, clients, way, *rest = sys.argv[1:]
+if way != "tls":
+    # It would import it wherever it is installed, and have its memory.
+    sys.modules["OpenSSL"] = None
+from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 
 logging.disable(logging.CRITICAL)
-authorizer = DummyAuthorizer()
-import warnings
 warnings.simplefilter("ignore")
-authorizer.add_anonymous(sys.argv[2], perm="elradfmwMT")
-FTPHandler.authorizer = authorizer
-FTPHandler.timeout = int(sys.argv[3])
-server = FTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler)
-server.max_cons = int(sys.argv[4])
+handler, authorizer = FTPHandler, DummyAuthorizer()
+if way == "password":
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+
+    class Hashed(DummyAuthorizer):
+        def validate_authentication(self, user, password, handler):
+            hash = self.user_table.get(user, {}).get("pwd", "").encode()
+            if user != "anonymous" and (not hash or crypt(password.encode(), hash) != hash):
+                raise AuthenticationFailed("no")
+
+    authorizer = Hashed()
+    authorizer.add_user(rest[0], rest[1], served, perm="elradfmwMT")
+if way == "tls":
+    from pyftpdlib.handlers import TLS_FTPHandler as handler
+    handler.certfile, handler.keyfile = rest
+authorizer.add_anonymous(served, perm="elradfmwMT")
+handler.authorizer = authorizer
+handler.timeout = int(idle)
+server = FTPServer(("127.0.0.1", int(port)), handler)
+server.max_cons = int(clients)
 server.max_cons_per_ip = 0
 server.serve_forever()
 """
@@ -229,21 +303,31 @@ server.serve_forever()
 
 class Pyftpdlib(Peer):
     name = "pyftpdlib"
+    ways = ("command", "password_command", "tls_command")
     python = WORK / "venv/bin/python"
 
     def ready(self):
-        found = self.python.exists() and subprocess.run([self.python, "-c", "import pyftpdlib"], capture_output=True, check=False).returncode == 0
+        found = self.python.exists() and subprocess.run([self.python, "-c", "import pyftpdlib, OpenSSL"], capture_output=True, check=False).returncode == 0
         return None if found else "pyftpdlib is not there"
 
     def command(self, port):
-        return [self.python, self.write("serve.py", PYFTPDLIB_SCRIPT), port, self.served, IDLE_SECONDS, CLIENTS]
+        return self._words(port, "plain")
+
+    def password_command(self, port):
+        return self._words(port, "password", USER, HASH)
+
+    def tls_command(self, port):
+        return self._words(port, "tls", CERTIFICATE, KEY)
+
+    def _words(self, port, *way):
+        return [self.python, self.write("serve.py", PYFTPDLIB_SCRIPT), port, self.served, IDLE_SECONDS, CLIENTS, *way]
 
 
 class Workers(Miniftpd):
     """Two processes that share the port, as the forking peers use both cores: for the bulk rows."""
 
     name = "miniftpd --workers 2"
-    passwords = False
+    ways = ("command",)
     only = ("down", "up")
 
     def command(self, port):
@@ -272,9 +356,24 @@ class Bare(Peer):
         return int(said.rsplit(":", 1)[1]) if said.startswith("listening on") and said.endswith("\n") else None
 
 
-PEERS = [Miniftpd, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare]
+class BareTls(Bare):
+    """No server: what rustls does at the most, a blocking loop of read, encrypt, send."""
+
+    name = "bare rustls"
+    ways = ("tls_command",)
+    binary = PROGRAMS / "examples/bare_tls"
+    only = ("tls_down",)
+
+    def ready(self):
+        return Peer.ready(self)
+
+    def tls_command(self, port):
+        return [self.binary, CERTIFICATE, KEY, self.served]
+
+
+PEERS = [Miniftpd, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare, BareTls]
 # Ours and the limit are no rivals of ours.
-OURS = ("miniftpd", "miniftpd --workers 2", "bare loops")
+OURS = ("miniftpd", "miniftpd --workers 2", "bare loops", "bare rustls")
 
 
 def fetch():
@@ -285,9 +384,30 @@ def fetch():
             quiet(["apt-get", "-qq", "update"])
         for peer in wanted:
             unpack(peer.package)
+        for package, folder in ((package, "proftpd") for package in Proftpd.modules):
+            if not (PEER_ROOT / "usr/lib" / folder / "mod_tls.so").exists():
+                unpack(package)
     if Pyftpdlib(None, None).ready():
         quiet([sys.executable, "-m", "venv", WORK / "venv"])
-        quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}"])
+        quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}", "pyOpenSSL"])
+    certify()
+
+
+def certify():
+    """A certificate of the run's own, the same for all: ECDSA on P-256, as small as a handshake can be."""
+    if not (CERTIFICATE.exists() and KEY.exists()) and shutil.which("openssl"):
+        quiet(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650", "-subj", "/CN=localhost",
+               "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", KEY, "-out", CERTIFICATE])
+        KEY.chmod(0o600)
+
+
+def versions(peers):
+    """What is measured, with its version."""
+    for peer in peers:
+        if isinstance(peer, Pyftpdlib):
+            yield f"pyftpdlib {PYFTPDLIB_VERSION}"
+        for archive in (WORK / "packages").glob(f"{peer.package}_*.deb") if peer.package else ():
+            yield f"{peer.name} {archive.name.split('_')[1]}"
 
 
 def unpack(package):

@@ -112,6 +112,7 @@ impl<'a> Crowd<'a> {
         let terms = Terms { timeout: options.timeout, active: false, rate: None, tell_replies: false };
         let mut client = Client::new(terms).map_err(|error| error.to_string())?;
         client.tell_marks();
+        client.watch_signals().map_err(|error| error.to_string())?;
         let (first, count) = options.share(part);
         let login = match &options.target.user {
             Some(user) => Login {
@@ -154,6 +155,9 @@ impl<'a> Crowd<'a> {
         self.line_up();
         while self.settled < self.users.len() {
             self.step()?;
+            if self.stage == Stage::Over {
+                return Err("interrupted before all sessions stood".into());
+            }
         }
         Ok(())
     }
@@ -252,7 +256,23 @@ impl<'a> Crowd<'a> {
             Event::Answered(key, ticket, answer) => self.answered(key, ticket, answer),
             Event::Gone(key, death) => self.gone(key, &death),
             Event::Woken => self.due(),
-            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::Interrupted => {}
+            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) => {}
+            Event::Interrupted => self.cut_short(),
+        }
+    }
+
+    /// Ctrl-C ends the measurement early, with its report; a second one does not wait for what is under way.
+    fn cut_short(&mut self) {
+        match self.stage {
+            Stage::Gathering => self.stage = Stage::Over,
+            Stage::Measuring { .. } => {
+                if let Some(plan) = &mut self.plan {
+                    plan.cut();
+                }
+                self.end(self.clock());
+            }
+            Stage::Ending { .. } => self.close(),
+            Stage::Over => {}
         }
     }
 

@@ -28,7 +28,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use signal_hook::consts::signal::SIGINT;
 
 use crowd::Crowd;
 use family::Family;
@@ -43,6 +47,9 @@ const FINE: u8 = 0;
 const ERRORS: u8 = 1;
 /// The command line, or a limit of this machine.
 const USAGE: u8 = 2;
+
+/// How often the parent of several processes looks whether it was interrupted.
+const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// Runs a command line; gives the exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -107,10 +114,16 @@ fn alone(options: &Options, addresses: Vec<SocketAddr>) -> Result<(Tally, Option
 }
 
 fn together(options: &Options, arguments: &[OsString]) -> Result<(Tally, Option<Sight>), String> {
+    // The parts hear the terminal's Ctrl-C as well, and end with their figures.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)).map_err(|error| error.to_string())?;
     let mut family = Family::start(options, arguments)?;
     let watch = Watch::begin(options);
     family.go()?;
-    std::thread::sleep(options.duration);
+    let until = Instant::now() + options.duration;
+    while Instant::now() < until && !interrupted.load(Ordering::Relaxed) {
+        std::thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
+    }
     let seen = watch.end();
     Ok((family.gather()?, seen))
 }

@@ -44,6 +44,8 @@ Runs many FTP clients against a server and reports percentiles for each phase.
   --histogram FILE   all histograms in the HDR log format, microseconds
   -h, --help  -V, --version
 
+Ctrl-C ends the measurement early, with its report.
+
 Exit: 0 no errors, 1 errors, 2 usage or a limit of this machine in the way.
 ";
 

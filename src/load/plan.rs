@@ -33,6 +33,11 @@ impl Plan {
         Some(next)
     }
 
+    /// Ends here: what has not begun is not owed.
+    pub const fn cut(&mut self) {
+        self.all = self.taken;
+    }
+
     /// How many have not begun.
     pub const fn left(&self) -> u64 {
         self.all - self.taken
@@ -50,6 +55,15 @@ mod tests {
         let mut plan = Plan::new(began, 4.0, began.after(Duration::from_secs(1)));
         let starts: Vec<u128> = std::iter::from_fn(|| plan.take()).map(|at| at.since(began).as_millis()).collect();
         assert_eq!(starts, [0, 250, 500, 750]);
+        assert_eq!((plan.left(), plan.next()), (0, None));
+    }
+
+    #[test]
+    fn a_plan_cut_short_owes_nothing() {
+        let began = Clock::start().now();
+        let mut plan = Plan::new(began, 4.0, began.after(Duration::from_secs(1)));
+        plan.take();
+        plan.cut();
         assert_eq!((plan.left(), plan.next()), (0, None));
     }
 }
