@@ -279,7 +279,10 @@ impl Pair {
             _ => Pump::In(Box::new(Intake::memory(1 << 20))),
         };
         let argument = name.as_bytes().to_vec();
-        self.wish(ticket, Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart, pump })));
+        self.wish(
+            ticket,
+            Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart, pump, only: None })),
+        );
     }
 
     /// What was answered since the last time, in the order of the wishes.

@@ -153,7 +153,7 @@ impl Files {
 }
 
 fn transfer(verb: Verb, argument: Vec<u8>, pump: Pump) -> (Ticket, Wish) {
-    (OPERATION, Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart: 0, pump })))
+    (OPERATION, Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart: 0, pump, only: None })))
 }
 
 fn bad(class: &'static str, reply: &Reply) -> Verdict {

@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use super::dial::connect;
 use super::dtp::{self, Data, Waits};
 use super::guard::Cloak;
-use super::mail::{News, Order, Ticket};
+use super::mail::{Missed, News, Order, Ticket};
 use super::pump::Pump;
 use super::{Client, Conn, DATA_CONNECT, Mark};
 use crate::reactor::{Key, Weight};
@@ -62,7 +62,7 @@ impl Client {
             Ok(cloak) => cloak,
             Err(error) => {
                 log::error!("no TLS for a data connection: {error}");
-                return self.mail.push_back((by, ticket, News::Never(pump)));
+                return self.mail.push_back((by, ticket, News::Never(pump, Missed::Uncovered)));
             }
         };
         let source = self.guise_of(by).source;
@@ -75,7 +75,7 @@ impl Client {
             }
             Err(error) => {
                 log::debug!("cannot connect to {to}: {error}");
-                self.mail.push_back((by, ticket, News::Never(pump)));
+                self.mail.push_back((by, ticket, News::Never(pump, Missed::Failed(error.kind()))));
             }
         }
     }
@@ -86,7 +86,7 @@ impl Client {
             Ok(cloak) => cloak,
             Err(error) => {
                 log::error!("no TLS for a data connection: {error}");
-                return self.mail.push_back((by, ticket, News::Never(pump)));
+                return self.mail.push_back((by, ticket, News::Never(pump, Missed::Uncovered)));
             }
         };
         let now = self.reactor.now();
@@ -113,7 +113,7 @@ impl Client {
             }
             Err(error) => {
                 log::debug!("cannot listen on {local}: {error}");
-                self.mail.push_back((by, ticket, News::Never(pump)));
+                self.mail.push_back((by, ticket, News::Never(pump, Missed::Failed(error.kind()))));
             }
         }
     }

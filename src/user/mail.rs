@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::profile::Way;
 use super::pump::{Pump, Snag};
 use crate::wire::command::Verb;
 use crate::wire::reply::{Overlong, Reply};
@@ -64,6 +65,8 @@ pub struct Transfer {
     pub restart: u64,
     /// Where the bytes come from or go to.
     pub pump: Pump,
+    /// The one way to the data connection that will do; otherwise the best that works.
+    pub only: Option<Way>,
 }
 
 /// What became of a wish.
@@ -167,7 +170,7 @@ pub enum News {
     /// The data connection is there.
     Up,
     /// No data connection came about; the pump is as it was.
-    Never(Pump),
+    Never(Pump, Missed),
     /// The data connection is done with.
     Done {
         /// The pump.
@@ -179,6 +182,33 @@ pub enum News {
         /// How it ended.
         result: Result<(), Snag>,
     },
+}
+
+/// Why no data connection came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// The network, or the kernel here, said no.
+    Failed(io::ErrorKind),
+    /// Our SYN was never answered.
+    Unanswered,
+    /// Nobody has come to the port we listened on, or only strangers.
+    NobodyCame,
+    /// It could not be put into TLS.
+    Uncovered,
+    /// It was not wanted any more.
+    Withdrawn,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(kind) => write!(f, "{kind}"),
+            Self::Unanswered => f.write_str("timed out (a firewall in between?)"),
+            Self::NobodyCame => f.write_str("the server did not connect (a firewall or a gateway in between?)"),
+            Self::Uncovered => f.write_str("TLS could not be made ready"),
+            Self::Withdrawn => f.write_str("given up"),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -4,6 +4,7 @@ mod ahead;
 mod data;
 mod fake;
 mod hostile;
+mod probe;
 mod replies;
 
 use fake::{Client, Fake, Talk};

@@ -246,3 +246,25 @@ fn a_server_without_tls_is_no_server_for_the_load_tester() {
     assert_eq!(errors.keys().collect::<Vec<_>>(), ["TLS"], "{report}");
     assert!(fake.heard().iter().all(|line| !line.starts_with("USER")), "no name in the clear");
 }
+
+#[test]
+fn probe_says_what_protects_and_whom_it_trusts() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[]);
+    let client = Client::new(&authority);
+    let url = format!("ftp://localhost:{}/", fake.port);
+    for (trust, verdict) in [(&["--ca-file", "ca.pem"][..], "is verified"), (&["--insecure"], "NOT verified")] {
+        let output = client.run(&[&["-t", "5", "probe", &url][..], trust].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let line = said.lines().find(|line| line.starts_with("TLS ")).unwrap_or_default();
+        assert!(["TLS 1.3, TLS13_", "sha256 ", verdict].iter().all(|part| line.contains(part)), "{said}");
+    }
+    let fake = Fake::start(&authority, "localhost", &[Oddity::SelfSigned]);
+    let url = format!("ftp://localhost:{}/", fake.port);
+    let output = client.run(&options("ca.pem", &["probe", &url]));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.starts_with("TLS ") && said.contains("not accepted") && said.contains("sha256 "), "{said}");
+    assert!(!fake.heard().iter().any(|line| line.contains("USER")), "{:?}", fake.heard());
+}

@@ -287,6 +287,7 @@ impl Fetch {
             text: self.text,
             restart: self.offset,
             pump: Pump::In(Box::new(intake.as_text(self.text))),
+            only: None,
         }))])
     }
 

@@ -4,7 +4,7 @@ use super::errand::ask;
 use super::errand::{Move, Scene, Yield};
 use super::trouble::{Cause, Trouble};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
-use crate::user::profile::Standing;
+use crate::user::profile::{Standing, Way};
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 use crate::wire::directory::{Parsed, parse_list, parse_mlsd, parse_nlst};
@@ -17,6 +17,8 @@ const LISTING_LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct List {
     path: Vec<u8>,
+    /// The one way to a data connection that will do.
+    way: Option<Way>,
     state: State,
     /// What an earlier, lesser form of the command brought.
     best: Option<Parsed>,
@@ -43,7 +45,13 @@ enum Form {
 impl List {
     /// Of this directory; empty: the working directory.
     pub const fn new(path: Vec<u8>) -> Self {
-        Self { path, state: State::Asking(Form::Mlsd), best: None }
+        Self { path, way: None, state: State::Asking(Form::Mlsd), best: None }
+    }
+
+    /// By this way to a data connection and no other.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way: Some(way), ..self }
     }
 
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
@@ -71,7 +79,8 @@ impl List {
             Form::Nlst => (Verb::Nlst, path),
         };
         let pump = Pump::In(Box::new(Intake::memory(LISTING_LIMIT)));
-        Move::Wishes(vec![Wish::Transfer(Box::new(Transfer { verb, argument, text: false, restart: 0, pump }))])
+        let transfer = Transfer { verb, argument, text: false, restart: 0, pump, only: self.way };
+        Move::Wishes(vec![Wish::Transfer(Box::new(transfer))])
     }
 
     pub(super) fn heard(&mut self, answer: Answer, scene: &mut Scene<'_>) -> Move {

@@ -48,6 +48,7 @@ impl Piece {
             text: false,
             restart: self.at,
             pump,
+            only: None,
         }))])
     }
 

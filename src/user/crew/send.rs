@@ -197,6 +197,7 @@ impl Send {
             text: self.text,
             restart: 0,
             pump: Pump::Out(Box::new(outlet)),
+            only: None,
         }));
         // Only where there is no older file, which would get this one's time if the transfer failed.
         match self.mfmt(scene).filter(|_| self.fresh && !self.append && scene.profile.queues()) {

@@ -104,6 +104,7 @@ impl Verify {
             text: false,
             restart: 0,
             pump: Pump::In(Box::new(Intake::comparing(file))),
+            only: None,
         }))])
     }
 

@@ -26,7 +26,7 @@ use mio::net::{TcpListener, TcpStream};
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step};
 use crate::user::guard::{Cloak, Worn};
-use crate::user::mail::{News, Ticket};
+use crate::user::mail::{Missed, News, Ticket};
 use crate::user::pump::{Pump, Snag};
 
 /// Bytes thrown away while an upload's end waits for the server's close.
@@ -207,7 +207,7 @@ impl Data {
                 link.reset();
                 Some(self.done(pump, 0, now, Err(Fault::Aborted.into())))
             }
-            Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Some(News::Never(pump)),
+            Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Some(News::Never(pump, Missed::Withdrawn)),
             Dtp::Lingering(_) | Dtp::Over => None,
         }
     }
@@ -249,7 +249,8 @@ impl Data {
 
     fn expired(&mut self, now: Moment) -> Outcome {
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
-            Dtp::Dialling(_, pump) | Dtp::Listening(_, pump) => Outcome::last(News::Never(pump)),
+            Dtp::Dialling(_, pump) => Outcome::last(News::Never(pump, Missed::Unanswered)),
+            Dtp::Listening(_, pump) => Outcome::last(News::Never(pump, Missed::NobodyCame)),
             Dtp::Running(link, pump) | Dtp::Ready(link, pump) => {
                 let moved = pump.moved(&link);
                 link.reset();
@@ -273,7 +274,7 @@ impl Data {
         };
         if let Some(error) = failed.or_else(|| link.register(turn.sockets).err()) {
             log::debug!("data connection to {} failed: {error}", self.peer);
-            return Outcome::last(News::Never(pump));
+            return Outcome::last(News::Never(pump, Missed::Failed(error.kind())));
         }
         turn.ready.clear(Ready::WRITE);
         self.dtp = Dtp::Dialling(link, pump);
@@ -297,11 +298,11 @@ impl Data {
                 }
                 Err(error) => {
                     log::debug!("cannot accept a data connection: {error}");
-                    return Outcome::last(News::Never(pump));
+                    return Outcome::last(News::Never(pump, Missed::Failed(error.kind())));
                 }
             }
         }
-        Outcome::last(News::Never(pump))
+        Outcome::last(News::Never(pump, Missed::NobodyCame))
     }
 
     fn up(&mut self, mut link: Link, pump: Pump, turn: &mut Turn<'_>) -> Outcome {

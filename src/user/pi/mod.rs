@@ -319,7 +319,7 @@ impl Session {
             Wish::Ask { .. } => free || (ahead && behind),
             Wish::Transfer(transfer) => {
                 let plain = self.text == Some(transfer.text) && transfer.restart == 0;
-                let second = self.transfers.len() == 1 && plain && self.sends_together(profile);
+                let second = self.transfers.len() == 1 && plain && self.sends_together(transfer.only, profile);
                 free || (ahead && (self.transfers.is_empty() || (behind && second)))
             }
         }

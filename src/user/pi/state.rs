@@ -198,6 +198,8 @@ pub struct Running {
     pub word: Word,
     /// The data side.
     pub channel: Channel,
+    /// The one way that will do.
+    pub only: Option<Way>,
     /// Ways that did not lead to a connection, with the last reason.
     pub tried: Vec<Way>,
     /// Why the last of them failed.
@@ -217,7 +219,7 @@ pub struct Running {
 impl Running {
     /// A transfer that has not begun.
     pub fn new(ticket: Ticket, transfer: Transfer) -> Self {
-        let Transfer { verb, argument, text, restart, pump } = transfer;
+        let Transfer { verb, argument, text, restart, pump, only } = transfer;
         let eager = pump.is_rewindable();
         Self {
             ticket,
@@ -228,6 +230,7 @@ impl Running {
             eager,
             word: Word::Unsent,
             channel: Channel::Closed(Some(pump)),
+            only,
             tried: Vec::new(),
             why: String::new(),
             refusal: None,

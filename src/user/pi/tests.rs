@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::user::mail::{Failure, Transfer};
+use crate::user::mail::{Failure, Missed, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
@@ -95,7 +95,7 @@ impl Desk {
 
     fn transfer(&mut self, ticket: u64, verb: Verb, argument: &str, restart: u64) {
         let pump = Pump::In(Box::new(Intake::memory(1000)));
-        let transfer = Transfer { verb, argument: argument.into(), text: false, restart, pump };
+        let transfer = Transfer { verb, argument: argument.into(), text: false, restart, pump, only: None };
         self.handle(Input::Wish(Ticket(ticket), Wish::Transfer(Box::new(transfer))));
     }
 
@@ -113,7 +113,7 @@ impl Desk {
     fn never(&mut self, ticket: u64) {
         let at = self.pumps.iter().position(|(other, _)| *other == Ticket(ticket)).expect("a pump");
         let (_, pump) = self.pumps.remove(at);
-        self.handle(Input::News(Ticket(ticket), News::Never(pump)));
+        self.handle(Input::News(Ticket(ticket), News::Never(pump, Missed::Unanswered)));
     }
 
     #[track_caller]
@@ -293,7 +293,8 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
     for late in [false, true] {
         let mut desk = Desk::member("x");
         let pump = Pump::Out(Box::new(Outlet::stream(stream(), false)));
-        let transfer = Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump };
+        let transfer =
+            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
         desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);
@@ -318,7 +319,8 @@ fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
         }
         let file = std::fs::File::open("/dev/null").expect("a file").into();
         let pump = Pump::Out(Box::new(Outlet::image(file, 0, 0)));
-        let transfer = Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump };
+        let transfer =
+            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
         desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
-use crate::user::mail::{Answer, Death, Failure, News, Order, Outcome, Ticket, Transfer};
+use crate::user::mail::{Answer, Death, Failure, Missed, News, Order, Outcome, Spoken, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::Pump;
 use crate::wire::address;
@@ -15,6 +15,11 @@ use crate::wire::reply::{Kind, Reply};
 const PRELIMINARIES: usize = 64;
 
 impl Running {
+    /// Remembers why there is no data connection. Who allows one way only knows which it was.
+    fn blame(&mut self, way: Way, why: &str) {
+        self.why = if self.only.is_some() { why.to_owned() } else { format!("{}: {why}", way.word()) };
+    }
+
     /// Whether it got all it wanted and closed the data connection before the server did.
     pub(super) fn has_enough(&self) -> bool {
         matches!(&self.channel, Channel::Over(Over { pump: Pump::In(intake), result: Ok(()), .. }) if intake.satisfied())
@@ -63,20 +68,21 @@ impl Session {
     }
 
     /// Whether EPSV and the verb leave together: only where EPSV has worked before, so that nothing has to be undone.
-    pub(super) fn sends_together(&self, profile: &Profile) -> bool {
-        let way = self.first_way(profile, &[]);
+    pub(super) fn sends_together(&self, only: Option<Way>, profile: &Profile) -> bool {
+        let way = only.or_else(|| self.first_way(profile, &[]));
         let proven = way.is_some_and(|way| way.passive() && profile.way(way) == Standing::Works);
         profile.pipelines() && proven && !profile.has("PRET")
     }
 
     /// Asks for a data connection in the best way that is left.
     fn open(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
-        let together = self.sends_together(stage.profile);
         let Some(at) = self.index(ticket) else { return };
         let Some(running) = self.transfers.get_mut(at) else { return };
-        let (tried, restart) = (running.tried.clone(), running.restart);
+        let (tried, restart, only) = (running.tried.clone(), running.restart, running.only);
+        let together = self.sends_together(only, stage.profile);
         let first_try = tried.is_empty();
-        let Some(way) = self.first_way(stage.profile, &tried) else {
+        let best = || self.first_way(stage.profile, &tried);
+        let Some(way) = only.map_or_else(best, |way| first_try.then_some(way)) else {
             let why = self.transfers.get(at).map(|running| (running.why.clone(), running.refusal));
             let (why, refusal) = why.unwrap_or_default();
             return self.fail(ticket, Failure::NoChannel(why, refusal), stage);
@@ -120,7 +126,7 @@ impl Session {
             return self.port_answered(ticket, way, reply, stage);
         }
         let Some(port) = port_in(reply) else {
-            running.why = format!("{}: {}", way.word(), crate::user::mail::Spoken(reply));
+            running.blame(way, &refused(reply));
             running.refusal = Some(reply.code);
             // 4yz may be another matter next time; anything else is what this server does.
             if reply.kind() != Kind::Transient {
@@ -146,7 +152,8 @@ impl Session {
             return self.send_rest_or_verb(ticket, stage);
         }
         let Some(running) = self.running(ticket) else { return };
-        running.why = format!("{}: {}", way.word(), crate::user::mail::Spoken(reply));
+        running.blame(way, &refused(reply));
+        running.refusal = Some(reply.code);
         stage.profile.note_way(way, Standing::Fails);
         // The DTP gives the pump back as "never connected", which leads to the next way.
         stage.out.push(Output::Order(ticket, Order::Cut));
@@ -271,7 +278,7 @@ impl Session {
         match news {
             News::Listening(at) => self.listening(ticket, at, stage),
             News::Up => self.is_up(ticket, stage),
-            News::Never(pump) => self.never(ticket, pump, stage),
+            News::Never(pump, missed) => self.never(ticket, pump, missed, stage),
             News::Done { pump, moved, elapsed, result } => {
                 let Some(running) = self.running(ticket) else { return };
                 running.channel = Channel::Over(Over { pump, moved, elapsed, result });
@@ -310,13 +317,12 @@ impl Session {
 
     /// No connection came about. Before the verb another way is tried. After it the dialogue is in a state that only
     /// the server's own time-out would end, so the session is given up and the wish can be tried on a fresh one.
-    fn never(&mut self, ticket: Ticket, pump: Pump, stage: &mut Stage<'_>) {
+    fn never(&mut self, ticket: Ticket, pump: Pump, missed: Missed, stage: &mut Stage<'_>) {
         let Some(running) = self.running(ticket) else { return };
         let Channel::Coming(way) = running.channel else { return };
         running.channel = Channel::Closed(Some(pump));
         if running.why.is_empty() {
-            let what = if way.passive() { "the server's port cannot be reached" } else { "the server did not connect" };
-            running.why = format!("{}: {what}", way.word());
+            running.blame(way, &missed.to_string());
         }
         match running.word {
             Word::Unsent => {
@@ -438,6 +444,11 @@ impl Session {
     fn running(&mut self, ticket: Ticket) -> Option<&mut Running> {
         self.transfers.iter_mut().find(|running| running.ticket == ticket)
     }
+}
+
+fn refused(reply: &Reply) -> String {
+    let what = if reply.kind() == Kind::Completion { "no port in the answer" } else { "refused by the server" };
+    format!("{what}: {}", Spoken(reply))
 }
 
 /// Whether a server wants data connections to resume the control connection's session. Tickets of TLS 1.3 may run out,
