@@ -314,7 +314,10 @@ impl Session {
     fn ruled(&mut self, rule: &'static Rule, argument: &[u8], stage: &mut Stage<'_>) {
         if let Some(refusal) = self.gate(rule, argument, stage.world) {
             self.forget_rename(rule.verb);
-            return stage.reply(refusal);
+            return match rule.verb {
+                Verb::User => self.refuse_login(refusal, stage),
+                _ => stage.reply(refusal),
+            };
         }
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {
