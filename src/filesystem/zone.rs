@@ -3,8 +3,7 @@
 //! Read once: the C library's way of looking at the file again and again is what a sandbox would refuse.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use tz::{TimeZone, timezone::TimeZoneSettings};
 
@@ -62,9 +61,7 @@ impl fmt::Display for Zone {
 }
 
 fn bounded(path: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    super::plain::read(std::path::Path::new(path), LARGEST_FILE)
 }
 
 #[cfg(test)]

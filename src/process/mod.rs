@@ -14,6 +14,7 @@
 
 mod contents;
 mod crew;
+mod inherited;
 mod keeper;
 pub mod listen;
 pub mod packet;
@@ -35,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::server::accounts::{Account, Credential, Hash};
 use crate::server::settings::{Invocation, Loaded, LogSettings, PasswordSource, RunAs, SandboxMode, Settings};
 use crate::server::{self, Inheritance, Master, logging, transfer_log};
-use contents::Contents;
+use contents::{Contents, Standing};
 use keeper::{Keeper, Listeners};
 use sandbox::privilege;
 
@@ -131,6 +132,7 @@ impl Failed {
 
 /// Runs the server, as one process or as a tree; returns the exit code when it has ended.
 pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
+    inherited::leave_behind().map_err(Failed::work)?;
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
     let Loaded { settings, accounts, warnings } = loaded;
@@ -148,7 +150,9 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     if !alone {
         let mut contents = Contents::new(&settings, accounts, listeners.sets.len()).map_err(Failed::work)?;
         contents.open_transfers().map_err(Failed::work)?;
-        return Keeper::new(invocation, password, contents, listeners).and_then(Keeper::run).map_err(Failed::work);
+        let standing = Standing::of(&settings);
+        let keeper = Keeper::new(invocation, password, contents, standing, listeners);
+        return keeper.and_then(Keeper::run).map_err(Failed::work);
     }
     serve_alone(invocation, settings, listeners).map_err(Failed::work)?;
     Ok(ORDERLY)

@@ -1,16 +1,17 @@
 //! `--check`: what the configuration says, what of it can be tried without serving, and what would happen.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
-use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, SandboxMode, Settings};
+use super::confine::obstacle;
+use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, RunAs, SandboxMode, Settings};
 use super::stamp::Stamp;
 use crate::filesystem::{Root, Uploads, Zone};
+use crate::process::sandbox::privilege;
 use crate::process::{ORDERLY, USAGE, listen};
 
 /// What one compressed transfer takes at the most, KiB: the compressor's windows and tables, and a chunk of the file.
@@ -79,10 +80,10 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     for label in &settings.listen {
         check_listener(label, report);
     }
-    check_root("root", &settings.root, report);
+    check_root("root", &settings.root, settings.run_as.as_ref(), report);
     check_anonymous(settings, report);
     if let Some(accounts) = &loaded.accounts {
-        check_accounts(accounts, report);
+        check_accounts(accounts, settings.run_as.as_ref(), report);
     }
     check_processes(loaded, report);
     check_passive(settings, report);
@@ -119,11 +120,19 @@ fn check_tls(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn check_root(what: &str, path: &Path, report: &mut Report) {
+/// Looks at it as whoever serves it would.
+fn check_root(what: &str, path: &Path, user: Option<&RunAs>, report: &mut Report) {
     let shown = path.display();
-    match fs::read_dir(path) {
-        Ok(_) => report.add(Grade::Good, format!("{what} {shown}: a readable directory")),
-        Err(e) => report.add(Grade::Bad, format!("{what} {shown}: {e}")),
+    let whole = || obstacle(path).map_err(|(folder, error)| (folder.display().to_string(), error));
+    let looked = match user {
+        Some(user) => privilege::trying_as(user, whole).unwrap_or_else(|e| Err((shown.to_string(), e))),
+        None => whole(),
+    };
+    let who = user.map(|user| format!("user {} cannot enter ", user.name));
+    match (looked, who) {
+        (Ok(()), _) => report.add(Grade::Good, format!("{what} {shown}: a readable directory")),
+        (Err((folder, e)), Some(who)) => report.add(Grade::Bad, format!("{what} {shown}: {who}{folder}: {e}")),
+        (Err((folder, e)), None) => report.add(Grade::Bad, format!("{what} {shown}: {folder}: {e}")),
     }
 }
 
@@ -136,15 +145,15 @@ fn check_anonymous(settings: &Settings, report: &mut Report) {
     let line = format!("anonymous: on, permissions \"{letters}\"");
     report.add(Grade::Good, line);
     if anonymous.root != settings.root {
-        check_root("anonymous.root", &anonymous.root, report);
+        check_root("anonymous.root", &anonymous.root, settings.run_as.as_ref(), report);
     }
 }
 
-fn check_accounts(accounts: &Accounts, report: &mut Report) {
+fn check_accounts(accounts: &Accounts, user: Option<&RunAs>, report: &mut Report) {
     let all = accounts.accounts.len();
     report.add(Grade::Good, format!("accounts: {all}"));
     for account in &accounts.accounts {
-        check_root(&format!("home of \"{}\"", account.name), &account.home, report);
+        check_root(&format!("home of \"{}\"", account.name), &account.home, user, report);
         if account.expires.is_some_and(|end| end <= Stamp::now().seconds()) {
             report.add(Grade::Odd, format!("account \"{}\" has expired", account.name));
         }

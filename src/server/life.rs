@@ -184,6 +184,7 @@ impl Server {
         self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
         self.world.anonymous = anonymous;
         self.check_quotas();
+        confine::warn_of_closed(&self.world.settings, accounts);
         Ok(())
     }
 

@@ -76,6 +76,7 @@ impl Invocation {
             *log = absolute(log)?;
         }
         settings.run_as = self.run_as(draft.user.as_deref(), &mut warnings)?;
+        warnings.extend(without_port_20(&settings));
         fit(&mut settings, descriptors(), &mut warnings);
         divisible(&settings, accounts.as_ref())?;
         if settings.anonymous.is_none() && !any {
@@ -178,6 +179,18 @@ impl Invocation {
         }
         Ok(accounts)
     }
+}
+
+/// `active.from_port_20` where who serves has no right to that port: transfers work, from whatever port there is.
+fn without_port_20(settings: &Settings) -> Option<String> {
+    let keeps_root = settings.run_as.is_none() && rustix::process::geteuid().is_root();
+    let wanted = settings.active.enabled && settings.active.from_port_20;
+    let open = || {
+        let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
+        first.and_then(|word| word.trim().parse::<u32>().ok()).is_some_and(|first| first <= 20)
+    };
+    let line = "active.from_port_20: who serves has no right to that port; data connections come from any other";
+    (wanted && !keeps_root && !open()).then(|| line.to_owned())
 }
 
 /// A file that cannot be asked for is not absent: without its accounts the server would let anonymous in.

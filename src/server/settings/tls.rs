@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, ListenAddr, Table, one_of};
+use crate::filesystem::plain;
 
 /// A megabyte of certificates is a mistaken file name.
 const LARGEST_PEM: u64 = 1 << 20;
@@ -240,9 +241,5 @@ impl TlsDraft {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    let fault = |error: std::io::Error| Fault::file(path, error.to_string());
-    if std::fs::metadata(path).map_err(fault)?.len() > LARGEST_PEM {
-        return Err(Fault::file(path, "is too large for a certificate or a key"));
-    }
-    std::fs::read(path).map_err(fault)
+    plain::read(path, LARGEST_PEM).map_err(|error| Fault::file(path, error.to_string()))
 }

@@ -12,6 +12,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::filesystem::plain;
+
 /// A megabyte of configuration is a mistaken file name, not a configuration.
 /// Accounts files are held to the same bound: it is room for some ten thousand accounts.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -55,12 +57,8 @@ pub struct Source {
 impl Source {
     /// Reads `path`; a missing, unreadable, enormous or non-UTF-8 file is a fault of that file.
     pub fn read(path: &Path) -> Result<Self, Fault> {
-        let fault = |e: std::io::Error| Fault::file(path, e.to_string());
-        let size = std::fs::metadata(path).map_err(fault)?.len();
-        if size > LARGEST_FILE {
-            return Err(Fault::file(path, "is too large for a configuration"));
-        }
-        let text = std::fs::read_to_string(path).map_err(fault)?;
+        let bytes = plain::read(path, LARGEST_FILE).map_err(|e| Fault::file(path, e.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| Fault::file(path, "is not UTF-8"))?;
         Ok(Source::new(path, text))
     }
 
