@@ -281,6 +281,8 @@ fn check_transfer_log(path: &Path, report: &mut Report) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::server::settings::{Command, parse};
 
