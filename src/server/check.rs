@@ -1,9 +1,13 @@
 //! `--check`: what the configuration says, what of it can be tried without serving, and what would happen.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
@@ -15,6 +19,9 @@ use crate::process::{ORDERLY, USAGE, listen};
 
 /// What one compressed transfer takes at the most, KiB: the compressor's windows and tables, and a chunk of the file.
 const STREAM_MEMORY: u64 = 450;
+
+/// The permission bit of everybody who is neither the owner nor of the group.
+const READ_BY_ALL: u32 = 0o004;
 
 /// The findings, in the order they were made.
 #[derive(Debug, Default)]
@@ -79,6 +86,7 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     for label in &settings.listen {
         check_listener(label, report);
     }
+    check_secrets(&loaded.secrets, report);
     check_root("root", &settings.root, report);
     check_anonymous(settings, report);
     if let Some(accounts) = &loaded.accounts {
@@ -87,7 +95,7 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     check_processes(loaded, report);
     check_passive(settings, report);
     #[cfg(feature = "tls")]
-    check_tls(settings, report);
+    tls::check(settings, report);
     check_compression(settings, report);
     check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
@@ -106,16 +114,11 @@ fn check_listener(label: &ListenAddr, report: &mut Report) {
     }
 }
 
-/// That certificate and key belong together was tried when they were loaded.
-#[cfg(feature = "tls")]
-fn check_tls(settings: &Settings, report: &mut Report) {
-    let Some(tls) = &settings.tls else { return report.add(Grade::Good, "tls: off") };
-    for label in &tls.implicit {
-        check_listener(label, report);
-    }
-    match super::tls::fingerprint(&tls.identity) {
-        Ok(digits) => report.add(Grade::Good, format!("tls: certificate and key fit, sha256 {digits}")),
-        Err(why) => report.add(Grade::Bad, format!("tls: {why}")),
+fn check_secrets(secrets: &[PathBuf], report: &mut Report) {
+    for path in secrets {
+        if fs::metadata(path).is_ok_and(|about| about.mode() & READ_BY_ALL != 0) {
+            report.add(Grade::Odd, format!("{}: every user of this host may read it", path.display()));
+        }
     }
 }
 
