@@ -333,4 +333,55 @@ mod tests {
         assert_eq!(report.exit_code(), 0, "{text}");
         assert!(text.contains("in use now") && text.contains("loopback only"), "{text}");
     }
+
+    #[test]
+    fn secrets_that_all_may_read_are_told() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (config, accounts) = (folder.path().join("m.toml"), folder.path().join("accounts.toml"));
+        fs::write(&config, "listen = [\"127.0.0.1:0\"]").unwrap();
+        fs::write(&accounts, "[[account]]\nname = \"ann\"\npassword = \"*\"").unwrap();
+        for (mode, odd) in [(0o644, true), (0o640, false)] {
+            fs::set_permissions(&accounts, fs::Permissions::from_mode(mode)).unwrap();
+            let report = report(&["--check", "-c", config.to_str().unwrap()]).to_string();
+            let line = format!("warning {}: every user of this host may read it", accounts.display());
+            assert_eq!(report.contains(&line), odd, "{report}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_told_with_its_end_and_its_policy() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let implicit = taken.local_addr().unwrap();
+        let (config, key) = (path("m.toml"), path("key.pem"));
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nrequire = \"data\"\n\
+            reuse = \"require\"\nclient_ca = \"cert.pem\"\nclient_login = true\nimplicit = [\"{implicit}\"]"
+        );
+        fs::write(&config, text).unwrap();
+        for (year, words) in [(2020, "warning tls.certificate: it has expired, 2020-"), (4000, "it expires 4000-")] {
+            let pair = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 2, 3);
+            fs::write(path("cert.pem"), params.self_signed(&pair).unwrap().pem()).unwrap();
+            fs::write(&key, pair.serialize_pem()).unwrap();
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+            let report = report(&["--check", "-c", config.to_str().unwrap()]).to_string();
+            for line in [
+                words,
+                "ok      tls: certificate and key fit",
+                "ok      tls.require: data",
+                "ok      tls.reuse: require",
+                "ok      tls.client_ca: every client has to show a certificate, which stands",
+                &format!("warning listen {implicit}: in use now"),
+                &format!("warning {}: every user", key.display()),
+            ] {
+                assert!(report.contains(line), "{line}\n{report}");
+            }
+        }
+    }
 }
