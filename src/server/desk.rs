@@ -290,11 +290,13 @@ impl Server {
 
     pub(super) fn note_transfer(&mut self, peer: SocketAddr, finished: &Finished) {
         let Finished { verb, user, path, moved, elapsed, fault, .. } = finished;
-        let seconds = elapsed.as_secs_f64();
+        let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
         let verb = rule(*verb).name;
         match fault {
-            None => log::info!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, complete"),
-            Some(fault) => log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds:.3} s, {fault}"),
+            None => log::info!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds}.{millis:03} s, complete"),
+            Some(fault) => {
+                log::warn!("{user}@{peer}: {verb} {path:?}: {moved} bytes in {seconds}.{millis:03} s, {fault}")
+            }
         }
         let file = matches!(finished.verb, Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
         if let Some(transfers) = self.scribe.transfers.as_mut().filter(|_| file) {

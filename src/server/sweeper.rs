@@ -20,7 +20,7 @@ impl Sweeper {
     /// Takes the trees below `homes`, each once, and those that lie below another not at all.
     pub fn new<'a>(homes: impl Iterator<Item = &'a Path>) -> Self {
         let mut trees: Vec<PathBuf> = homes.map(Path::to_owned).collect();
-        trees.sort();
+        trees.sort_unstable();
         // Sorted, whatever is below a folder follows it.
         trees.dedup_by(|later, earlier| later.starts_with(earlier));
         Self { trees, current: None, removed: 0 }

@@ -13,7 +13,7 @@ use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
 use super::pi::state::State;
 use super::pi::{Input, Login, Manners, Output, Session, Stage};
-use super::profile::Profile;
+use super::profile::{Profile, Resuming};
 use super::text::Shown;
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
@@ -141,7 +141,7 @@ impl Control {
     /// Takes the connection over to TLS. What has come behind the 234 is somebody else's voice (CVE-2021-22947).
     pub fn start_tls(&mut self, turn: &mut Turn<'_>) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let old = self.profile.borrow().old_tls;
+        let old = self.profile.borrow().resuming == Resuming::Old;
         let ready = match &open.guard.trust {
             _ if open.replies.partial() => Err("the server goes on in the clear after AUTH".to_owned()),
             None => Err("nobody is trusted".into()),
@@ -177,8 +177,13 @@ impl Control {
                 Next::Yield
             }
             Err(error) => {
-                let why = secrets.why(&error);
-                self.feed(Input::Gone(Death::Insecure(why)), turn);
+                let death = if secrets.refused_as_old(&error) {
+                    self.profile.borrow_mut().resuming = Resuming::Renewed;
+                    Death::NotOld
+                } else {
+                    Death::Insecure(secrets.why(&error))
+                };
+                self.feed(Input::Gone(death), turn);
                 Next::Sleep
             }
         }

@@ -134,6 +134,8 @@ pub enum Death {
     Garbage(Overlong),
     /// The server wants data connections to resume the session and does not accept how; in an older TLS it may.
     Unresumed(Reply),
+    /// The server has no TLS 1.2, in which its data connections could have resumed the session.
+    NotOld,
     /// TLS was wished and cannot be had.
     Insecure(String),
     /// It was over before the wish came to it, or was given up for the sake of another wish.
@@ -204,6 +206,7 @@ impl fmt::Display for Death {
             Self::Dismissed(reply) => write!(f, "{}", Spoken(reply)),
             Self::Login(reply) => write!(f, "login refused: {}", Spoken(reply)),
             Self::Unresumed(reply) => write!(f, "{}", Spoken(reply)),
+            Self::NotOld => f.write_str("the server does not speak TLS 1.2"),
             Self::OutOfStep(reply) => write!(f, "commands were lost behind a transfer: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
             Self::Abandoned => f.write_str("the session was given up"),

@@ -61,6 +61,19 @@ pub enum Haste {
     StepByStep,
 }
 
+/// How data connections come to resume the control connection's TLS session with a host that insists on it. In TLS 1.3
+/// each ticket serves once, and a server may give fewer than there are transfers. It only ever goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Resuming {
+    /// With the tickets there are; without one, not.
+    #[default]
+    AsItComes,
+    /// In TLS 1.2, whose sessions serve again and again.
+    Old,
+    /// The host has no TLS 1.2: a session without tickets is given up for a new one.
+    Renewed,
+}
+
 /// What is known about one host.
 #[derive(Debug, Default)]
 pub struct Profile {
@@ -74,8 +87,8 @@ pub struct Profile {
     pub auth: Standing,
     /// In words, what the last TLS handshake came to.
     pub tls: Option<String>,
-    /// Data connections resume their session only in TLS 1.2.
-    pub old_tls: bool,
+    /// What insisting on resumed data connections has led to.
+    pub resuming: Resuming,
     /// What sending ahead has led to.
     pub haste: Haste,
     ways: [Standing; Way::ALL],
@@ -119,6 +132,11 @@ impl Profile {
         let slower = if behind_transfer { Haste::Between } else { Haste::StepByStep };
         self.haste = self.haste.max(slower);
         log::debug!("commands are sent ahead no further than {:?}", self.haste);
+    }
+
+    /// A data connection was refused since it had resumed nothing.
+    pub fn note_unresumed(&mut self) {
+        self.resuming = self.resuming.max(Resuming::Old);
     }
 
     /// What is known of a way to get data connections.

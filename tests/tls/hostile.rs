@@ -67,14 +67,15 @@ fn t03_auth_forgets_who_was_in_and_what_was_set_up() {
     let text = ftp.say("EPSV", 229);
     let port: u16 = text.split('|').nth(3).unwrap().parse().unwrap();
     ftp.auth();
+    // Before USER, which would forget all that as well.
+    let mut old = connect(SocketAddr::new(server.address().ip(), port));
+    assert!(is_closed(&mut old), "the promise died with AUTH");
     ftp.say("PWD", 530);
     ftp.say("PROT P", 503);
     ftp.say("USER anonymous", 331);
     ftp.say("PASS x", 230);
     assert!(ftp.say("PWD", 257).contains("\"/\""));
     ftp.say("RETR f", 425);
-    let mut old = connect(SocketAddr::new(server.address().ip(), port));
-    assert!(is_closed(&mut old), "the promise died with AUTH");
     ftp.protect();
     assert_eq!(ftp.fetch("RETR f").0, b"hello", "the marker is gone");
 }

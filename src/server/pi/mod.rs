@@ -9,6 +9,7 @@ mod digest;
 mod entries;
 mod faults;
 mod gate;
+mod interface;
 mod mode;
 mod parameter;
 mod quota;
@@ -24,113 +25,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::codec::{Algorithm, Level};
-use crate::filesystem::VirtualPath;
 use crate::server::world::World;
-use crate::transfer::{Order, Protection, Report};
-use crate::wire::command::{self, Command, Malformed, PathText, Rule, Unknown, Verb};
+use crate::transfer::{Order, Protection};
+use crate::wire::command::{self, Command, Malformed, Rule, Unknown, Verb};
 use crate::wire::listing::FactSet;
 use crate::wire::reply::Reply;
 
 use state::{Member, State, Work};
 
 pub use access::Verdict;
-
-/// What happens to a session.
-#[derive(Debug)]
-pub enum Input {
-    /// The connection is there; the first word is ours.
-    Hello,
-    /// A complete line, without its end.
-    Line(Vec<u8>),
-    /// The first octets are another protocol's.
-    NotFtp,
-    /// A line over the limit, skipped.
-    TooLong,
-    /// Lines over the limit once too often: a peer that speaks something else.
-    Endless,
-    /// An ABOR stands among the lines that wait for the transfer's end.
-    Interrupt,
-    /// A bare STAT stood among them and was taken out.
-    Inquire,
-    /// The DTP's answer.
-    Report(Report),
-    /// The verifier's answer.
-    Verdict(Verdict),
-    /// The connection is in TLS now; the client's certificate, where certificates may stand for passwords.
-    Secured(Option<Box<Certificate>>),
-    /// The connection is in the clear again.
-    Bared,
-    /// The time that [`Session::patience`] allowed is over.
-    Expired,
-    /// A line has begun and does not end.
-    Dripping,
-    /// The peer's address is shut out.
-    Banned,
-    /// The server is about to end.
-    Drain,
-    /// The server ends now.
-    Stop,
-}
-
-/// What a session wants done, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// To the peer.
-    Reply(Reply),
-    /// To the DTP.
-    Order(Order),
-    /// To the verifier.
-    Check {
-        /// The name given with USER.
-        user: PathText,
-        /// What came with PASS.
-        password: PathText,
-    },
-    /// A login failed; its guess, as a keyed digest.
-    Guessed(u64),
-    /// Go on in TLS, after the replies so far.
-    Secure,
-    /// Go on in the clear, after the replies so far.
-    Bare,
-    /// A transfer is over: for the transfer log.
-    Record(Box<Finished>),
-    /// Send what is queued and close.
-    HangUp,
-}
-
-/// A finished transfer, for the logs.
-#[derive(Debug)]
-pub struct Finished {
-    /// The verb.
-    pub verb: Verb,
-    /// The account.
-    pub user: Box<str>,
-    /// The file.
-    pub path: VirtualPath,
-    /// Sent or received as text.
-    pub ascii: bool,
-    /// Bytes on the data connection.
-    pub moved: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// None: complete.
-    pub fault: Option<crate::transfer::Fault>,
-}
-
-/// How long a session may stay as it is; the control record keeps the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Counted from when the dialogue began to be a stranger's.
-    Login(Duration),
-    /// Counted from the last command.
-    Idle(Duration),
-    /// Counted from now: the penalty for a wrong password.
-    Penalty(Duration),
-    /// Counted from the last sign of life: the client is told that its answer is still being computed.
-    Remark(Duration),
-    /// Something else keeps the time: the verifier, the DTP, the flush of the last words.
-    Endless,
-}
+pub use interface::{Certificate, Finished, Input, Output, Patience};
 
 /// TYPE as the session has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,10 +90,6 @@ enum Endpoint {
     /// The client listens there.
     Active(SocketAddr),
 }
-
-/// A client's certificate, DER, which was verified.
-#[derive(Debug)]
-pub struct Certificate(pub Vec<u8>);
 
 /// What protects the control connection, and what that makes of PBSZ and PROT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -414,7 +314,10 @@ impl Session {
     fn ruled(&mut self, rule: &'static Rule, argument: &[u8], stage: &mut Stage<'_>) {
         if let Some(refusal) = self.gate(rule, argument, stage.world) {
             self.forget_rename(rule.verb);
-            return stage.reply(refusal);
+            return match rule.verb {
+                Verb::User => self.refuse_login(refusal, stage),
+                _ => stage.reply(refusal),
+            };
         }
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {

@@ -126,12 +126,13 @@ struct Entry<'s> {
 
 impl<'s> Table<'s> {
     fn new(source: &'s Source, prefix: String, table: DeTable<'s>) -> Self {
-        let entries = table.into_iter().map(|(key, value)| {
+        // One by one: to collect a BTreeMap brings a sort of its own into the program, 5 KB for a dozen keys.
+        let mut entries = BTreeMap::new();
+        for (key, value) in table {
             let line = source.line(key.span());
-            let value = value.into_inner();
-            (key.into_inner().into_owned(), Entry { line, value })
-        });
-        Table { source, prefix, entries: entries.collect() }
+            entries.insert(key.into_inner().into_owned(), Entry { line, value: value.into_inner() });
+        }
+        Table { source, prefix, entries }
     }
 
     /// The value of `key`, read from its word. Strings, integers and booleans all count as words, so `"300"` and

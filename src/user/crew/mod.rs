@@ -57,8 +57,9 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// And does not grow beyond this.
 const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 
-/// "At once, but otherwise" is no licence to go round in circles.
-const OTHERWISE_LIMIT: u32 = 3;
+/// "At once, but otherwise" is no licence to go round in circles. More than there are manners to change, since one errand
+/// may come late to several sessions that run out of TLS tickets.
+const OTHERWISE_LIMIT: u32 = 6;
 
 /// Names a site among those of a crew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -389,7 +390,7 @@ impl Crew {
         let site = duty.site;
         if let Some(session) = duty.at.take() {
             // 425 may just mean that all of the server's data ports are taken, most of them by us.
-            let short = matches!(&result, Err(trouble) if trouble.code == Some(425));
+            let short = matches!(&result, Err(trouble) if trouble.code == Some(425) && trouble.again == Again::Later);
             let give_up = short && self.sites.get_mut(site.0).is_some_and(Site::do_with_less);
             if duty.owed == 0 && !give_up {
                 if let Some(site) = self.sites.get_mut(site.0) {

@@ -123,7 +123,7 @@ impl Crew {
         if crowded && others > 0 {
             log::info!("the host takes no more than {others} sessions");
             site.limit = others;
-        } else if !was_ready {
+        } else if !was_ready && !matches!(death, Death::NotOld) {
             let trouble = Trouble::of_birth(death);
             let hopeless = trouble.again == Again::Never || (!site.worked && !self.rules.insist && !crowded);
             site.failures += 1;

@@ -169,6 +169,7 @@ impl Trouble {
             Death::Unresumed(reply) => {
                 Self { code: Some(reply.code), ..Self::new(Cause::Tls, text).again(Again::Otherwise) }
             }
+            Death::NotOld => Self::new(Cause::Tls, text).again(Again::Otherwise),
             Death::Left => Self::new(Cause::Interrupted, text),
         }
     }

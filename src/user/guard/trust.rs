@@ -43,6 +43,8 @@ struct Made {
 pub struct Secrets {
     control: Arc<ClientConfig>,
     data: Arc<ClientConfig>,
+    /// No newer than TLS 1.2.
+    old: bool,
     name: ServerName<'static>,
     shown: Arc<Witness>,
     certificate: Rc<[u8]>,
@@ -130,7 +132,7 @@ impl Made {
         data.resumption = Resumption::store(Arc::new(Tickets::default()));
         let mut control = data.clone();
         control.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Secrets { control: Arc::new(control), data: Arc::new(data), name, shown, certificate: Rc::from([]) })
+        Ok(Secrets { control: Arc::new(control), data: Arc::new(data), old, name, shown, certificate: Rc::from([]) })
     }
 }
 
@@ -172,6 +174,13 @@ impl Secrets {
         };
         let seen = self.shown.seen.lock().unwrap_or_else(PoisonError::into_inner);
         advice(&why, &seen.map_or_else(String::new, |print| in_words(&print)))
+    }
+
+    /// Whether the handshake failed for being in TLS 1.2. Servers say it by an alert, and not all by the right one.
+    pub fn refused_as_old(&self, error: &io::Error) -> bool {
+        use rustls::AlertDescription::{HandshakeFailure, ProtocolVersion};
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        self.old && matches!(inner, Some(Error::AlertReceived(ProtocolVersion | HandshakeFailure)))
     }
 
     /// For a data connection.

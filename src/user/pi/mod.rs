@@ -451,8 +451,13 @@ impl Session {
             stage.profile.note_way(*way, Standing::Fails);
         }
         for running in self.transfers.drain(..) {
-            stage.out.push(Output::Order(running.ticket, Order::Drop));
-            stage.out.push(Output::Answer(running.ticket, Answer::Dead(death.clone())));
+            let ticket = running.ticket;
+            stage.out.push(Output::Order(ticket, Order::Drop));
+            let answer = match running.content() {
+                Some(outcome) => Answer::Moved(Box::new(outcome)),
+                None => Answer::Dead(death.clone()),
+            };
+            stage.out.push(Output::Answer(ticket, answer));
         }
         for owed in self.owed.drain(..) {
             if let Owed::Ask(ticket, _) = owed {

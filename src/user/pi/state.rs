@@ -25,7 +25,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::user::mail::{Ticket, Transfer};
+use crate::user::mail::{Outcome, Ticket, Transfer};
 use crate::user::profile::Way;
 use crate::user::pump::{Pump, Snag};
 use crate::wire::command::Verb;
@@ -241,6 +241,20 @@ impl Running {
     /// Whether the server sends the data.
     pub const fn incoming(&self) -> bool {
         !matches!(self.verb, Verb::Stor | Verb::Stou | Verb::Appe)
+    }
+
+    /// What it came to if the session ends now, though it has all that it wanted: a segment cuts the server short, and
+    /// some servers (proftpd in TLS) take that so ill that they leave.
+    pub fn content(self) -> Option<Outcome> {
+        match self.channel {
+            Channel::Over(Over { pump: Pump::In(intake), moved, elapsed, result: Ok(()) })
+                if intake.satisfied() && !self.aborted =>
+            {
+                let result = Ok(Reply::new(426, "the server left when it was cut short"));
+                Some(Outcome { pump: Some(Pump::In(intake)), moved, announced: self.announced, elapsed, result })
+            }
+            _ => None,
+        }
     }
 
     /// Whether it is a listing: those may end without a data connection when there is nothing to list.

@@ -341,8 +341,9 @@ impl Session {
         let Word::Answered(reply) = &running.word else { return };
         let (reply, listing, aborted) = (reply.clone(), running.listing(), running.aborted);
         let refused = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
-        if refused && secured && !stage.profile.old_tls && is_about_resumption(&reply) {
-            stage.profile.old_tls = true;
+        // Also of a session that has begun before another one learnt it: how often it is tried is the crew's affair.
+        if refused && secured && is_about_resumption(&reply) {
+            stage.profile.note_unresumed();
             return self.die(Death::Unresumed(reply), stage);
         }
         let over = match std::mem::replace(&mut running.channel, Channel::Closed(None)) {
@@ -443,8 +444,9 @@ impl Session {
 /// or be none of those it knows again; a session of TLS 1.2 can be resumed as often as one likes.
 fn is_about_resumption(reply: &Reply) -> bool {
     let text = String::from_utf8_lossy(reply.text()).to_ascii_lowercase();
-    let worded = ["reuse", "resum"].iter().any(|word| text.contains(word));
-    reply.code == 522 || (worded && matches!(reply.code, 425 | 426 | 450 | 521 | 534 | 550))
+    // The third is proftpd's, which has EPERM in mind.
+    let worded = ["reuse", "resum", "data connection: operation not permitted"].iter().any(|word| text.contains(word));
+    reply.code == 522 || (worded && matches!(reply.code, 425 | 426 | 450 | 521 | 534))
 }
 
 /// The number in `(1234 bytes)`, which most servers put into their 150: the only word about a file's length where
