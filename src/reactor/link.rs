@@ -220,11 +220,10 @@ impl Link {
     /// # Errors
     /// When the peer is gone already.
     pub fn sign_off(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
-        match self.transport {
-            Transport::Plain => Ok(()),
-            #[cfg(feature = "tls")]
-            Transport::Tls(_) => self.finish(ready, sockets).map(drop),
+        if matches!(self.transport, Transport::Plain) {
+            return Ok(());
         }
+        self.finish(ready, sockets).map(drop)
     }
 
     /// Closes so that the peer cannot take it for an orderly end (RST), and so that the kernel keeps nothing.

@@ -123,11 +123,11 @@ impl Invocation {
         draft.tls.lay_over(&self.identity);
         if let Some(require) = self.tls_require {
             draft.tls.require = require;
-            draft.tls.from_option("require", "--tls-require");
+            draft.tls.set_by("require", "--tls-require");
         }
         if !self.implicit.is_empty() {
             draft.tls.implicit.clone_from(&self.implicit);
-            draft.tls.from_option("implicit", "--implicit");
+            draft.tls.set_by("implicit", "--implicit");
         }
         settings.passive.ports = self.passive_ports.or(settings.passive.ports);
         settings.passive.address = self.public_address.or(settings.passive.address);

@@ -196,7 +196,7 @@ impl TlsDraft {
             IdentitySource::Files { certificate, key } => {
                 for (key, option, given) in [("certificate", "--tls-cert", certificate), ("key", "--tls-key", key)] {
                     if given.is_some() {
-                        self.origins.insert(key, Origin::option(option));
+                        self.set_by(key, option);
                     }
                 }
                 let (old_certificate, old_key) = match std::mem::take(&mut self.identity) {
@@ -242,7 +242,7 @@ impl TlsDraft {
     }
 
     /// An option has set `key`.
-    pub(super) fn from_option(&mut self, key: &'static str, option: &str) {
+    pub(super) fn set_by(&mut self, key: &'static str, option: &str) {
         self.origins.insert(key, Origin::option(option));
     }
 
