@@ -146,7 +146,7 @@ impl Server {
 
     fn ordered(&mut self, by: Key, order: Order) {
         match order {
-            Order::Promise => self.promise(by),
+            Order::Promise(notice) => self.promise(by, notice),
             Order::Begin(job, address, protection) => match (self.cloaked(by, job, protection), address) {
                 (Ok(errand), None) => self.begin(by, errand),
                 (Ok(errand), Some(address)) => self.dial(by, errand, address),

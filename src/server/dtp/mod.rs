@@ -3,6 +3,7 @@
 //! ```text
 //!  PASV, EPSV                 RETR … (150)
 //!  ──────────▶ Promised ───────────────────────▶ Expecting ──── 30 s ───▶ 425
+//!  (for curl: Announcing before it, 1 ms)
 //!                 │ connected                        │ connected
 //!                 ▼           RETR … (150)           ▼       FIN sent, 226
 //!              Arrived ─────────────────────────▶ Running ─────────────────▶ Lingering ──▶ closed
@@ -29,7 +30,7 @@ use mio::net::TcpStream;
 
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
 use crate::server::settings::Reuse;
-use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
+use crate::transfer::{Farewell, Fault, Flow, Job, Notice, Report, Scratch, Share, Step};
 
 #[cfg(feature = "tls")]
 pub use cloak::Voucher;
@@ -43,6 +44,11 @@ const NOISE_LIMIT: usize = 64 * 1024;
 /// How long the good news waits for the peer's close at the most, where it waits at all: enough for two replies not to
 /// be read as one.
 const SETTLE: Duration = Duration::from_millis(10);
+
+/// How long a client that shall not hear of its port at once waits for that. curl (7.8 to 8.x) sleeps for a whole second
+/// when the answer to the EPSV of a second transfer is there before it has looked for the first time, which is some
+/// 100 µs after asking; servers far away never noticed.
+const ANNOUNCE: Duration = Duration::from_millis(1);
 
 /// When to look whether a peer has closed after our FIN: by then it nearly always has, and the poller need not be told
 /// of the socket. That would be a system call and a spurious event for each small file.
@@ -83,6 +89,8 @@ pub struct Data {
 
 #[derive(Debug)]
 enum Dtp {
+    /// The port is found; the peer will be told in a moment ([`Notice::InAMoment`]).
+    Announcing(SocketAddr),
     /// The peer was told to connect to this address of ours.
     Promised(SocketAddr),
     /// It did; no verb yet.
@@ -139,9 +147,12 @@ impl Data {
         Self { owner, peer, who: Box::default(), dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
     }
 
-    /// The peer is told to connect to this address.
-    pub fn promise_at(&mut self, address: SocketAddr) {
-        self.dtp = Dtp::Promised(address);
+    /// The peer is told to connect to this address, now or in a moment.
+    pub fn promise_at(&mut self, address: SocketAddr, notice: Notice) {
+        self.dtp = match notice {
+            Notice::AtOnce => Dtp::Promised(address),
+            Notice::InAMoment => Dtp::Announcing(address),
+        };
     }
 
     /// A record that connects to the peer, with a job to do once it is there.
@@ -153,7 +164,9 @@ impl Data {
     /// Whose connection is awaited where; the pool is told when the record goes.
     pub const fn promise(&self) -> Option<(IpAddr, SocketAddr)> {
         match self.dtp {
-            Dtp::Promised(address) | Dtp::Expecting(address, _) => Some((self.peer, address)),
+            Dtp::Announcing(address) | Dtp::Promised(address) | Dtp::Expecting(address, _) => {
+                Some((self.peer, address))
+            }
             _ => None,
         }
     }
@@ -214,6 +227,7 @@ impl Data {
     /// When to look again at the latest.
     pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
         let span = match &self.dtp {
+            Dtp::Announcing(_) => ANNOUNCE,
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
             Dtp::Securing(..) => waits.handshake,
@@ -253,6 +267,11 @@ impl Data {
     fn expired(&mut self, turn: &mut Turn<'_>) -> Outcome {
         let now = turn.now;
         let report = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Announcing(address) => {
+                self.since = now;
+                self.dtp = Dtp::Promised(address);
+                return Outcome { next: Next::Sleep, report: Some(Report::Promised(address)) };
+            }
             Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
             Dtp::Securing(..) => Some(self.done(0, now, Err(Fault::Insecure))),
