@@ -84,7 +84,9 @@ fn s08_a_reload_gives_no_rights_back() {
             family = await_dropped(&server, workers + 1, &[]);
         }
         // One that retires may be gone already.
-        family.iter().for_each(|pid| drop(kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL)));
+        for pid in &family {
+            let _gone_already = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+        }
         await_dropped(&server, workers + 1, &family);
         let end = Instant::now() + common::PATIENCE;
         while !serves(&server) {

@@ -135,7 +135,7 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     inherited::leave_behind().map_err(Failed::work)?;
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
-    let Loaded { settings, accounts, warnings } = loaded;
+    let Loaded { settings, accounts, warnings, .. } = loaded;
     logging::start(&settings.log);
     for warning in warnings {
         log::warn!("{warning}");
@@ -183,7 +183,7 @@ fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners)
 fn show_fingerprint(invocation: &Invocation) -> Result<(), String> {
     if let crate::server::settings::IdentitySource::Made(identity) = &invocation.identity {
         use std::io::Write;
-        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity)?);
+        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity).map_err(|flaw| flaw.to_string())?);
         // Nobody may be reading there; the server does not need them to.
         let _unheard = writeln!(io::stdout(), "{line}");
         log::info!("self-signed certificate, {line}");

@@ -37,6 +37,22 @@ impl Fault {
         let (place, why) = (path.display().to_string(), why.into());
         Fault { place, why }
     }
+
+    /// A fault of a setting, found after the reading.
+    pub fn of(origin: &Origin, why: impl fmt::Display) -> Self {
+        Fault { place: origin.0.clone(), why: why.to_string() }
+    }
+}
+
+/// Where a setting was made: file, line and key, or the option. For faults that show only when everything has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// A command line's option, such as `--listen`, or a key that nobody has written.
+    pub fn option(name: impl Into<String>) -> Self {
+        Origin(name.into())
+    }
 }
 
 impl fmt::Display for Fault {
@@ -205,6 +221,12 @@ impl<'s> Table<'s> {
     /// A fault of this table's `key` at `line`.
     pub fn fault(&self, line: usize, key: &str, why: impl fmt::Display) -> Fault {
         self.source.fault(line, &self.full(key), why)
+    }
+
+    /// Where `key` stands, while it has not been taken; `None` when it is absent.
+    pub fn origin(&self, key: &str) -> Option<Origin> {
+        let entry = self.entries.get(key)?;
+        Some(Origin(format!("{}:{}: {}", self.source.path.display(), entry.line, self.full(key))))
     }
 
     /// The line `key` stands on, while it has not been taken; 0 when it is absent.
