@@ -6,6 +6,7 @@ mod common;
 
 mod client;
 mod hostile;
+mod telling;
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -75,6 +75,8 @@ pub struct Data {
     /// The session it works for.
     pub owner: Key,
     peer: IpAddr,
+    /// The session, as the log names it, once TLS is up: it alone has anything to tell.
+    who: Box<str>,
     dtp: Dtp,
     /// Since when the present state, or the last progress, counts.
     since: Moment,
@@ -141,8 +143,8 @@ impl Outcome {
 
 impl Data {
     /// A record for a peer that is about to be promised a port.
-    pub const fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
+    pub fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
+        Self { owner, peer, who: Box::default(), dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// The peer is told to connect to this address, now or in a moment.
@@ -156,7 +158,7 @@ impl Data {
     /// A record that connects to the peer, with a job to do once it is there.
     pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, errand: Errand, now: Moment) -> Self {
         let dtp = Dtp::Dialling(Link::new(stream), Box::new(errand));
-        Self { owner, peer, dtp, since: now, began: now, wake: None, noise: 0 }
+        Self { owner, peer, who: Box::default(), dtp, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// Whose connection is awaited where; the pool is told when the record goes.
@@ -312,13 +314,19 @@ impl Data {
             }
             Ok(Handshake::Done) => {
                 let proven = terms.judge(&link);
+                self.who = terms.who;
                 if terms.reuse == Reuse::Require && !proven {
-                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.peer);
-                    link.sign_off(turn.ready, turn.sockets);
+                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.who);
+                    self.sign_off(&mut link, turn);
                     return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
                 }
                 if terms.reuse == Reuse::Log && !proven {
-                    log::info!("{}: a data connection that does not resume the control connection's TLS", self.peer);
+                    let level = terms.voucher.notice();
+                    log::log!(
+                        level,
+                        "{}: a data connection that does not resume the control connection's TLS",
+                        self.who
+                    );
                 }
                 self.since = turn.now;
                 self.began = turn.now;
@@ -444,8 +452,11 @@ impl Data {
     fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
         let moved = moved(&link, job);
         let report = Some(self.done(moved, turn.now, Ok(())));
-        if matches!(job.flow, Flow::Receive(_)) {
-            link.sign_off(turn.ready, turn.sockets);
+        if let Flow::Receive(receiver) = &job.flow {
+            if receiver.is_cut() {
+                log::info!("{}: an upload ends without close_notify; what was sent may be longer", self.who);
+            }
+            self.sign_off(&mut link, turn);
             return Outcome { next: Next::Close, report };
         }
         // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
@@ -464,6 +475,12 @@ impl Data {
                 self.dtp = Dtp::Settling(link, moved);
                 Outcome::of(Next::Sleep)
             }
+        }
+    }
+
+    fn sign_off(&self, link: &mut Link, turn: &mut Turn<'_>) {
+        if let Err(error) = link.sign_off(turn.ready, turn.sockets) {
+            log::debug!("{}: went before the close_notify of its data connection: {error}", self.who);
         }
     }
 
