@@ -215,3 +215,24 @@ fn read_after(ftp: &mut Peer, open: fn(&mut Peer) -> std::net::TcpStream) -> Vec
     ftp.reply().expect(226);
     bytes
 }
+
+/// curl's way to begin: it hears of its ports a moment later, and of nothing else.
+#[test]
+fn ports_that_are_announced_in_a_moment_serve_like_others() {
+    let server = Server::full();
+    server.put("f", "x");
+    let mut ftp = server.login();
+    ftp.say("PWD").expect(257);
+    for _ in 0..3 {
+        assert_eq!(ftp.fetch("RETR f"), b"x");
+    }
+    ftp.send("EPSV\r\nNOOP\r\nABOR\r\n");
+    ftp.reply().expect(229);
+    ftp.reply().expect(200);
+    ftp.reply().expect(226);
+    assert_eq!(ftp.store("STOR g", b"y").code, 226);
+    ftp.send("EPSV\r\nQUIT\r\n");
+    ftp.reply().expect(229);
+    ftp.reply().expect(221);
+    ftp.expect_close();
+}

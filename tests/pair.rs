@@ -205,7 +205,7 @@ impl Pair {
                     reply.encode(&mut bytes);
                     self.send(UNDERWAY, Parcel::ToUser(bytes));
                 }
-                server::Output::Order(miniftp::transfer::Order::Promise) => {
+                server::Output::Order(miniftp::transfer::Order::Promise(_)) => {
                     self.serve(server::Input::Report(Report::Promised(SocketAddr::new(HERE, 50_000))));
                 }
                 server::Output::Order(miniftp::transfer::Order::Begin(job, None, _)) => {

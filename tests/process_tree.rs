@@ -4,7 +4,7 @@
 //! nothing here waits for a span of time.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -181,6 +181,28 @@ fn a17_a_broken_reload_changes_nothing() {
     assert!(line.contains("accounts file is gone"), "{line}");
     server.signal(Signal::TERM);
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_new_address_to_listen_on_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, accounts) = (folder.path().join("m.toml"), folder.path().join("accounts.toml"));
+    for tree in [false, true] {
+        if tree {
+            fs::write(&accounts, "[[account]]\nname = \"alice\"\npassword = \"*\"\n").unwrap();
+        }
+        fs::write(&config, "listen = [\"127.0.0.1:0\"]\n").unwrap();
+        let mut server = Server::start(&["-c", config.to_str().unwrap()]);
+        fs::write(&config, "listen = [\"127.0.0.2:0\"]\n").unwrap();
+        server.signal(Signal::HUP);
+        let line = server.read_to("listen");
+        assert!(line.contains("listen: a change takes effect at the next start"), "{line}");
+        server.signal(Signal::TERM);
+        let mut rest = String::new();
+        server.log.read_to_string(&mut rest).unwrap();
+        assert!(!rest.contains("listen"), "twice: {rest}");
+        assert_eq!(server.end(), Some(0));
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod listing;
 pub mod owners;
 pub mod path;
 pub mod pattern;
+pub mod plain;
 pub mod policy;
 pub mod quota;
 pub mod rights;

@@ -182,6 +182,7 @@ impl<'a> Crowd<'a> {
         self.tally.seconds = self.clock().since(began).as_secs_f64();
         self.tally.cpu = observe::own_cpu() - cpu;
         at_the_end();
+        self.leave_what_flows();
         while self.stage != Stage::Over {
             self.step()?;
         }
@@ -310,9 +311,14 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// The measurement is over. Data that flows has been measured as far as it came; what remains is waited for.
+    /// The measurement is over; what is under way is waited for, except what [`leave_what_flows`](Self::leave_what_flows) leaves.
     fn end(&mut self, now: Moment) {
         self.stage = Stage::Ending { until: now.after(GRACE.min(self.options.timeout)) };
+    }
+
+    /// Data that flows has been measured as far as it came. Only after the look at the server: a process of its that ends
+    /// takes its CPU time along.
+    fn leave_what_flows(&mut self) {
         for index in 0..self.users.len() {
             let Some(user) = self.users.get(index) else { continue };
             let (Some(key), State::Working(track)) = (user.key, user.state) else { continue };

@@ -8,8 +8,31 @@ use std::time::Duration;
 use super::secret::wipe;
 use super::{Handover, Secrets};
 use crate::server::accounts::Accounts;
-use crate::server::settings::{LogSettings, Settings};
+use crate::server::settings::{LogSettings, RunAs, SandboxMode, Settings};
 use crate::server::transfer_log;
+
+/// The rights that children are started with. They are those of the start: who can write the configuration, and make the
+/// server read it again, must not make it root again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    run_as: Option<RunAs>,
+    sandbox: SandboxMode,
+}
+
+impl Standing {
+    /// What the settings of the start say.
+    pub fn of(settings: &Settings) -> Self {
+        Standing { run_as: settings.run_as.clone(), sandbox: settings.sandbox }
+    }
+
+    /// Puts itself in place of what later settings say; whether that was something else.
+    pub fn prevail(&self, settings: &mut Settings) -> bool {
+        let differs = Standing::of(settings) != *self;
+        settings.run_as.clone_from(&self.run_as);
+        settings.sandbox = self.sandbox;
+        differs
+    }
+}
 
 /// Bytes and descriptors for the children.
 pub struct Contents {

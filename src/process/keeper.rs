@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::contents::Contents;
+use super::contents::{Contents, Standing};
 use super::crew::{Post, Retired, Who};
 use super::packet::{Chunk, FromWorker, Instruction, LARGEST_PACKET, Received, ToWorker, recv};
 use super::place::Place;
@@ -44,6 +44,8 @@ pub struct Keeper {
     pub(super) password: PasswordSource,
     pub(super) listeners: Listeners,
     pub(super) contents: Contents,
+    /// What no reload changes.
+    pub(super) standing: Standing,
     /// Read again and offered to a worker, who has not said yet whether it can live with them.
     pub(super) offer: Option<Offer>,
     pub(super) phase: Phase,
@@ -87,6 +89,7 @@ impl Keeper {
         invocation: Invocation,
         password: PasswordSource,
         contents: Contents,
+        standing: Standing,
         listeners: Listeners,
     ) -> io::Result<Self> {
         privilege::harden()?;
@@ -96,6 +99,7 @@ impl Keeper {
             posts: listeners.sets.iter().map(|_| Post::new()).collect(),
             listeners,
             contents,
+            standing,
             offer: None,
             phase: Phase::Starting,
             retired: Vec::new(),

@@ -14,6 +14,7 @@
 
 mod contents;
 mod crew;
+mod inherited;
 mod keeper;
 pub mod listen;
 pub mod packet;
@@ -35,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::server::accounts::{Account, Credential, Hash};
 use crate::server::settings::{Invocation, Loaded, LogSettings, PasswordSource, RunAs, SandboxMode, Settings};
 use crate::server::{self, Inheritance, Master, logging, transfer_log};
-use contents::Contents;
+use contents::{Contents, Standing};
 use keeper::{Keeper, Listeners};
 use sandbox::privilege;
 
@@ -131,9 +132,10 @@ impl Failed {
 
 /// Runs the server, as one process or as a tree; returns the exit code when it has ended.
 pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
+    inherited::leave_behind().map_err(Failed::work)?;
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
-    let Loaded { settings, accounts, warnings } = loaded;
+    let Loaded { settings, accounts, warnings, .. } = loaded;
     logging::start(&settings.log);
     for warning in warnings {
         log::warn!("{warning}");
@@ -148,7 +150,9 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     if !alone {
         let mut contents = Contents::new(&settings, accounts, listeners.sets.len()).map_err(Failed::work)?;
         contents.open_transfers().map_err(Failed::work)?;
-        return Keeper::new(invocation, password, contents, listeners).and_then(Keeper::run).map_err(Failed::work);
+        let standing = Standing::of(&settings);
+        let keeper = Keeper::new(invocation, password, contents, standing, listeners);
+        return keeper.and_then(Keeper::run).map_err(Failed::work);
     }
     serve_alone(invocation, settings, listeners).map_err(Failed::work)?;
     Ok(ORDERLY)
@@ -179,7 +183,7 @@ fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners)
 fn show_fingerprint(invocation: &Invocation) -> Result<(), String> {
     if let crate::server::settings::IdentitySource::Made(identity) = &invocation.identity {
         use std::io::Write;
-        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity)?);
+        let line = format!("sha256 {}", crate::server::tls::fingerprint(identity).map_err(|flaw| flaw.to_string())?);
         // Nobody may be reading there; the server does not need them to.
         let _unheard = writeln!(io::stdout(), "{line}");
         log::info!("self-signed certificate, {line}");

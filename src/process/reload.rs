@@ -113,13 +113,16 @@ impl Keeper {
     }
 
     fn read_again(&mut self) -> Result<Contents, String> {
-        let loaded = self.invocation.load(&self.password).map_err(|fault| fault.to_string())?;
+        let mut loaded = self.invocation.load(&self.password).map_err(|fault| fault.to_string())?;
         // Without its accounts the server would take anonymous for meant.
         if self.contents.secrets.is_some() && loaded.accounts.is_none() {
             return Err("the accounts file is gone".to_owned());
         }
         for warning in &loaded.warnings {
             log::warn!("{warning}");
+        }
+        if self.standing.prevail(&mut loaded.settings) {
+            log::warn!("user and sandbox change only with a restart: those of the start stay in force");
         }
         let settings = &loaded.settings;
         let bound = self.listeners.sets.first().into_iter().flatten().map(|bound| (bound.door, &bound.label));

@@ -1,5 +1,6 @@
 //! Log lines that strangers can cause at will are written now and then, with a count of those left out.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Moment;
@@ -16,13 +17,27 @@ pub struct Hush {
 
 impl Hush {
     /// Whether to write this one; if so, how many were left out since the last.
-    pub fn speak(&mut self, now: Moment) -> Option<u64> {
+    pub fn speak(&mut self, now: Moment) -> Option<Others> {
         if self.last.is_some_and(|last| now.since(last) < EVERY) {
             self.left_out += 1;
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::take(&mut self.left_out))
+        Some(Others(std::mem::take(&mut self.left_out)))
+    }
+}
+
+/// How many lines were left out. At the end of a line it says so, where there were any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Others(u64);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str(", 1 other before"),
+            count => write!(f, ", {count} others before"),
+        }
     }
 }
 
@@ -35,9 +50,10 @@ mod tests {
     fn x16_a_flood_is_one_line_and_a_number() {
         let mut hush = Hush::default();
         let start = Clock::start().now();
-        assert_eq!(hush.speak(start), Some(0));
+        let words = |others: Option<Others>| others.map(|others| others.to_string());
+        assert_eq!(words(hush.speak(start)).as_deref(), Some(""));
         assert_eq!(hush.speak(start.after(EVERY / 2)), None);
         assert_eq!(hush.speak(start.after(EVERY / 2)), None);
-        assert_eq!(hush.speak(start.after(EVERY)), Some(2));
+        assert_eq!(words(hush.speak(start.after(EVERY))).as_deref(), Some(", 2 others before"));
     }
 }

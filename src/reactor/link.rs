@@ -216,15 +216,14 @@ impl Link {
 
     /// What the transport has to say before a close that follows at once; nothing in the clear. A socket that takes no more
     /// does without it.
-    pub fn sign_off(&mut self, ready: &mut Ready, sockets: Sockets<'_>) {
-        #[cfg(feature = "tls")]
-        if self.tls().is_some()
-            && let Err(error) = self.finish(ready, sockets)
-        {
-            log::debug!("a peer went before its close_notify: {error}");
+    ///
+    /// # Errors
+    /// When the peer is gone already.
+    pub fn sign_off(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
+        if matches!(self.transport, Transport::Plain) {
+            return Ok(());
         }
-        #[cfg(not(feature = "tls"))]
-        let _nothing_to_say = (ready, sockets);
+        self.finish(ready, sockets).map(drop)
     }
 
     /// Closes so that the peer cannot take it for an orderly end (RST), and so that the kernel keeps nothing.

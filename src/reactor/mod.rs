@@ -37,7 +37,7 @@ use mio::{Events, Interest, Poll, Registry, Waker};
 use deadlines::Deadlines;
 use slots::Slots;
 
-pub use hush::Hush;
+pub use hush::{Hush, Others};
 pub use key::Key;
 pub use link::{Link, Moved, reset};
 pub use ready::Ready;

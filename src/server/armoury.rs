@@ -49,7 +49,9 @@ impl Server {
         let cloak = match (protection, self.reactor.slot_mut(by).map(|slot| &slot.conn)) {
             (Protection::Private, Some(Conn::Control(control))) => match &control.keys {
                 Some(keys) => {
-                    let (tls, terms) = keys.data(direction)?;
+                    let session = control.session();
+                    let who = format!("{}@{}", session.user().unwrap_or("-"), session.peer());
+                    let (tls, terms) = keys.data(direction, who.into())?;
                     Cloak::Tls(Box::new(tls), terms)
                 }
                 None => return Err(io::Error::other("PROT P without TLS")),

@@ -1,20 +1,29 @@
 //! `--check`: what the configuration says, what of it can be tried without serving, and what would happen.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use super::accounts::Accounts;
-use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, SandboxMode, Settings};
+use super::confine::obstacle;
+use super::settings::{Invocation, ListenAddr, ListingTime, Loaded, PasswordSource, RunAs, SandboxMode, Settings};
 use super::stamp::Stamp;
 use crate::filesystem::{Root, Uploads, Zone};
+use crate::process::sandbox::privilege;
 use crate::process::{ORDERLY, USAGE, listen};
 
 /// What one compressed transfer takes at the most, KiB: the compressor's windows and tables, and a chunk of the file.
 const STREAM_MEMORY: u64 = 450;
+
+/// The permission bit of everybody who is neither the owner nor of the group.
+const READ_BY_ALL: u32 = 0o004;
 
 /// The findings, in the order they were made.
 #[derive(Debug, Default)]
@@ -79,15 +88,16 @@ fn check_loaded(loaded: &Loaded, report: &mut Report) {
     for label in &settings.listen {
         check_listener(label, report);
     }
-    check_root("root", &settings.root, report);
+    check_secrets(&loaded.secrets, report);
+    check_root("root", &settings.root, settings.run_as.as_ref(), report);
     check_anonymous(settings, report);
     if let Some(accounts) = &loaded.accounts {
-        check_accounts(accounts, report);
+        check_accounts(accounts, settings.run_as.as_ref(), report);
     }
     check_processes(loaded, report);
     check_passive(settings, report);
     #[cfg(feature = "tls")]
-    check_tls(settings, report);
+    tls::check(settings, report);
     check_compression(settings, report);
     check_files(settings, report);
     if let Some(path) = &settings.log.transfers {
@@ -106,24 +116,27 @@ fn check_listener(label: &ListenAddr, report: &mut Report) {
     }
 }
 
-/// That certificate and key belong together was tried when they were loaded.
-#[cfg(feature = "tls")]
-fn check_tls(settings: &Settings, report: &mut Report) {
-    let Some(tls) = &settings.tls else { return report.add(Grade::Good, "tls: off") };
-    for label in &tls.implicit {
-        check_listener(label, report);
-    }
-    match super::tls::fingerprint(&tls.identity) {
-        Ok(digits) => report.add(Grade::Good, format!("tls: certificate and key fit, sha256 {digits}")),
-        Err(why) => report.add(Grade::Bad, format!("tls: {why}")),
+fn check_secrets(secrets: &[PathBuf], report: &mut Report) {
+    for path in secrets {
+        if fs::metadata(path).is_ok_and(|about| about.mode() & READ_BY_ALL != 0) {
+            report.add(Grade::Odd, format!("{}: every user of this host may read it", path.display()));
+        }
     }
 }
 
-fn check_root(what: &str, path: &Path, report: &mut Report) {
+/// Looks at it as whoever serves it would.
+fn check_root(what: &str, path: &Path, user: Option<&RunAs>, report: &mut Report) {
     let shown = path.display();
-    match fs::read_dir(path) {
-        Ok(_) => report.add(Grade::Good, format!("{what} {shown}: a readable directory")),
-        Err(e) => report.add(Grade::Bad, format!("{what} {shown}: {e}")),
+    let whole = || obstacle(path).map_err(|(folder, error)| (folder.display().to_string(), error));
+    let looked = match user {
+        Some(user) => privilege::trying_as(user, whole).unwrap_or_else(|e| Err((shown.to_string(), e))),
+        None => whole(),
+    };
+    let who = user.map(|user| format!("user {} cannot enter ", user.name));
+    match (looked, who) {
+        (Ok(()), _) => report.add(Grade::Good, format!("{what} {shown}: a readable directory")),
+        (Err((folder, e)), Some(who)) => report.add(Grade::Bad, format!("{what} {shown}: {who}{folder}: {e}")),
+        (Err((folder, e)), None) => report.add(Grade::Bad, format!("{what} {shown}: {folder}: {e}")),
     }
 }
 
@@ -136,15 +149,15 @@ fn check_anonymous(settings: &Settings, report: &mut Report) {
     let line = format!("anonymous: on, permissions \"{letters}\"");
     report.add(Grade::Good, line);
     if anonymous.root != settings.root {
-        check_root("anonymous.root", &anonymous.root, report);
+        check_root("anonymous.root", &anonymous.root, settings.run_as.as_ref(), report);
     }
 }
 
-fn check_accounts(accounts: &Accounts, report: &mut Report) {
+fn check_accounts(accounts: &Accounts, user: Option<&RunAs>, report: &mut Report) {
     let all = accounts.accounts.len();
     report.add(Grade::Good, format!("accounts: {all}"));
     for account in &accounts.accounts {
-        check_root(&format!("home of \"{}\"", account.name), &account.home, report);
+        check_root(&format!("home of \"{}\"", account.name), &account.home, user, report);
         if account.expires.is_some_and(|end| end <= Stamp::now().seconds()) {
             report.add(Grade::Odd, format!("account \"{}\" has expired", account.name));
         }
@@ -329,5 +342,56 @@ mod tests {
         let text = report.to_string();
         assert_eq!(report.exit_code(), 0, "{text}");
         assert!(text.contains("in use now") && text.contains("loopback only"), "{text}");
+    }
+
+    #[test]
+    fn secrets_that_all_may_read_are_told() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (config, accounts) = (folder.path().join("m.toml"), folder.path().join("accounts.toml"));
+        fs::write(&config, "listen = [\"127.0.0.1:0\"]").unwrap();
+        fs::write(&accounts, "[[account]]\nname = \"ann\"\npassword = \"*\"").unwrap();
+        for (mode, odd) in [(0o644, true), (0o640, false)] {
+            fs::set_permissions(&accounts, fs::Permissions::from_mode(mode)).unwrap();
+            let report = report(&["--check", "-c", config.to_str().unwrap()]).to_string();
+            let line = format!("warning {}: every user of this host may read it", accounts.display());
+            assert_eq!(report.contains(&line), odd, "{report}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_told_with_its_end_and_its_policy() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let implicit = taken.local_addr().unwrap();
+        let (config, key) = (path("m.toml"), path("key.pem"));
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nrequire = \"data\"\n\
+            reuse = \"require\"\nclient_ca = \"cert.pem\"\nclient_login = true\nimplicit = [\"{implicit}\"]"
+        );
+        fs::write(&config, text).unwrap();
+        for (year, words) in [(2020, "warning tls.certificate: it has expired, 2020-"), (4000, "it expires 4000-")] {
+            let pair = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 2, 3);
+            fs::write(path("cert.pem"), params.self_signed(&pair).unwrap().pem()).unwrap();
+            fs::write(&key, pair.serialize_pem()).unwrap();
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+            let report = report(&["--check", "-c", config.to_str().unwrap()]).to_string();
+            for line in [
+                words,
+                "ok      tls: certificate and key fit",
+                "ok      tls.require: data",
+                "ok      tls.reuse: require",
+                "ok      tls.client_ca: every client has to show a certificate, which stands",
+                &format!("warning listen {implicit}: in use now"),
+                &format!("warning {}: every user", key.display()),
+            ] {
+                assert!(report.contains(line), "{line}\n{report}");
+            }
+        }
     }
 }

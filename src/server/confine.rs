@@ -1,5 +1,7 @@
 //! What the loop needs of files and network once it serves: its sandbox is made to this measure.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::accounts::Account;
@@ -12,6 +14,9 @@ const ZONES: [&str; 4] = ["/etc/localtime", "/usr/share/zoneinfo", "/share/zonei
 
 /// RFC 959's source port for active data connections.
 const FTP_DATA: u16 = 20;
+
+/// Closed homes that the log names one by one: a tree of accounts that has the wrong owner would fill it.
+const MOST_NAMED: usize = 3;
 
 /// The needs of a loop with these settings. `alone` has what it reads again by itself, without a keeper.
 pub fn needs(settings: &Settings, accounts: &[Account], alone: Option<&Invocation>) -> Needs {
@@ -56,6 +61,35 @@ fn homes(settings: &Settings, accounts: &[Account]) -> Vec<(PathBuf, Touch)> {
         }
     };
     guests.chain(members).map(|(home, rights, rules)| (home, touch(rights, rules))).collect()
+}
+
+/// Warns of roots and homes that this process cannot list or enter: whoever logs in there would meet nothing but 550. One
+/// that does not exist is a disk that comes later, and told at the login.
+pub fn warn_of_closed(settings: &Settings, accounts: &[Account]) {
+    let mut closed: Vec<String> = homes(settings, accounts)
+        .iter()
+        .filter_map(|(home, _)| obstacle(home).err().map(|(folder, error)| (home, folder, error)))
+        .filter(|(_, _, error)| error.kind() != io::ErrorKind::NotFound)
+        .map(|(home, folder, error)| format!("{}: cannot enter {}: {error}", home.display(), folder.display()))
+        .collect();
+    closed.dedup();
+    let uid = rustix::process::geteuid();
+    closed.iter().take(MOST_NAMED).for_each(|line| log::warn!("as uid {}: {line}", uid.as_raw()));
+    if closed.len() > MOST_NAMED {
+        log::warn!("as uid {}: {} more homes cannot be entered", uid.as_raw(), closed.len() - MOST_NAMED);
+    }
+}
+
+/// Whether this process can list a directory and reach what is in it.
+///
+/// # Errors
+/// The first folder on the way that cannot be, and why.
+pub fn obstacle(path: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let mut way: Vec<&Path> = path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+    way.reverse();
+    // A folder's own "." takes the right to enter it.
+    let closed = way.into_iter().find_map(|folder| Some((folder.to_owned(), fs::metadata(folder.join(".")).err()?)));
+    closed.map_or_else(|| fs::read_dir(path).map(drop).map_err(|error| (path.to_owned(), error)), Err)
 }
 
 /// Whether any of these rights changes what is in a tree.

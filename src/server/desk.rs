@@ -24,21 +24,21 @@ impl Server {
         let Ok(local) = stream.local_addr() else { return };
         if self.bans.holds(peer.ip(), self.reactor.now()) {
             if let Some(others) = self.crowds.speak(self.reactor.now()) {
-                log::warn!("{peer}: turned away, banned, {others} others before");
+                log::warn!("{peer}: turned away, banned{others}");
             }
-            return refuse(stream, b"421 Too many login failures from your address.\r\n");
+            return refuse(door, stream, b"421 Too many login failures from your address.\r\n");
         }
         let limits = &self.world.settings.limits;
         let (total, each) = (limits.clients.map(Into::into), limits.per_ip.map(Into::into));
         if let Err(crowded) = self.census.enter(peer.ip(), total, each) {
             if let Some(others) = self.crowds.speak(self.reactor.now()) {
-                log::warn!("{peer}: turned away, too many connections ({crowded:?}), {others} others before");
+                log::warn!("{peer}: turned away, too many connections ({crowded:?}){others}");
             }
             let line: &[u8] = match crowded {
                 Crowded::Server => b"421 Too many connections, try again later.\r\n",
                 Crowded::Address => b"421 Too many connections from your address.\r\n",
             };
-            return refuse(stream, line);
+            return refuse(door, stream, line);
         }
         let session = Session::new(peer, local.ip().to_canonical());
         let session = if door == Door::Implicit { session.covered() } else { session };
@@ -146,7 +146,7 @@ impl Server {
 
     fn ordered(&mut self, by: Key, order: Order) {
         match order {
-            Order::Promise => self.promise(by),
+            Order::Promise(notice) => self.promise(by, notice),
             Order::Begin(job, address, protection) => match (self.cloaked(by, job, protection), address) {
                 (Ok(errand), None) => self.begin(by, errand),
                 (Ok(errand), Some(address)) => self.dial(by, errand, address),

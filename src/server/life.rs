@@ -184,6 +184,7 @@ impl Server {
         self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
         self.world.anonymous = anonymous;
         self.check_quotas();
+        confine::warn_of_closed(&self.world.settings, accounts);
         Ok(())
     }
 
@@ -297,6 +298,10 @@ impl Server {
         let renewed = match invocation.load_alone() {
             Ok((settings, warnings)) => {
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                // Under a keeper it is the keeper who says so.
+                if !self.world.settings.doors().eq(settings.doors()) {
+                    log::warn!("listen: a change takes effect at the next start");
+                }
                 let needs = confine::needs(&settings, &[], Some(invocation));
                 match self.holds(&needs) {
                     Ok(()) => self.renew(settings, &[]).map_err(|error| error.to_string()),
@@ -349,9 +354,6 @@ impl Server {
         if let Err(error) = self.people(accounts).and_then(|()| self.forge()) {
             self.world.settings = old;
             return Err(error);
-        }
-        if !old.doors().eq(self.world.settings.doors()) {
-            log::warn!("the listening addresses change only with a restart");
         }
         if (old.sandbox, &old.run_as) != (self.world.settings.sandbox, &self.world.settings.run_as) {
             log::warn!("user and sandbox change only with a restart");

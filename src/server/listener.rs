@@ -103,7 +103,7 @@ impl Listener {
             self.reserve = spare();
             return false;
         }
-        let told = self.socket.accept().map(|(stream, _)| refuse(stream, FULL)).is_ok();
+        let told = self.socket.accept().map(|(stream, _)| refuse(self.door, stream, FULL)).is_ok();
         self.reserve = spare();
         told
     }
@@ -115,8 +115,11 @@ impl Listener {
     }
 }
 
-/// Says one line to somebody who will not be served, without ever waiting for it.
-pub fn refuse(mut stream: TcpStream, line: &[u8]) {
+/// Says one line to somebody who will not be served, without ever waiting for it. Whoever expects TLS could not read it.
+pub fn refuse(door: Door, mut stream: TcpStream, line: &[u8]) {
+    if door == Door::Implicit {
+        return;
+    }
     // A fresh connection's buffer is empty: the line fits, or the peer is gone.
     if let Err(error) = stream.write(line) {
         log::debug!("could not even refuse: {error}");

@@ -12,7 +12,7 @@ use super::liveness::watch_data;
 use super::settings::Limits;
 use super::{Conn, Server};
 use crate::reactor::{Key, Weight};
-use crate::transfer::Report;
+use crate::transfer::{Notice, Report};
 
 /// Connections that may wait at one pooled port. Many sessions share it, so more than the one or two of old.
 const PORT_BACKLOG: i32 = 128;
@@ -22,7 +22,7 @@ const FTP_DATA: u16 = 20;
 
 impl Server {
     /// Promises a passive port to a session's peer. A promise it had before is dropped only when there is a new one.
-    pub(super) fn promise(&mut self, by: Key) {
+    pub(super) fn promise(&mut self, by: Key, notice: Notice) {
         let Some((peer, local)) = self.ends_of(by) else { return };
         let now = self.reactor.now();
         let waits = self.waits();
@@ -37,11 +37,14 @@ impl Server {
         if let Some(slot) = self.reactor.slot_mut(data)
             && let Conn::Data(record) = &mut slot.conn
         {
-            record.promise_at(address);
+            record.promise_at(address, notice);
             slot.deadline = record.deadline(&waits);
         }
         self.reactor.arm(data);
-        self.report(by, data, Report::Promised(address));
+        match notice {
+            Notice::AtOnce => self.report(by, data, Report::Promised(address)),
+            Notice::InAMoment => {} // the record says it itself
+        }
     }
 
     /// A port that is free for this peer, opening more when all are taken.

@@ -11,12 +11,13 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
 use super::dtp::Terms;
@@ -36,6 +37,14 @@ const CONTROL_TICKETS: usize = 4;
 /// with the ticket unread, which is a reset that takes the end of the file along.
 const DOWNLOAD_TICKETS: usize = 1;
 
+const NO_CERTIFICATE: &str = "no certificate in the file";
+
+/// The word by which an encrypted key is known.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
+/// The last second that a certificate can name, 9999-12-31T23:59:59Z (RFC 5280 4.1.2.5), and one.
+const END_OF_DATES: Duration = Duration::from_secs(253_402_300_800);
+
 /// Everything that the settings make of TLS.
 pub struct Keyring {
     /// For control connections; the data connections' have neither ALPN nor client certificates.
@@ -43,6 +52,38 @@ pub struct Keyring {
     data: ServerConfig,
     reuse: Reuse,
 }
+
+/// Why there is no keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The key of `[tls]` that names the file with the fault in it.
+    pub key: &'static str,
+    /// What is wrong, in a few words.
+    pub why: String,
+}
+
+impl Flaw {
+    fn of(key: &'static str) -> impl Fn(&dyn fmt::Display) -> Self {
+        move |why| Self { key, why: why.to_string() }
+    }
+
+    /// Of a pair that rustls does not take.
+    fn of_pair(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(_) => Self::of("certificate")(error),
+            rustls::Error::InconsistentKeys(_) => Self::of("key")(&"is not the key of this certificate"),
+            _ => Self::of("key")(error),
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tls.{}: {}", self.key, self.why)
+    }
+}
+
+impl std::error::Error for Flaw {}
 
 /// Which way the bytes of a data connection go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,27 +105,27 @@ impl Keyring {
     ///
     /// # Errors
     /// What is wrong with them, in a few words.
-    pub fn new(settings: &TlsSettings) -> Result<Self, String> {
+    pub fn new(settings: &TlsSettings) -> Result<Self, Flaw> {
         let Identity { chain, key } = &settings.identity;
         let chain = certificates(chain, "certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("key: {error}"))?;
+        let key = private_key(key)?;
         let data = Self::builder(settings)?.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key());
         let mut control = match &settings.client_ca {
             None => Self::builder(settings)?.with_no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
                 for root in certificates(authority, "client_ca")? {
-                    roots.add(root).map_err(|error| format!("client_ca: {error}"))?;
+                    roots.add(root).map_err(|error| Flaw::of("client_ca")(&error))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
                 Self::builder(settings)?
-                    .with_client_cert_verifier(verifier.build().map_err(|error| format!("client_ca: {error}"))?)
+                    .with_client_cert_verifier(verifier.build().map_err(|error| Flaw::of("client_ca")(&error))?)
             }
         }
         .with_single_cert(chain, key)
-        .map_err(|error| format!("certificate and key: {error}"))?;
+        .map_err(|error| Flaw::of_pair(&error))?;
         control.alpn_protocols = vec![ALPN.to_vec()];
-        let mut data = data.map_err(|error| format!("certificate and key: {error}"))?;
+        let mut data = data.map_err(|error| Flaw::of_pair(&error))?;
         for config in [&mut control, &mut data] {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.ignore_client_order = has_aes();
@@ -94,13 +135,13 @@ impl Keyring {
         Ok(Self { control, data, reuse: settings.reuse })
     }
 
-    fn builder(settings: &TlsSettings) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, String> {
+    fn builder(settings: &TlsSettings) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, Flaw> {
         let all: &[&SupportedProtocolVersion] = match settings.minimum {
             Minimum::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             Minimum::Tls13 => &[&rustls::version::TLS13],
         };
         let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(all);
-        builder.map_err(|error| error.to_string())
+        builder.map_err(|error| Flaw::of("minimum")(&error))
     }
 
     /// Keys for a control connection that is about to become private, and the first handshake with them.
@@ -121,11 +162,11 @@ impl SessionKeys {
     ///
     /// # Errors
     /// As rustls has them.
-    pub fn data(&self, direction: Direction) -> io::Result<(Tls, Terms)> {
+    pub fn data(&self, direction: Direction, who: Box<str>) -> io::Result<(Tls, Terms)> {
         let tickets = if direction == Direction::Download { DOWNLOAD_TICKETS } else { 0 };
         let visit = Arc::new(Resumable::next(&self.resumable));
         let tls = Tls::server(&self.config(&self.ring.data, &visit, tickets), Vec::new())?;
-        Ok((tls, Terms { reuse: self.ring.reuse, voucher: Box::new(visit) }))
+        Ok((tls, Terms { reuse: self.ring.reuse, voucher: Box::new(visit), who }))
     }
 
     fn config(&self, base: &ServerConfig, visit: &Arc<Visit>, tickets: usize) -> Arc<ServerConfig> {
@@ -189,19 +230,50 @@ pub fn self_signed() -> Result<Identity, String> {
 ///
 /// # Errors
 /// When there is no certificate in it.
-pub fn fingerprint(identity: &Identity) -> Result<String, String> {
+pub fn fingerprint(identity: &Identity) -> Result<String, Flaw> {
     let chain = certificates(&identity.chain, "certificate")?;
-    let first = chain.first().ok_or("certificate: none in the file")?;
+    let first = chain.first().ok_or_else(|| Flaw::of("certificate")(&NO_CERTIFICATE))?;
     Ok(Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The last second of the server's certificate, since 1970; `None` when it cannot be read.
+///
+/// rustls has no name for that field, but when it refuses a certificate as expired it tells since when; and in the last
+/// year that dates can have, it refuses every one. A parser for this one date was rejected.
+pub fn expiry(identity: &Identity) -> Option<u64> {
+    let chain = certificates(&identity.chain, "certificate").ok()?;
+    let certificate = ParsedCertificate::try_from(chain.first()?).ok()?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let (roots, late) = (RootCertStore::empty(), UnixTime::since_unix_epoch(END_OF_DATES));
+    match rustls::client::verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], late, algorithms) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(not_after.as_secs())
+        }
+        _ => None,
+    }
+}
+
+fn certificates(pem: &[u8], key: &'static str) -> Result<Vec<CertificateDer<'static>>, Flaw> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
-        Ok(all) if all.is_empty() => Err(format!("{what}: no certificate in the file")),
+        Ok(all) if all.is_empty() => Err(Flaw::of(key)(&NO_CERTIFICATE)),
         Ok(all) => Ok(all),
-        Err(error) => Err(format!("{what}: {error}")),
+        Err(error) => Err(Flaw::of(key)(&error)),
     }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Flaw> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        let flaw = Flaw::of("key");
+        match error {
+            // In PKCS #8's label or in a header of the older forms.
+            _ if pem.windows(ENCRYPTED.len()).any(|word| word == ENCRYPTED) => {
+                flaw(&"is encrypted, and nobody is there to be asked for the passphrase")
+            }
+            rustls::pki_types::pem::Error::NoItemsFound => flaw(&"no private key in the file"),
+            error => flaw(&error),
+        }
+    })
 }
 
 /// ring, AES-128-GCM first: where the processor has AES, it moves a fifth more bytes than AES-256-GCM.

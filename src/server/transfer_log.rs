@@ -137,7 +137,9 @@ impl Drop for TransferLog {
 /// # Errors
 /// That of opening it.
 pub fn append(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).mode(MODE).open(path)
+    // Neither opening a pipe that nobody reads nor writing to one that is full may stop the loop.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    File::options().append(true).create(true).mode(MODE).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 fn line(record: &Record<'_>) -> String {
@@ -226,5 +228,14 @@ mod tests {
         drop(log);
         let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
         assert_eq!((lines(&old), lines(&now)), (2, 1));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("log");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let refused = append(&pipe).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()), "{refused}");
     }
 }

@@ -50,11 +50,20 @@ pub enum Protection {
     Private,
 }
 
+/// When a peer hears of the port that is promised to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// As soon as there is one.
+    AtOnce,
+    /// A moment later, for clients that are not ready for answers as quick as that.
+    InAMoment,
+}
+
 /// Down: from the PI to its DTP.
 #[derive(Debug)]
 pub enum Order {
     /// Have a passive port promised to this session's peer (PASV, EPSV).
-    Promise,
+    Promise(Notice),
     /// Do the job on the promised connection, or on one dialled to the given address (PORT, EPRT).
     Begin(Job, Option<SocketAddr>, Protection),
     /// Read a file through; a `Scanned` answers.

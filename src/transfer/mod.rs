@@ -18,7 +18,7 @@ mod writing;
 
 pub use compressed::{Deflated, Inflating, Place, Places};
 pub use digests::Digests;
-pub use job::{Farewell, Fault, Flow, Job, Order, Protection, Report};
+pub use job::{Farewell, Fault, Flow, Job, Notice, Order, Protection, Report};
 pub use pace::{Bucket, Pace};
 pub use receiver::{Receiver, Tail};
 pub use scan::{Found, Scan, Sight, Tally};

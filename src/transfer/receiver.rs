@@ -11,6 +11,7 @@ pub struct Receiver {
     sink: Sink,
     moved: u64,
     tail: Tail,
+    cut: bool,
 }
 
 /// What becomes of an upload whose transport ended without saying so (TLS: FIN without close_notify).
@@ -26,7 +27,7 @@ pub enum Tail {
 impl Receiver {
     /// A receiver that has nothing yet.
     pub const fn new(sink: Sink) -> Self {
-        Self { sink, moved: 0, tail: Tail::Lenient }
+        Self { sink, moved: 0, tail: Tail::Lenient, cut: false }
     }
 
     /// What to make of an end that is none.
@@ -39,6 +40,11 @@ impl Receiver {
     /// Bytes received.
     pub const fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Whether the transport ended without saying so: what the peer has sent may be longer.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Where the bytes go, for a peer without a connection.
@@ -84,9 +90,7 @@ impl Receiver {
                 Moved::Blocked => return Ok(Step::Blocked),
                 Moved::Cut if self.tail == Tail::Strict => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof)),
                 end @ (Moved::End | Moved::Cut) => {
-                    if end == Moved::Cut {
-                        log::info!("an upload ends without close_notify; what was sent may be longer");
-                    }
+                    self.cut = end == Moved::Cut;
                     self.sink.finish()?;
                     return Ok(Step::Done);
                 }

@@ -6,6 +6,7 @@ mod common;
 
 mod client;
 mod hostile;
+mod telling;
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -121,6 +122,12 @@ fn a16_policy_refuses_the_clear() {
     ftp.say("LIST", 150);
     assert!(common::read_all(data).is_empty(), "PROT C is still allowed");
     ftp.expect(226);
+    // It counts as a failed login, of which there are three.
+    let mut deaf = Client::new(&server, pair.client(VERSIONS[1]));
+    deaf.say("USER anonymous", 534);
+    deaf.say("USER anonymous", 534);
+    deaf.say("USER anonymous", 421);
+    deaf.expect_close();
 }
 
 #[test]

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::io;
 
-use rustix::process::{DumpableBehavior, Gid, Uid, geteuid, getgroups, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Gid, Uid, getegid, geteuid, getgroups, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
@@ -71,6 +71,22 @@ pub fn shed(run_as: Option<&RunAs>, mode: SandboxMode) -> io::Result<Rights> {
         harden().map_err(|e| saying("cannot refuse new privileges", &e))?;
     }
     Ok(rights)
+}
+
+/// Does something as a user, and comes back: for whoever wants to know what that user could do. Root only.
+///
+/// # Errors
+/// A refusal of the kernel, going or coming back.
+pub fn trying_as<T>(user: &RunAs, what: impl FnOnce() -> T) -> io::Result<T> {
+    let (root, wheel, groups) = (Uid::ROOT, getegid(), getgroups()?);
+    set_thread_groups(&[])?;
+    set_thread_res_gid(wheel, Gid::from_raw(user.gid), wheel)?;
+    set_thread_res_uid(root, Uid::from_raw(user.uid), root)?;
+    let done = what();
+    set_thread_res_uid(root, root, root)?;
+    set_thread_res_gid(wheel, wheel, wheel)?;
+    set_thread_groups(&groups)?;
+    Ok(done)
 }
 
 /// No program started from here gains rights, and nobody of the same user may look into this process or have its core.

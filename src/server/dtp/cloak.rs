@@ -13,12 +13,17 @@ pub struct Terms {
     pub reuse: Reuse,
     /// Who wants to know that it did.
     pub voucher: Box<dyn Voucher>,
+    /// The session it is for, as the log names it.
+    pub who: Box<str>,
 }
 
 /// Is told that the peer has resumed the control connection's session.
 pub trait Voucher: std::fmt::Debug {
     /// What the connection has handed out is good from now on.
     fn vouch(&self);
+
+    /// How loud to tell that the peer has not: clients that never do would fill the log, so it is told once a session.
+    fn notice(&self) -> log::Level;
 }
 
 /// Decided when the verb comes; put on when the connection is there.

@@ -3,6 +3,7 @@
 //! ```text
 //!  PASV, EPSV                 RETR … (150)
 //!  ──────────▶ Promised ───────────────────────▶ Expecting ──── 30 s ───▶ 425
+//!  (for curl: Announcing before it, 1 ms)
 //!                 │ connected                        │ connected
 //!                 ▼           RETR … (150)           ▼       FIN sent, 226
 //!              Arrived ─────────────────────────▶ Running ─────────────────▶ Lingering ──▶ closed
@@ -29,7 +30,7 @@ use mio::net::TcpStream;
 
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
 use crate::server::settings::Reuse;
-use crate::transfer::{Farewell, Fault, Flow, Job, Report, Scratch, Share, Step};
+use crate::transfer::{Farewell, Fault, Flow, Job, Notice, Report, Scratch, Share, Step};
 
 #[cfg(feature = "tls")]
 pub use cloak::Voucher;
@@ -43,6 +44,11 @@ const NOISE_LIMIT: usize = 64 * 1024;
 /// How long the good news waits for the peer's close at the most, where it waits at all: enough for two replies not to
 /// be read as one.
 const SETTLE: Duration = Duration::from_millis(10);
+
+/// How long a client that shall not hear of its port at once waits for that. curl (7.8 to 8.x) sleeps for a whole second
+/// when the answer to the EPSV of a second transfer is there before it has looked for the first time, which is some
+/// 100 µs after asking; servers far away never noticed.
+const ANNOUNCE: Duration = Duration::from_millis(1);
 
 /// When to look whether a peer has closed after our FIN: by then it nearly always has, and the poller need not be told
 /// of the socket. That would be a system call and a spurious event for each small file.
@@ -69,6 +75,8 @@ pub struct Data {
     /// The session it works for.
     pub owner: Key,
     peer: IpAddr,
+    /// The session, as the log names it, once TLS is up: it alone has anything to tell.
+    who: Box<str>,
     dtp: Dtp,
     /// Since when the present state, or the last progress, counts.
     since: Moment,
@@ -81,6 +89,8 @@ pub struct Data {
 
 #[derive(Debug)]
 enum Dtp {
+    /// The port is found; the peer will be told in a moment ([`Notice::InAMoment`]).
+    Announcing(SocketAddr),
     /// The peer was told to connect to this address of ours.
     Promised(SocketAddr),
     /// It did; no verb yet.
@@ -133,25 +143,30 @@ impl Outcome {
 
 impl Data {
     /// A record for a peer that is about to be promised a port.
-    pub const fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
-        Self { owner, peer, dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
+    pub fn new(owner: Key, peer: IpAddr, now: Moment) -> Self {
+        Self { owner, peer, who: Box::default(), dtp: Dtp::Over, since: now, began: now, wake: None, noise: 0 }
     }
 
-    /// The peer is told to connect to this address.
-    pub fn promise_at(&mut self, address: SocketAddr) {
-        self.dtp = Dtp::Promised(address);
+    /// The peer is told to connect to this address, now or in a moment.
+    pub fn promise_at(&mut self, address: SocketAddr, notice: Notice) {
+        self.dtp = match notice {
+            Notice::AtOnce => Dtp::Promised(address),
+            Notice::InAMoment => Dtp::Announcing(address),
+        };
     }
 
     /// A record that connects to the peer, with a job to do once it is there.
     pub fn dialling(owner: Key, stream: TcpStream, peer: IpAddr, errand: Errand, now: Moment) -> Self {
         let dtp = Dtp::Dialling(Link::new(stream), Box::new(errand));
-        Self { owner, peer, dtp, since: now, began: now, wake: None, noise: 0 }
+        Self { owner, peer, who: Box::default(), dtp, since: now, began: now, wake: None, noise: 0 }
     }
 
     /// Whose connection is awaited where; the pool is told when the record goes.
     pub const fn promise(&self) -> Option<(IpAddr, SocketAddr)> {
         match self.dtp {
-            Dtp::Promised(address) | Dtp::Expecting(address, _) => Some((self.peer, address)),
+            Dtp::Announcing(address) | Dtp::Promised(address) | Dtp::Expecting(address, _) => {
+                Some((self.peer, address))
+            }
             _ => None,
         }
     }
@@ -212,6 +227,7 @@ impl Data {
     /// When to look again at the latest.
     pub fn deadline(&self, waits: &Waits) -> Option<Moment> {
         let span = match &self.dtp {
+            Dtp::Announcing(_) => ANNOUNCE,
             Dtp::Promised(_) | Dtp::Arrived(_) => waits.unused,
             Dtp::Expecting(..) | Dtp::Dialling(..) => waits.connect,
             Dtp::Securing(..) => waits.handshake,
@@ -251,6 +267,11 @@ impl Data {
     fn expired(&mut self, turn: &mut Turn<'_>) -> Outcome {
         let now = turn.now;
         let report = match std::mem::replace(&mut self.dtp, Dtp::Over) {
+            Dtp::Announcing(address) => {
+                self.since = now;
+                self.dtp = Dtp::Promised(address);
+                return Outcome { next: Next::Sleep, report: Some(Report::Promised(address)) };
+            }
             Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
             Dtp::Securing(..) => Some(self.done(0, now, Err(Fault::Insecure))),
@@ -293,13 +314,19 @@ impl Data {
             }
             Ok(Handshake::Done) => {
                 let proven = terms.judge(&link);
+                self.who = terms.who;
                 if terms.reuse == Reuse::Require && !proven {
-                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.peer);
-                    link.sign_off(turn.ready, turn.sockets);
+                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.who);
+                    self.sign_off(&mut link, turn);
                     return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
                 }
                 if terms.reuse == Reuse::Log && !proven {
-                    log::info!("{}: a data connection that does not resume the control connection's TLS", self.peer);
+                    let level = terms.voucher.notice();
+                    log::log!(
+                        level,
+                        "{}: a data connection that does not resume the control connection's TLS",
+                        self.who
+                    );
                 }
                 self.since = turn.now;
                 self.began = turn.now;
@@ -425,8 +452,11 @@ impl Data {
     fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
         let moved = moved(&link, job);
         let report = Some(self.done(moved, turn.now, Ok(())));
-        if matches!(job.flow, Flow::Receive(_)) {
-            link.sign_off(turn.ready, turn.sockets);
+        if let Flow::Receive(receiver) = &job.flow {
+            if receiver.is_cut() {
+                log::info!("{}: an upload ends without close_notify; what was sent may be longer", self.who);
+            }
+            self.sign_off(&mut link, turn);
             return Outcome { next: Next::Close, report };
         }
         // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
@@ -445,6 +475,12 @@ impl Data {
                 self.dtp = Dtp::Settling(link, moved);
                 Outcome::of(Next::Sleep)
             }
+        }
+    }
+
+    fn sign_off(&self, link: &mut Link, turn: &mut Turn<'_>) {
+        if let Err(error) = link.sign_off(turn.ready, turn.sockets) {
+            log::debug!("{}: went before the close_notify of its data connection: {error}", self.who);
         }
     }
 

@@ -105,7 +105,7 @@ impl PoolPort {
                         }
                         None => {
                             if let Some(others) = strangers.speak(now) {
-                                log::warn!("{peer}: reset, unexpected at {}, {others} others before", self.address);
+                                log::warn!("{peer}: reset, unexpected at {}{others}", self.address);
                             }
                             reset(&stream);
                         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::faults::ReplyTo;
-use super::state::{Member, State, Work};
+use super::state::{Member, Opening, State, Work};
 use super::{Abort, Mode, Output, Session, Stage, Type};
 use crate::codec::{Algorithm, Level};
 use crate::filesystem::{Last, Right, VirtualPath};
@@ -106,7 +106,12 @@ impl Session {
         let limits = &stage.world.settings.limits;
         match Seat::take(realm, Rates::new(limits.upload, limits.download)) {
             Ok(seat) => {
-                self.enter(State::Member(Member { seat, cwd: VirtualPath::root(), work: Work::Idle }));
+                self.enter(State::Member(Member {
+                    seat,
+                    cwd: VirtualPath::root(),
+                    opening: Opening::Unsaid,
+                    work: Work::Idle,
+                }));
                 log::info!("{}@{}: logged in", realm.name, self.peer);
                 stage.say(code, "Login successful.");
             }

@@ -312,9 +312,15 @@ impl Session {
 
     /// The order of checks: known, login, sequence, syntax, and only then the command itself.
     fn ruled(&mut self, rule: &'static Rule, argument: &[u8], stage: &mut Stage<'_>) {
+        if let State::Member(member) = &mut self.state {
+            member.opening.hear(rule.verb);
+        }
         if let Some(refusal) = self.gate(rule, argument, stage.world) {
             self.forget_rename(rule.verb);
-            return stage.reply(refusal);
+            return match rule.verb {
+                Verb::User => self.refuse_login(refusal, stage),
+                _ => stage.reply(refusal),
+            };
         }
         self.forget_rename(rule.verb);
         match command::parse(rule, argument) {

@@ -4,12 +4,12 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use super::state::{Passive, State, Work};
+use super::state::{Member, Opening, Passive, State, Work};
 use super::{Endpoint, Session, Stage, Type};
 use crate::codec::Algorithm;
 use crate::server::settings::DefaultType;
 use crate::server::world::World;
-use crate::transfer::{Order, Report};
+use crate::transfer::{Notice, Order, Report};
 use crate::wire::address;
 use crate::wire::command::{EpsvWord, OptsCommand, TypeCode, Verb};
 use crate::wire::reply::Reply;
@@ -99,7 +99,16 @@ impl Session {
 
     fn promise(&mut self, words: Passive, stage: &mut Stage<'_>) {
         self.work(Work::Promising { words });
-        stage.order(Order::Promise);
+        let notice = self.notice();
+        stage.order(Order::Promise(notice));
+    }
+
+    /// curl's first word as a member is PWD, and no other client's of the field; see [`Notice::InAMoment`].
+    fn notice(&self) -> Notice {
+        match &self.state {
+            State::Member(Member { opening: Opening::Pwd, .. }) => Notice::InAMoment,
+            _ => Notice::AtOnce,
+        }
     }
 
     /// The DTP's answer to a promise: an address, or none.

@@ -140,6 +140,18 @@ impl Session {
         }
     }
 
+    /// A login in the clear where policy wants TLS: it counts as one that failed, or a client that does not listen could go on
+    /// sending names for ever.
+    pub(super) fn refuse_login(&mut self, refusal: Reply, stage: &mut Stage<'_>) {
+        self.failures = self.failures.saturating_add(1);
+        let most = stage.world.settings.limits.login_attempts;
+        log::warn!("{}: a login in the clear was refused, {} of {most}", self.peer, self.failures);
+        if most > 0 && u32::from(self.failures) >= most {
+            return self.leave(421, "Too many login failures, closing.", stage);
+        }
+        stage.reply(refusal);
+    }
+
     /// The refusal of a transfer in the clear where policy wants it private.
     pub(super) fn unprotected(&self, verb: Verb, world: &World) -> Option<Reply> {
         use Verb::{Appe, List, Mlsd, Nlst, Retr, Stor, Stou};

@@ -74,8 +74,33 @@ pub struct Member {
     pub seat: Seat,
     /// The working directory.
     pub cwd: VirtualPath,
+    /// How it began.
+    pub opening: Opening,
     /// What the session is in the middle of.
     pub work: Work,
+}
+
+/// The first word of a client as a member: it tells one client of the field from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing yet, or how to protect what comes.
+    Unsaid,
+    /// PWD.
+    Pwd,
+    /// Anything else.
+    Other,
+}
+
+impl Opening {
+    /// Hears a member's command.
+    pub fn hear(&mut self, verb: Verb) {
+        *self = match (*self, verb) {
+            (Self::Unsaid, Verb::Pbsz | Verb::Prot) => Self::Unsaid,
+            (Self::Unsaid, Verb::Pwd) => Self::Pwd,
+            (Self::Unsaid, _) => Self::Other,
+            (told, _) => told,
+        }
+    }
 }
 
 impl Member {

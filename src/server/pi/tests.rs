@@ -12,7 +12,7 @@ use crate::filesystem::{Rights, Rules, Stat};
 use crate::server::realm::{GUEST, Realm};
 use crate::server::settings::Settings;
 use crate::server::world::World;
-use crate::transfer::{Fault, Found, Order, Protection, Report};
+use crate::transfer::{Fault, Found, Notice, Order, Protection, Report};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -338,5 +338,20 @@ fn the_printed_table_names_states_that_exist_and_leaves_none_out() {
     }
     for name in all {
         assert!(name == "Stranger" || TRANSITIONS.iter().any(|(_, _, to)| *to == name), "no way into {name}");
+    }
+}
+
+#[test]
+fn a_client_that_opens_with_pwd_hears_of_its_port_in_a_moment() {
+    for (lines, notice) in [
+        (&["PWD"][..], Notice::InAMoment),
+        (&["PWD", "CWD /", "PWD", "TYPE I"], Notice::InAMoment),
+        (&["SYST", "PWD"], Notice::AtOnce),
+        (&[], Notice::AtOnce),
+    ] {
+        let mut ftp = Dialogue::guest();
+        lines.iter().for_each(|line| drop(ftp.say(line)));
+        assert_eq!(ftp.say("EPSV"), [0_u16; 0]);
+        assert!(ftp.ordered(|order| matches!(order, Order::Promise(told) if *told == notice)), "{lines:?}");
     }
 }

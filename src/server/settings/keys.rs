@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::tls::TlsDraft;
-use super::{Bans, Fault, Files, Limits, LogSettings, Passive, Settings, Size, Source, Span, Table};
+use super::{Bans, Fault, Files, Limits, LogSettings, Origin, Passive, Settings, Size, Source, Span, Table};
 use crate::codec::Algorithm;
 use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
@@ -66,7 +66,7 @@ pub(super) struct Draft {
     pub anonymous_permissions: Permissions,
     pub tls: TlsDraft,
     /// The name or number under `user`, not looked up: it may not be there, nor matter.
-    pub user: Option<String>,
+    pub user: Option<(String, Origin)>,
 }
 
 /// Where the accounts are.
@@ -146,7 +146,8 @@ fn read_top(top: &mut Table<'_>, folder: &Path, draft: &mut Draft) -> Result<(),
     if let Some(count) = top.value("workers")? {
         draft.settings.workers = some_workers(count).map_err(|why| top.fault(line, "workers", why))?;
     }
-    draft.user = top.value("user")?.and_then(|Blank(name)| name);
+    let origin = top.origin("user");
+    draft.user = top.value("user")?.and_then(|Blank(name)| name).zip(origin);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, AccountsFile, Draft};
-use super::{Anonymous, Fault, Invocation, ListenAddr, RunAs, Settings, Source, run_as};
+use super::{Anonymous, Fault, Invocation, ListenAddr, Origin, RunAs, Settings, Source, run_as};
 use crate::server::accounts::{Account, Accounts, Credential, Permissions, QuotaLimits};
 
 /// Settings and accounts, read together since each shapes the other.
@@ -16,6 +16,8 @@ pub struct Loaded {
     pub accounts: Option<Accounts>,
     /// What is odd but no fault: a line each.
     pub warnings: Vec<String>,
+    /// The files with secrets in them: the private key, the accounts.
+    pub secrets: Vec<PathBuf>,
 }
 
 /// How the password of `--user` reaches the accounts.
@@ -64,7 +66,9 @@ impl Invocation {
         draft.settings.root = absolute(&draft.settings.root)?;
         let both: Vec<ListenAddr> = draft.settings.listen.iter().chain(&draft.tls.implicit).cloned().collect();
         distinct(&both)?;
-        draft.settings.tls = std::mem::take(&mut draft.tls).resolve()?;
+        let tls = std::mem::take(&mut draft.tls);
+        let secrets = tls.key_file().into_iter().chain(draft.accounts.path()?).map(Path::to_owned).collect();
+        draft.settings.tls = tls.resolve()?;
         let accounts = self.accounts(&draft, &folder, password, &mut warnings)?;
         let any = accounts.as_ref().is_some_and(|all| !all.accounts.is_empty());
         let mut settings = draft.settings;
@@ -75,13 +79,14 @@ impl Invocation {
         if let Some(log) = &mut settings.log.transfers {
             *log = absolute(log)?;
         }
-        settings.run_as = self.run_as(draft.user.as_deref(), &mut warnings)?;
+        settings.run_as = self.run_as(draft.user.as_ref(), &mut warnings)?;
+        warnings.extend(without_port_20(&settings));
         fit(&mut settings, descriptors(), &mut warnings);
         divisible(&settings, accounts.as_ref())?;
         if settings.anonymous.is_none() && !any {
             warnings.push("nobody can log in: no account, and anonymous is off".to_owned());
         }
-        Ok(Loaded { settings, accounts, warnings })
+        Ok(Loaded { settings, accounts, warnings, secrets })
     }
 
     /// Reads the files again for a loop that runs alone. Accounts that have appeared are a fault: it has no verifier.
@@ -119,9 +124,11 @@ impl Invocation {
         draft.tls.lay_over(&self.identity);
         if let Some(require) = self.tls_require {
             draft.tls.require = require;
+            draft.tls.set_by("require", "--tls-require");
         }
         if !self.implicit.is_empty() {
             draft.tls.implicit.clone_from(&self.implicit);
+            draft.tls.set_by("implicit", "--implicit");
         }
         settings.passive.ports = self.passive_ports.or(settings.passive.ports);
         settings.passive.address = self.public_address.or(settings.passive.address);
@@ -137,16 +144,15 @@ impl Invocation {
     }
 
     /// The user to become, where this process can become anybody.
-    fn run_as(&self, user: Option<&str>, warnings: &mut Vec<String>) -> Result<Option<RunAs>, Fault> {
-        let Some(word) = user else { return Ok(None) };
+    fn run_as(&self, user: Option<&(String, Origin)>, warnings: &mut Vec<String>) -> Result<Option<RunAs>, Fault> {
+        let Some((word, origin)) = user else { return Ok(None) };
         if !rustix::process::geteuid().is_root() {
             warnings.push(format!("user: \"{word}\" is for a server that root starts; nothing to drop here"));
             return Ok(None);
         }
         let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
         let found = run_as::find(word, &String::from_utf8_lossy(&passwd));
-        let file = self.config.as_deref().unwrap_or(Path::new("user"));
-        found.map(Some).map_err(|why| Fault::file(file, format!("user: {why}")))
+        found.map(Some).map_err(|why| Fault::of(origin, why))
     }
 
     fn accounts(
@@ -156,11 +162,7 @@ impl Invocation {
         password: &PasswordSource,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Accounts>, Fault> {
-        let path = match &draft.accounts {
-            AccountsFile::Named(path) => Some(path),
-            AccountsFile::Beside(path) if is_there(path)? => Some(path),
-            AccountsFile::Beside(_) | AccountsFile::None => None,
-        };
+        let path = draft.accounts.path()?;
         let home = &draft.settings.root;
         let mut accounts = match path {
             Some(path) => Some(Accounts::read(&Source::read(path)?, folder, home, warnings)?),
@@ -178,6 +180,29 @@ impl Invocation {
         }
         Ok(accounts)
     }
+}
+
+impl AccountsFile {
+    /// The file to be read.
+    fn path(&self) -> Result<Option<&Path>, Fault> {
+        Ok(match self {
+            AccountsFile::Named(path) => Some(path),
+            AccountsFile::Beside(path) if is_there(path)? => Some(path),
+            AccountsFile::Beside(_) | AccountsFile::None => None,
+        })
+    }
+}
+
+/// `active.from_port_20` where who serves has no right to that port: transfers work, from whatever port there is.
+fn without_port_20(settings: &Settings) -> Option<String> {
+    let keeps_root = settings.run_as.is_none() && rustix::process::geteuid().is_root();
+    let wanted = settings.active.enabled && settings.active.from_port_20;
+    let open = || {
+        let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
+        first.and_then(|word| word.trim().parse::<u32>().ok()).is_some_and(|first| first <= 20)
+    };
+    let line = "active.from_port_20: who serves has no right to that port; data connections come from any other";
+    (wanted && !keeps_root && !open()).then(|| line.to_owned())
 }
 
 /// A file that cannot be asked for is not absent: without its accounts the server would let anonymous in.

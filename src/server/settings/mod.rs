@@ -33,7 +33,7 @@ pub(crate) use keys::{RATES, ranged};
 pub use command_line::{Command, HELP, Invocation, VERSION, parse};
 pub use load::{Loaded, PasswordSource};
 pub use tls::{Identity, IdentitySource, Minimum, Require, Reuse, TlsSettings};
-pub use toml_file::{Fault, NOT_BUILT, Source, Table};
+pub use toml_file::{Fault, NOT_BUILT, Origin, Source, Table};
 pub use units::{ListenAddr, Network, PortRange, Size, Span};
 
 use super::Door;

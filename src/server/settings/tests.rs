@@ -325,3 +325,76 @@ fn commands_that_stand_alone_are_found() {
     assert!(matches!(one("--replies"), Command::Replies));
     assert!(matches!(one("--check"), Command::Check(_)));
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_faults_name_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    let [ours, other] = [(); 2].map(|()| crate::server::tls::self_signed().unwrap());
+    write("cert.pem", &ours.chain);
+    write("key.pem", &ours.key);
+    write("other.pem", &other.key);
+    write("broken.pem", b"nothing");
+    write("new.pem", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGr\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    write(
+        "old.pem",
+        b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIGr\n\
+        -----END RSA PRIVATE KEY-----\n",
+    );
+    let fault = |lines: &str, options: &[&str]| {
+        load_in(folder.path(), &format!("\n[tls]\n{lines}"), options).unwrap_err().to_string()
+    };
+    let both = "certificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    for (lines, place, why) in [
+        (
+            "key = \"key.pem\"\ncertificate = \"broken.pem\"",
+            "m.toml:4: tls.certificate: ",
+            "no certificate in the file",
+        ),
+        ("certificate = \"cert.pem\"\nkey = \"broken.pem\"", "m.toml:4: tls.key: ", "no private key in the file"),
+        ("certificate = \"cert.pem\"\nkey = \"other.pem\"", "m.toml:4: tls.key: ", "other.pem: is not the key of this"),
+        ("certificate = \"cert.pem\"\nkey = \"new.pem\"", "m.toml:4: tls.key: ", "is encrypted"),
+        ("certificate = \"cert.pem\"\nkey = \"old.pem\"", "m.toml:4: tls.key: ", "is encrypted"),
+        ("key = \"key.pem\"\ncertificate = \"gone.pem\"", "m.toml:4: tls.certificate: ", "gone.pem: No such file"),
+        ("certificate = \"cert.pem\"", "m.toml:3: tls.certificate: ", "tls.key beside it"),
+        (&format!("{both}client_ca = \"broken.pem\""), "m.toml:5: tls.client_ca: ", "no certificate in the file"),
+        (&format!("{both}client_login = true"), "m.toml:5: tls.client_login: ", "wants client_ca"),
+    ] {
+        let fault = fault(lines, &[]);
+        assert!(fault.contains(place) && fault.contains(why), "{lines}: {fault}");
+    }
+    let option = folder.path().join("broken.pem");
+    let fault = fault(both, &["--tls-cert", option.to_str().unwrap()]);
+    assert!(fault.starts_with("--tls-cert: ") && fault.ends_with("broken.pem: no certificate in the file"), "{fault}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn safety_is_not_promised_without_a_certificate() {
+    for line in [
+        "require = \"login\"",
+        "implicit = [\":990\"]",
+        "client_ca = \"ca.pem\"",
+        "reuse = \"require\"",
+        "client_login = true",
+        "minimum = \"1.3\"",
+        "strict_close = true",
+    ] {
+        let fault = load(&format!("[tls]\n{line}"), &[]).expect_err(line).to_string();
+        let key = line.split(' ').next().unwrap();
+        assert!(fault.ends_with(&format!("m.toml:2: tls.{key}: wants a certificate and its key")), "{fault}");
+    }
+    let fault = load("", &["--tls-require", "data"]).unwrap_err().to_string();
+    assert_eq!(fault, "--tls-require: wants a certificate and its key");
+    load("[tls]\nreuse = \"log\"\nminimum = \"1.2\"\nclient_login = false\nstrict_close = false", &[]).unwrap();
+}
+
+#[test]
+fn a_user_that_is_not_there_is_named_with_its_line() {
+    // Only root has anybody to become.
+    if rustix::process::geteuid().is_root() {
+        let fault = load("\nuser = \"no such user\"", &[]).unwrap_err().to_string();
+        assert!(fault.contains("m.toml:2: user: \"no such user\" is not in"), "{fault}");
+    }
+}

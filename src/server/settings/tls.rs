@@ -1,15 +1,31 @@
 //! `[tls]`: what the configuration says about FTPS, with the contents of the files it names.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, ListenAddr, Table, one_of};
+use super::{Fault, ListenAddr, Origin, Table, one_of};
+use crate::filesystem::plain;
 
 /// A megabyte of certificates is a mistaken file name.
 const LARGEST_PEM: u64 = 1 << 20;
+
+/// The keys of the table.
+const KEYS: [&str; 10] = [
+    "certificate",
+    "key",
+    "client_ca",
+    "require",
+    "implicit",
+    "reuse",
+    "minimum",
+    "client_login",
+    "ccc",
+    "strict_close",
+];
 
 /// TLS as it is configured. The files' contents travel with it: who faces the network opens none of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,10 +168,13 @@ pub(super) struct TlsDraft {
     pub client_login: bool,
     pub ccc: bool,
     pub strict_close: bool,
+    /// Where each key was written, for those that were.
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 impl TlsDraft {
     pub(super) fn read(&mut self, table: &mut Table<'_>, folder: &Path) -> Result<(), Fault> {
+        self.origins = KEYS.iter().filter_map(|key| Some((*key, table.origin(key)?))).collect();
         let (certificate, key) = (table.path("certificate", folder)?, table.path("key", folder)?);
         if certificate.is_some() || key.is_some() {
             self.identity = IdentitySource::Files { certificate, key };
@@ -176,6 +195,11 @@ impl TlsDraft {
             IdentitySource::None => {}
             IdentitySource::Made(_) => self.identity = option.clone(),
             IdentitySource::Files { certificate, key } => {
+                for (key, option, given) in [("certificate", "--tls-cert", certificate), ("key", "--tls-key", key)] {
+                    if given.is_some() {
+                        self.set_by(key, option);
+                    }
+                }
                 let (old_certificate, old_key) = match std::mem::take(&mut self.identity) {
                     IdentitySource::Files { certificate, key } => (certificate, key),
                     IdentitySource::None | IdentitySource::Made(_) => (None, None),
@@ -190,41 +214,16 @@ impl TlsDraft {
 
     /// Reads the files and tries their contents. None: TLS is not configured, and nothing asks for it.
     pub(super) fn resolve(self) -> Result<Option<TlsSettings>, Fault> {
-        let mut files = Vec::from_iter(self.client_ca.clone());
-        if let IdentitySource::Files { certificate, key } = &self.identity {
-            files.extend(certificate.iter().chain(key).cloned());
-        }
-        let identity = match self.identity {
-            IdentitySource::Files { certificate: Some(certificate), key: Some(key) } => {
-                Identity { chain: read(&certificate)?, key: read(&key)? }
-            }
-            IdentitySource::Files { certificate: None, .. } => {
-                return Err(Fault::option("tls.certificate", "is missing beside the key"));
-            }
-            IdentitySource::Files { key: None, .. } => {
-                return Err(Fault::option("tls.key", "is missing beside the certificate"));
-            }
-            IdentitySource::Made(identity) => identity,
-            IdentitySource::None => {
-                let asked = [
-                    ("tls.require", self.require != Require::None),
-                    ("tls.implicit", !self.implicit.is_empty()),
-                    ("tls.client_ca", self.client_ca.is_some()),
-                ];
-                return match asked.iter().find(|(_, asked)| *asked) {
-                    Some((name, _)) => Err(Fault::option(name, "wants a certificate and its key")),
-                    None => Ok(None),
-                };
-            }
-        };
+        let Some(identity) = self.pair()? else { return self.nothing_asked().map(|()| None) };
         if self.client_login && self.client_ca.is_none() {
-            return Err(Fault::option("tls.client_login", "wants client_ca"));
+            return Err(self.fault("client_login", "wants client_ca"));
         }
-        let client_ca = self.client_ca.as_deref().map(read).transpose()?;
+        let client_ca = self.client_ca.as_deref().map(|path| self.contents("client_ca", path)).transpose()?;
+        let files = KEYS.iter().filter_map(|key| self.file(key)).map(Path::to_owned).collect();
         let settings = TlsSettings {
             identity,
             require: self.require,
-            implicit: self.implicit,
+            implicit: self.implicit.clone(),
             reuse: self.reuse,
             minimum: self.minimum,
             client_ca,
@@ -234,15 +233,77 @@ impl TlsDraft {
             files,
         };
         #[cfg(feature = "tls")]
-        crate::server::tls::Keyring::new(&settings).map_err(|why| Fault::option("tls", why))?;
+        crate::server::tls::Keyring::new(&settings).map_err(|flaw| self.fault(flaw.key, flaw.why))?;
         Ok(Some(settings))
     }
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    let fault = |error: std::io::Error| Fault::file(path, error.to_string());
-    if std::fs::metadata(path).map_err(fault)?.len() > LARGEST_PEM {
-        return Err(Fault::file(path, "is too large for a certificate or a key"));
+    /// Where the private key is.
+    pub(super) fn key_file(&self) -> Option<&Path> {
+        self.file("key")
     }
-    std::fs::read(path).map_err(fault)
+
+    /// An option has set `key`.
+    pub(super) fn set_by(&mut self, key: &'static str, option: &str) {
+        self.origins.insert(key, Origin::option(option));
+    }
+
+    fn pair(&self) -> Result<Option<Identity>, Fault> {
+        match &self.identity {
+            IdentitySource::Files { certificate: Some(certificate), key: Some(key) } => Ok(Some(Identity {
+                chain: self.contents("certificate", certificate)?,
+                key: self.contents("key", key)?,
+            })),
+            // The one that is there tells where.
+            IdentitySource::Files { certificate: None, .. } => {
+                Err(self.fault("key", "wants tls.certificate beside it"))
+            }
+            IdentitySource::Files { key: None, .. } => Err(self.fault("certificate", "wants tls.key beside it")),
+            IdentitySource::Made(identity) => Ok(Some(identity.clone())),
+            IdentitySource::None => Ok(None),
+        }
+    }
+
+    /// Whoever wants connections to be safer than in the clear must not get them in the clear for want of a certificate.
+    fn nothing_asked(&self) -> Result<(), Fault> {
+        let asked = [
+            ("require", self.require != Require::None),
+            ("implicit", !self.implicit.is_empty()),
+            ("client_ca", self.client_ca.is_some()),
+            ("client_login", self.client_login),
+            ("reuse", self.reuse == Reuse::Require),
+            ("minimum", self.minimum != Minimum::Tls12),
+            ("strict_close", self.strict_close),
+        ];
+        match asked.iter().find(|(_, asked)| *asked) {
+            Some((key, _)) => Err(Fault::of(&self.origin(key), "wants a certificate and its key")),
+            None => Ok(()),
+        }
+    }
+
+    fn contents(&self, key: &str, path: &Path) -> Result<Vec<u8>, Fault> {
+        plain::read(path, LARGEST_PEM).map_err(|error| self.fault(key, error))
+    }
+
+    /// A fault of `key`, or of what is in the file that it names.
+    fn fault(&self, key: &str, why: impl fmt::Display) -> Fault {
+        let origin = self.origin(key);
+        match self.file(key) {
+            Some(path) => Fault::of(&origin, format_args!("{}: {why}", path.display())),
+            None => Fault::of(&origin, why),
+        }
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or_else(|| Origin::option(format!("tls.{key}")))
+    }
+
+    /// The file that `key` names.
+    fn file(&self, key: &str) -> Option<&Path> {
+        match (key, &self.identity) {
+            ("certificate", IdentitySource::Files { certificate, .. }) => certificate.as_deref(),
+            ("key", IdentitySource::Files { key, .. }) => key.as_deref(),
+            ("client_ca", _) => self.client_ca.as_deref(),
+            _ => None,
+        }
+    }
 }

@@ -12,6 +12,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::filesystem::plain;
+
 /// A megabyte of configuration is a mistaken file name, not a configuration.
 /// Accounts files are held to the same bound: it is room for some ten thousand accounts.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -35,6 +37,22 @@ impl Fault {
         let (place, why) = (path.display().to_string(), why.into());
         Fault { place, why }
     }
+
+    /// A fault of a setting, found after the reading.
+    pub fn of(origin: &Origin, why: impl fmt::Display) -> Self {
+        Fault { place: origin.0.clone(), why: why.to_string() }
+    }
+}
+
+/// Where a setting was made: file, line and key, or the option. For faults that show only when everything has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// A command line's option, such as `--listen`, or a key that nobody has written.
+    pub fn option(name: impl Into<String>) -> Self {
+        Origin(name.into())
+    }
 }
 
 impl fmt::Display for Fault {
@@ -55,12 +73,8 @@ pub struct Source {
 impl Source {
     /// Reads `path`; a missing, unreadable, enormous or non-UTF-8 file is a fault of that file.
     pub fn read(path: &Path) -> Result<Self, Fault> {
-        let fault = |e: std::io::Error| Fault::file(path, e.to_string());
-        let size = std::fs::metadata(path).map_err(fault)?.len();
-        if size > LARGEST_FILE {
-            return Err(Fault::file(path, "is too large for a configuration"));
-        }
-        let text = std::fs::read_to_string(path).map_err(fault)?;
+        let bytes = plain::read(path, LARGEST_FILE).map_err(|e| Fault::file(path, e.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| Fault::file(path, "is not UTF-8"))?;
         Ok(Source::new(path, text))
     }
 
@@ -207,6 +221,12 @@ impl<'s> Table<'s> {
     /// A fault of this table's `key` at `line`.
     pub fn fault(&self, line: usize, key: &str, why: impl fmt::Display) -> Fault {
         self.source.fault(line, &self.full(key), why)
+    }
+
+    /// Where `key` stands, while it has not been taken; `None` when it is absent.
+    pub fn origin(&self, key: &str) -> Option<Origin> {
+        let entry = self.entries.get(key)?;
+        Some(Origin(format!("{}:{}: {}", self.source.path.display(), entry.line, self.full(key))))
     }
 
     /// The line `key` stands on, while it has not been taken; 0 when it is absent.

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::crypto::ring;
@@ -36,6 +36,8 @@ pub(super) struct Resumable {
     stored: OnceLock<(Vec<u8>, Vec<u8>)>,
     last: AtomicU32,
     proven: Mutex<VecDeque<u32>>,
+    /// Somebody who did not resume was told of.
+    told: AtomicBool,
 }
 
 /// One connection's view of it.
@@ -47,7 +49,13 @@ pub(super) struct Visit {
 impl Resumable {
     pub(super) fn new() -> Result<Self, rustls::Error> {
         let seal = ring::Ticketer::new()?;
-        Ok(Self { seal, stored: OnceLock::new(), last: AtomicU32::new(CONTROL), proven: Mutex::default() })
+        Ok(Self {
+            seal,
+            stored: OnceLock::new(),
+            last: AtomicU32::new(CONTROL),
+            proven: Mutex::default(),
+            told: AtomicBool::new(false),
+        })
     }
 
     /// The control connection's view.
@@ -71,6 +79,13 @@ impl Voucher for Arc<Visit> {
         let mut proven = self.resumable.proven.lock().unwrap_or_else(PoisonError::into_inner);
         proven.truncate(PROVEN - 1);
         proven.push_front(self.number);
+    }
+
+    fn notice(&self) -> log::Level {
+        match self.resumable.told.swap(true, Ordering::Relaxed) {
+            true => log::Level::Debug,
+            false => log::Level::Info,
+        }
     }
 }
 

@@ -229,7 +229,7 @@ impl Play {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::Promise => {
+            Order::Promise(_) => {
                 let port = SocketAddr::new(self.session.local(), 50_000);
                 let report = if self.no_port { Report::NoPort } else { Report::Promised(port) };
                 self.handle(Input::Report(report), 0);
