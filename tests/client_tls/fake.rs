@@ -278,7 +278,7 @@ fn serve(stream: TcpStream, house: &House) -> io::Result<()> {
                 wire.say(&format!("229 Extended (|||{}|)", listener.local_addr()?.port()))?;
                 passive = Some(listener);
             }
-            "RETR" | "STOR" => {
+            "RETR" | "STOR" | "NLST" => {
                 let Some(listener) = passive.take() else { return wire.say("425 no") };
                 wire.say("150 go")?;
                 let reply = match wire {
@@ -313,7 +313,7 @@ fn transfer(listener: &TcpListener, verb: &str, argument: &str, house: &House) -
     if house.is(Oddity::RequireResumption) && !resumed {
         return Ok("522 SSL connection failed: session reuse required");
     }
-    if verb == "RETR" {
+    if matches!(verb, "RETR" | "NLST") {
         data.write_all(b"hello")?;
         data.flush()?;
         if !house.is(Oddity::Cut) {
