@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+#[cfg(fuzzing)]
+use super::Piece;
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
 use super::{CHUNK, Fault, Scratch, Share, Source, Step, TURN_BYTES};
-#[cfg(fuzzing)]
-use super::Piece;
 use crate::filesystem::watch::watched;
 use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
