@@ -55,3 +55,37 @@ impl Piece {
         self.holds = Holds::Read(count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::source::{Disk, Filled};
+    use super::super::{CHUNK, Source};
+    use super::*;
+
+    fn file(content: &[u8]) -> std::os::fd::OwnedFd {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(content).expect("written");
+        file.into()
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_piece_comes_again() {
+        let mut piece = Piece::default();
+        let long = vec![7; CHUNK];
+        let mut source = Source::Image { file: file(&long), at: 0, end: long.len() as u64 };
+        assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
+        assert_eq!(piece.bytes(), long);
+        assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
+        assert_eq!(piece.bytes(), b"", "at the end");
+        let mut source = Source::text(file(b"a\nb"), 3, 1);
+        assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
+        assert_eq!(piece.bytes(), b"\r\nb", "made after read");
+        let mut source = Source::Image { file: file(b"xyz"), at: 1, end: 3 };
+        assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
+        assert_eq!(piece.bytes(), b"yz", "read after made");
+        assert_eq!(piece.room(9).len(), 9);
+        assert_eq!(piece.bytes(), b"", "before a read");
+    }
+}
