@@ -44,74 +44,108 @@ fn nothing_said_is_anonymous_reading_here() {
     assert_eq!(anonymous.root, settings.root);
 }
 
+/// Every key but those of accounts, the user and TLS, and none at its default.
+const EVERY_KEY: &str = r#"
+    listen = ["127.0.0.1:2121", "[::1]:0"]
+    root = "pub"
+    banner = "hello"
+    workers = 3
+    [anonymous]
+    enabled = true
+    root = "/srv/anon"
+    permissions = "drop"
+    [passive]
+    ports = "50000-50099"
+    address = "203.0.113.7"
+    local = ["10.0.0.0/8"]
+    [active]
+    enabled = false
+    from_port_20 = true
+    [limits]
+    clients = 5
+    per_ip = 0
+    per_user = 2
+    login_attempts = 5
+    login_delay = "500ms"
+    bans = { failures = 5, for = "1h" }
+    login = 30
+    idle = "10m"
+    stall = "1m"
+    connect = "5s"
+    tls_handshake = "9s"
+    drain = "0s"
+    unused_listener = "20s"
+    linger = "1s"
+    output_stall = "9s"
+    line = "4KiB"
+    path = 1024
+    held_lines = 8
+    held_bytes = "8KiB"
+    output = "64KiB"
+    listing_sort = 10
+    pattern_steps = 1000
+    ascii_size = "1MiB"
+    stat_lines = 10
+    compressed = 4
+    inflated = "1GiB"
+    upload = "1MiB"
+    download = "2MiB"
+    socket_buffer = "64KiB"
+    [files]
+    umask = "077"
+    default_type = "A"
+    uploads = "atomic"
+    symlinks = "rooted"
+    hide_dotfiles = true
+    deny = ["*.lnk", "private"]
+    listing_time = "local"
+    make_parents = true
+    list_recursive = true
+    digest = "sha256"
+    [sandbox]
+    mode = "required"
+    [log]
+    level = "debug"
+    format = "json"
+    transfers = "xferlog"
+"#;
+
+/// README's block of every key.
+fn documented() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("### Every key, with its default\n\n```toml\n").unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn readme_tells_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let documented = load_in(folder.path(), documented(), &[]).unwrap();
+    assert_eq!(documented.settings, load_in(folder.path(), "", &[]).unwrap().settings);
+}
+
+#[test]
+fn readme_tells_every_key() {
+    let keys = |config: &str| {
+        let table: toml::Table = config.parse().unwrap();
+        let inner = |name: &str, value: &toml::Value| match value.as_table() {
+            Some(table) if name != "bans" => table.keys().map(|key| format!("{name}.{key}")).collect(),
+            _ => vec![name.to_owned()],
+        };
+        table.iter().flat_map(|(name, value)| inner(name, value)).collect::<Vec<_>>()
+    };
+    let told = keys(&documented().replace("\n#", "\n"));
+    let tls = super::tls::KEYS.map(|key| format!("tls.{key}"));
+    for key in keys(EVERY_KEY).into_iter().chain(["accounts".to_owned(), "user".to_owned()]).chain(tls) {
+        assert!(told.contains(&key), "{key} is not in README");
+    }
+}
+
 #[test]
 fn every_key_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let config = r#"
-        listen = ["127.0.0.1:2121", "[::1]:0"]
-        root = "pub"
-        banner = "hello"
-        workers = 3
-        [anonymous]
-        enabled = true
-        root = "/srv/anon"
-        permissions = "drop"
-        [passive]
-        ports = "50000-50099"
-        address = "203.0.113.7"
-        local = ["10.0.0.0/8"]
-        [active]
-        enabled = false
-        from_port_20 = true
-        [limits]
-        clients = 5
-        per_ip = 0
-        per_user = 2
-        login_attempts = 5
-        login_delay = "500ms"
-        bans = { failures = 5, for = "1h" }
-        login = 30
-        idle = "10m"
-        stall = "1m"
-        connect = "5s"
-        tls_handshake = "9s"
-        drain = "0s"
-        unused_listener = "20s"
-        linger = "1s"
-        output_stall = "9s"
-        line = "4KiB"
-        path = 1024
-        held_lines = 8
-        held_bytes = "8KiB"
-        output = "64KiB"
-        listing_sort = 10
-        pattern_steps = 1000
-        ascii_size = "1MiB"
-        stat_lines = 10
-        compressed = 4
-        inflated = "1GiB"
-        upload = "1MiB"
-        download = "2MiB"
-        socket_buffer = "64KiB"
-        [files]
-        umask = "077"
-        default_type = "A"
-        uploads = "atomic"
-        symlinks = "rooted"
-        hide_dotfiles = true
-        deny = ["*.lnk", "private"]
-        listing_time = "local"
-        make_parents = true
-        list_recursive = true
-        digest = "sha256"
-        [sandbox]
-        mode = "required"
-        [log]
-        level = "debug"
-        format = "json"
-        transfers = "xferlog"
-    "#;
-    let settings = load_in(folder.path(), config, &[]).unwrap().settings;
+    let settings = load_in(folder.path(), EVERY_KEY, &[]).unwrap().settings;
     assert_eq!(settings.root, folder.path().join("pub"));
     assert_eq!(settings.anonymous.as_ref().unwrap().permissions.to_string(), "ew");
     assert_eq!(settings.passive.ports.unwrap().count(), 100);

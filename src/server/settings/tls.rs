@@ -14,7 +14,7 @@ use crate::filesystem::plain;
 const LARGEST_PEM: u64 = 1 << 20;
 
 /// The keys of the table.
-const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 10] = [
     "certificate",
     "key",
     "client_ca",

@@ -22,8 +22,12 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    fn with(active: bool) -> Self {
         let (guise, protection) = (Guise::default(), Protection::Off);
-        let manners = Manners { timeout: Duration::from_secs(60), active: false, guise, protection };
+        let manners = Manners { timeout: Duration::from_secs(60), active, guise, protection };
         let login = Login { user: b"ann".to_vec(), password: b"secret".to_vec(), account: None };
         let session = Session::new(login, manners, PEER, IpAddr::V4(Ipv4Addr::LOCALHOST));
         Self { session, profile: Profile::default(), said: Vec::new(), answers: Vec::new(), pumps: Vec::new() }
@@ -31,7 +35,11 @@ impl Desk {
 
     /// Logged in with a server of this greeting, whose EPSV is known to work.
     fn member(greeting: &str) -> Self {
-        let mut desk = Self::new();
+        Self::logged_in(greeting, false)
+    }
+
+    fn logged_in(greeting: &str, active: bool) -> Self {
+        let mut desk = Self::with(active);
         desk.hear(&format!("220 {greeting}\r\n331 password\r\n230 in\r\n"));
         desk.hear("211-Features:\r\n EPSV\r\n SIZE\r\n REST STREAM\r\n211 End\r\n200 type\r\n");
         desk.profile.note_way(Way::Epsv, Standing::Works);
@@ -228,6 +236,37 @@ fn a_refused_way_leads_to_the_next_and_is_remembered() {
     desk.hear("200 ok\r\n");
     desk.says(&["> RETR a"]);
     assert_eq!((desk.profile.way(Way::Epsv), desk.profile.way(Way::Pasv)), (Standing::Fails, Standing::Fails));
+}
+
+/// An active member that has announced its port, where the server has connected before it answered.
+fn connected_before_the_answer() -> Desk {
+    let mut desk = Desk::logged_in("x", true);
+    desk.transfer(1, Verb::Retr, "a", 0);
+    desk.says(&["listen 1"]);
+    desk.handle(Input::News(Ticket(1), News::Listening(PEER)));
+    desk.says(&["> PORT 192,0,2,7,0,21"]);
+    desk.up(1);
+    desk
+}
+
+#[test]
+fn the_verb_waits_for_the_answer_to_port_even_when_the_connection_is_there() {
+    let mut desk = connected_before_the_answer();
+    desk.says(&[]);
+    desk.hear("200 connected\r\n");
+    desk.says(&["> RETR a"]);
+    desk.hear("150 here\r\n226 done\r\n");
+    desk.done(1);
+    desk.says(&["moved 226 for 1"]);
+}
+
+#[test]
+fn a_port_that_is_refused_after_the_connection_ends_the_transfer_and_not_the_session() {
+    let mut desk = connected_before_the_answer();
+    desk.hear("500 no\r\n");
+    desk.says(&["drop 1", "failed: no data connection: PORT: refused by the server: 500 no for 1"]);
+    assert_eq!(desk.profile.way(Way::Port), Standing::Fails);
+    assert!(desk.session.idle());
 }
 
 #[test]

@@ -154,9 +154,14 @@ impl Session {
         let Some(running) = self.running(ticket) else { return };
         running.blame(way, &refused(reply));
         running.refusal = Some(reply.code);
+        let (why, coming) = (running.why.clone(), matches!(running.channel, Channel::Coming(_)));
         stage.profile.note_way(way, Standing::Fails);
-        // The DTP gives the pump back as "never connected", which leads to the next way.
-        stage.out.push(Output::Order(ticket, Order::Cut));
+        if coming {
+            // The DTP gives the pump back as "never connected", which leads to the next way.
+            return stage.out.push(Output::Order(ticket, Order::Cut));
+        }
+        // It connected and then refused to: whoever that was, it is not the channel of this transfer.
+        self.fail(ticket, Failure::NoChannel(why, Some(reply.code)), stage);
     }
 
     /// On to the next way; if the verb went ahead, only after its final reply.
@@ -298,13 +303,16 @@ impl Session {
     }
 
     fn is_up(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        // Some servers connect before they answer PORT. The verb waits for the answer: pyftpdlib, asked in between, sends
+        // the file and then never closes the connection.
+        let port_owed = self.owed.iter().any(|owed| matches!(owed, Owed::Way(other, _) if *other == ticket));
         let Some(running) = self.running(ticket) else { return };
         if let Channel::Coming(way) = running.channel {
             stage.profile.note_way(way, Standing::Works);
         }
         running.channel = Channel::Up;
         match running.word {
-            Word::Unsent => self.send_rest_or_verb(ticket, stage),
+            Word::Unsent if !port_owed => self.send_rest_or_verb(ticket, stage),
             Word::Opened if !running.incoming() => stage.out.push(Output::Order(ticket, Order::Go)),
             // What is sent before the 1yz waits in the server's socket: a round trip less for each small file.
             Word::Sent if running.eager && stage.profile.pipelines() => {
