@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use super::disk::Stretch;
 use super::source::{Disk, Filled};
-use super::{CHUNK, Fault, Source};
+use super::{CHUNK, Fault, Piece, Source};
 use crate::codec::{Deflate, Flow, Inflate, Level};
 
 /// What is compressed a turn: 100 to 300 µs at the levels in use. The pump's usual turn would be milliseconds.
-const PIECE: usize = 16 * 1024;
+const SLICE: usize = 16 * 1024;
 
 /// Places for compressed streams: each takes memory and time that a plain transfer does not.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +42,7 @@ pub struct Deflated {
     source: Source,
     deflate: Deflate,
     /// What the source gave last, and how far the compressor is with it.
-    raw: Vec<u8>,
+    raw: Piece,
     fed: usize,
     ended: bool,
     _place: Place,
@@ -51,7 +51,7 @@ pub struct Deflated {
 impl Deflated {
     /// Compresses all of `source`.
     pub fn new(source: Source, level: Level, place: Place) -> Self {
-        Self { source, deflate: Deflate::new(level), raw: Vec::new(), fed: 0, ended: false, _place: place }
+        Self { source, deflate: Deflate::new(level), raw: Piece::default(), fed: 0, ended: false, _place: place }
     }
 
     /// Whether a file's contents are compressed, and no listing.
@@ -69,19 +69,18 @@ impl Deflated {
     /// # Errors
     /// The source's.
     pub fn fill(&mut self, out: &mut Vec<u8>, disk: Disk) -> Result<Filled, Fault> {
-        if self.fed == self.raw.len() && !self.ended {
-            self.raw.clear();
+        if self.fed == self.raw.bytes().len() && !self.ended {
             self.fed = 0;
             match self.source.fill(&mut self.raw, CHUNK, disk)? {
                 Filled::Cold => return Ok(Filled::Cold),
                 filled => self.ended = filled == Filled::End,
             }
         }
-        let rest = self.raw.get(self.fed..).unwrap_or_default();
-        let piece = rest.get(..PIECE).unwrap_or(rest);
+        let rest = self.raw.bytes().get(self.fed..).unwrap_or_default();
+        let piece = rest.get(..SLICE).unwrap_or(rest);
         self.deflate.feed(piece, out);
         self.fed += piece.len();
-        if !self.ended || self.fed < self.raw.len() {
+        if !self.ended || self.fed < self.raw.bytes().len() {
             return Ok(Filled::More);
         }
         self.deflate.finish(out);

@@ -9,6 +9,7 @@ mod digests;
 pub mod disk;
 mod job;
 mod pace;
+mod piece;
 mod receiver;
 mod scan;
 mod sender;
@@ -20,6 +21,7 @@ pub use compressed::{Deflated, Inflating, Place, Places};
 pub use digests::Digests;
 pub use job::{Farewell, Fault, Flow, Job, Notice, Order, Protection, Report};
 pub use pace::{Bucket, Pace};
+pub use piece::Piece;
 pub use receiver::{Receiver, Tail};
 pub use scan::{Found, Scan, Sight, Tally};
 pub use sender::Sender;
@@ -46,13 +48,11 @@ pub const LEAST_COST: usize = 1024;
 /// queues that have filled meanwhile are emptied with fewer calls.
 pub const RECEIVED: usize = TURN_BYTES;
 
-/// The loop's own buffers: one pair serves every transfer, since only one has its turn at a time.
+/// The loop's own: it serves every transfer, since only one has its turn at a time.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// What a source is asked to fill.
-    filled: Vec<u8>,
-    /// What a socket reads into; grown at the first upload and kept at that length.
-    piece: Vec<u8>,
+    /// What a source is asked to fill, and what a socket reads into.
+    piece: Piece,
     /// Who may have the disk fetch something.
     lanes: disk::Lanes,
 }

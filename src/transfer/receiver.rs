@@ -68,8 +68,7 @@ impl Receiver {
         if let Some(until) = self.sink.hold(share.now) {
             return Ok(Step::Wait(until));
         }
-        let piece = &mut scratch.piece;
-        piece.resize(RECEIVED, 0);
+        let piece = scratch.piece.room(RECEIVED);
         let mut budget = share.bytes.min(TURN_BYTES);
         while budget > 0 {
             let cost = self.sink.work_off()?;

@@ -77,10 +77,8 @@ impl Scan {
     }
 
     fn read(&mut self, scratch: &mut Scratch, disk: Disk) -> Result<Filled, Fault> {
-        let piece = &mut scratch.filled;
-        piece.clear();
-        let filled = read_piece(&self.file, &mut self.at, self.end, piece, CHUNK, disk)?;
-        self.tally.feed(piece);
+        let filled = read_piece(&self.file, &mut self.at, self.end, &mut scratch.piece, CHUNK, disk)?;
+        self.tally.feed(scratch.piece.bytes());
         Ok(filled)
     }
 

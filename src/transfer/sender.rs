@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+#[cfg(fuzzing)]
+use super::Piece;
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
 use super::{CHUNK, Fault, Scratch, Share, Source, Step, TURN_BYTES};
@@ -33,7 +35,7 @@ enum Sendable {
 
 /// What one piece came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+enum Passed {
     /// So many bytes left the source.
     Sent(usize),
     /// The socket takes no more now.
@@ -85,7 +87,10 @@ impl Sender {
     /// What the file system says.
     #[cfg(fuzzing)]
     pub fn piece(&mut self, out: &mut Vec<u8>) -> Result<bool, Fault> {
-        self.source.fill(out, CHUNK, Disk::Ready).map(|filled| filled != Filled::End)
+        let mut piece = Piece::default();
+        let filled = self.source.fill(&mut piece, CHUNK, Disk::Ready)?;
+        out.extend_from_slice(piece.bytes());
+        Ok(filled != Filled::End)
     }
 
     /// One bounded turn. `scratch` is the loop's; nothing of it is needed afterwards.
@@ -108,24 +113,24 @@ impl Sender {
                 return Ok(self.blocked(share.now));
             }
             let queued = self.wait.as_ref().is_some_and(|wait| wait.is_queued());
-            let piece = match self.way {
+            let passed = match self.way {
                 Way::Ending => return self.end(link, ready, sockets, share.now),
-                _ if queued => Piece::Cold,
+                _ if queued => Passed::Cold,
                 Way::SendFile => match self.sendable(budget, &scratch.lanes, share.now) {
                     Sendable::Whole(count) => self.send_file(link, ready, sockets, count)?,
                     Sendable::Partly => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
-                    Sendable::Nothing => Piece::Cold,
+                    Sendable::Nothing => Passed::Cold,
                 },
                 Way::Copy => self.copy(link, ready, sockets, scratch, budget, Disk::Ready)?,
             };
-            match piece {
-                Piece::Sent(count) => {
+            match passed {
+                Passed::Sent(count) => {
                     budget = budget.saturating_sub(count.max(1));
                     self.warmed(share.now);
                 }
-                Piece::Blocked => return Ok(self.blocked(share.now)),
-                Piece::End => self.way = Way::Ending,
-                Piece::Cold => match self.visit(&scratch.lanes, share.now) {
+                Passed::Blocked => return Ok(self.blocked(share.now)),
+                Passed::End => self.way = Way::Ending,
+                Passed::Cold => match self.visit(&scratch.lanes, share.now) {
                     Visit::Until(until) => return Ok(Step::Wait(until)),
                     Visit::Force => {
                         self.copy(link, ready, sockets, scratch, budget, Disk::Waited)?;
@@ -196,19 +201,18 @@ impl Sender {
         scratch: &mut Scratch,
         most: usize,
         disk: Disk,
-    ) -> Result<Piece, Fault> {
-        let piece = &mut scratch.filled;
-        piece.clear();
-        let filled = self.source.fill(piece, most, disk)?;
+    ) -> Result<Passed, Fault> {
+        let filled = self.source.fill(&mut scratch.piece, most, disk)?;
         if filled == Filled::Cold {
-            return Ok(Piece::Cold);
+            return Ok(Passed::Cold);
         }
+        let piece = scratch.piece.bytes();
         self.handed += piece.len() as u64;
         link.send(ready, sockets, piece).map_err(|error| Fault::of_link(&error))?;
         if filled == Filled::End {
             self.way = Way::Ending;
         }
-        Ok(Piece::Sent(piece.len()))
+        Ok(Passed::Sent(piece.len()))
     }
 
     fn send_file(
@@ -217,18 +221,18 @@ impl Sender {
         ready: &mut Ready,
         sockets: Sockets<'_>,
         count: usize,
-    ) -> Result<Piece, Fault> {
+    ) -> Result<Passed, Fault> {
         if count == 0 {
-            return Ok(Piece::End);
+            return Ok(Passed::End);
         }
         let Source::Image { file, at, .. } = &mut self.source else { return Ok(self.copy_instead()) };
         match watched("sendfile", || link.send_file(ready, sockets, file.as_fd(), at, count)) {
             Ok(Moved::End | Moved::Cut) => Err(Fault::Truncated),
             Ok(Moved::Bytes(sent)) => {
                 self.handed += sent as u64;
-                Ok(Piece::Sent(sent))
+                Ok(Passed::Sent(sent))
             }
-            Ok(Moved::Blocked) => Ok(Piece::Blocked),
+            Ok(Moved::Blocked) => Ok(Passed::Blocked),
             Err(error) => match Errno::from_io_error(&error) {
                 // Some file systems cannot feed sendfile, and TLS has to see the bytes: such files are copied.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(self.copy_instead()),
@@ -238,8 +242,8 @@ impl Sender {
         }
     }
 
-    const fn copy_instead(&mut self) -> Piece {
+    const fn copy_instead(&mut self) -> Passed {
         self.way = Way::Copy;
-        Piece::Sent(0)
+        Passed::Sent(0)
     }
 }

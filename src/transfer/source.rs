@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::disk::{FORCED_PIECE, Stretch};
-use super::{CHUNK, Deflated, Fault, LISTING_BYTES, SEND_FILE_BYTES, TURN_BYTES};
+use super::{CHUNK, Deflated, Fault, LISTING_BYTES, Piece, SEND_FILE_BYTES, TURN_BYTES};
 use crate::filesystem::cache::{self, Cached};
 use crate::filesystem::watch::watched;
 use crate::filesystem::{Fill, Listing};
@@ -41,7 +41,7 @@ pub struct Text {
     lines: ToWire,
     /// Bytes of the *translated* stream still to be left out: a restart marker counts those.
     skip: u64,
-    raw: Vec<u8>,
+    raw: Piece,
 }
 
 /// What asking a source for its next piece came to.
@@ -67,7 +67,7 @@ pub enum Disk {
 impl Source {
     /// A file sent line by line, from the `skip`th byte of its translated form on.
     pub fn text(file: OwnedFd, size: u64, skip: u64) -> Self {
-        Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Vec::new() })
+        Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Piece::default() })
     }
 
     /// How many bytes make a turn of this source: what costs more a byte gets fewer of them.
@@ -81,21 +81,21 @@ impl Source {
         }
     }
 
-    /// Appends the next piece to `out`, about a [`CHUNK`] and of a plain file no more than `most` bytes.
+    /// Fills `piece` with what comes next, about a [`CHUNK`] and of a plain file no more than `most` bytes.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn fill(&mut self, out: &mut Vec<u8>, most: usize, disk: Disk) -> Result<Filled, Fault> {
+    pub fn fill(&mut self, piece: &mut Piece, most: usize, disk: Disk) -> Result<Filled, Fault> {
         match self {
-            Self::Image { file, at, end } => read_piece(file, at, *end, out, most, disk),
-            Self::Text(text) => text.fill(out, disk),
-            Self::Listing(listing) => match watched("readdir and stat", || listing.fill(out, LISTING_BYTES)) {
+            Self::Image { file, at, end } => read_piece(file, at, *end, piece, most, disk),
+            Self::Text(text) => text.fill(piece.make(), disk),
+            Self::Listing(listing) => match watched("readdir and stat", || listing.fill(piece.make(), LISTING_BYTES)) {
                 Ok(Fill::More) => Ok(Filled::More),
                 Ok(Fill::End) => Ok(Filled::End),
                 Err(crate::filesystem::Fault::Os(errno)) => Err(Fault::of_file(errno)),
                 Err(_) => Err(Fault::Local(Errno::IO)),
             },
-            Self::Deflated(deflated) => deflated.fill(out, disk),
+            Self::Deflated(deflated) => deflated.fill(piece.make(), disk),
         }
     }
 
@@ -121,37 +121,32 @@ impl Source {
 
 impl Text {
     fn fill(&mut self, out: &mut Vec<u8>, disk: Disk) -> Result<Filled, Fault> {
-        self.raw.clear();
         let filled = read_piece(&self.file, &mut self.at, self.end, &mut self.raw, CHUNK, disk)?;
-        let begin = out.len();
-        self.lines.convert(&self.raw, out);
-        let added = out.len() - begin;
-        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(added);
+        self.lines.convert(self.raw.bytes(), out);
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(out.len());
         if skipped > 0 {
-            out.drain(begin..begin + skipped);
+            out.drain(..skipped);
             self.skip -= skipped as u64;
         }
         Ok(filled)
     }
 }
 
-/// Appends up to a chunk of the file.
+/// Reads up to a chunk of the file.
 pub(super) fn read_piece(
     file: &OwnedFd,
     at: &mut u64,
     end: u64,
-    out: &mut Vec<u8>,
+    piece: &mut Piece,
     most: usize,
     disk: Disk,
 ) -> Result<Filled, Fault> {
     let most = most.min(if disk == Disk::Ready { CHUNK } else { FORCED_PIECE });
     let want = usize::try_from(end - *at).unwrap_or(most).min(most);
+    let place = piece.room(want);
     if want == 0 {
         return Ok(Filled::End);
     }
-    let begin = out.len();
-    out.resize(begin + want, 0);
-    let place = &mut out[begin..];
     let read = match disk {
         Disk::Ready => cache::read(file.as_fd(), place, *at),
         Disk::Waited => cache::read_blocking(file.as_fd(), place, *at).map(Cached::Bytes),
@@ -161,7 +156,7 @@ pub(super) fn read_piece(
         Cached::Bytes(read) => read,
         Cached::Cold => 0,
     };
-    out.truncate(begin + read);
+    piece.hold(read);
     *at += read as u64;
     Ok(match read {
         0 => Filled::Cold,
