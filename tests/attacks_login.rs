@@ -107,8 +107,10 @@ fn a06_an_address_that_guesses_is_shut_out_and_nobody_else() {
     let mut member = server.login_as("ann", "secret");
     let mut crowd: Vec<Peer> = (0..20).map(|_| server.connect()).collect();
     // All at once, each its own guess: the eighth ends it for all of them.
-    for (number, ftp) in crowd.iter_mut().enumerate() {
+    for ftp in &mut crowd {
         ftp.say("USER ann").expect(331);
+    }
+    for (number, ftp) in crowd.iter_mut().enumerate() {
         ftp.order(format!("PASS wrong{number}"));
     }
     let codes: Vec<u16> = crowd.iter_mut().map(|ftp| ftp.reply().code).collect();
