@@ -22,6 +22,20 @@ class Broken(Exception):
     """A measurement that gave no figure; the text says why."""
 
 
+class Test:
+    """One test: `run(load, plan)` gives {figure name: value}, named as in the tables; `warm` says that it fills memory (see warm_memory
+    in scripts/bench), `way` how the server is started."""
+
+    def __init__(self, name, run, warm=False, way="command"):
+        self.name, self.run, self.warm, self.way = name, run, warm, way
+
+    def unfit(self, peer):
+        """Why the peer has no such figure, None when it has."""
+        if peer.only is not None and self.name.rstrip("0123456789") not in peer.only:
+            return peer.only_because
+        return None if self.way in peer.ways else "it has no such way to start"
+
+
 def tree(root):
     """The ids of a process and all its descendants."""
     parents = {}

@@ -20,6 +20,8 @@ PYFTPDLIB_VERSION = "2.2.0"
 # An account beside anonymous, where a peer can hold the same hash as the others: SHA-512 crypt, 5,000 rounds.
 USER, PASSWORD = "ann", "secret"
 HASH = "$6$saltsaltsalt$PMWE8DTlam1JU37Piyk43bHcMxTJq6sgu5DKB0/tGPjanN35jcY68QkpDfPFUGPWX5uCxIQkSPzMmqEiVNgts."
+# Package: what its installation complained of.
+COMPLAINTS = {}
 CERTIFICATE, KEY = WORK / "certificate.pem", WORK / "key.pem"
 # Sessions of a long measurement must not be idled out.
 IDLE_SECONDS = 3600
@@ -39,8 +41,8 @@ class Peer:
     ways = ("command",)
     # Debian packages beside its own, with modules.
     modules = ()
-    # Whether it is no server but a limit: only what it can is measured.
-    only = None
+    # The tests it is there for, None for all, and why those alone.
+    only, only_because = None, ""
 
     def __init__(self, folder, served):
         self.folder = folder
@@ -51,7 +53,7 @@ class Peer:
         if self.needs_root and os.geteuid() != 0:
             return "needs root for its chroot"
         if self.binary is not None and not self.binary.exists():
-            return f"{self.binary.name} is not there"
+            return f"{self.binary.name} is not there{because(self.package)}"
         return None
 
     def command(self, port):
@@ -308,7 +310,7 @@ class Pyftpdlib(Peer):
 
     def ready(self):
         found = self.python.exists() and subprocess.run([self.python, "-c", "import pyftpdlib, OpenSSL"], capture_output=True, check=False).returncode == 0
-        return None if found else "pyftpdlib is not there"
+        return None if found else f"pyftpdlib is not there{because('pyftpdlib')}"
 
     def command(self, port):
         return self._words(port, "plain")
@@ -328,7 +330,7 @@ class Workers(Miniftpd):
 
     name = "miniftpd --workers 2"
     ways = ("command",)
-    only = ("down", "up")
+    only, only_because = ("down", "up"), "there for the bulk rows alone"
 
     def command(self, port):
         return [*super().command(port)[:-1], "--workers", "2", self.served]
@@ -340,7 +342,7 @@ class Bare(Peer):
     name = "bare loops"
     source = REPOSITORY / "scripts/bench.d/bare.c"
     binary = WORK / "bare"
-    only = ("login", "noop", "pipe", "retr", "stor", "down", "up")
+    only, only_because = ("login", "noop", "pipe", "retr", "stor", "down", "up"), "no servers: what they do not answer has no limit here"
 
     def ready(self):
         if not self.source.exists() or not shutil.which("cc"):
@@ -362,7 +364,7 @@ class BareTls(Bare):
     name = "bare rustls"
     ways = ("tls_command",)
     binary = PROGRAMS / "examples/bare_tls"
-    only = ("tls_down",)
+    only, only_because = ("tls_down",), "no server: one blocking transfer, nothing else"
 
     def ready(self):
         return Peer.ready(self)
@@ -389,7 +391,8 @@ def fetch():
                 unpack(package)
     if Pyftpdlib(None, None).ready():
         quiet([sys.executable, "-m", "venv", WORK / "venv"])
-        quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}", "pyOpenSSL"])
+        COMPLAINTS["pyftpdlib"] = quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}",
+                                         "pyOpenSSL"])
     certify()
 
 
@@ -414,7 +417,7 @@ def unpack(package):
     """Takes one Debian package apart and installs the libraries it needs, not the package itself."""
     folder = WORK / "packages"
     folder.mkdir(parents=True, exist_ok=True)
-    quiet(["apt-get", "-qq", "download", package], cwd=folder)
+    COMPLAINTS[package] = quiet(["apt-get", "-qq", "download", package], cwd=folder)
     for archive in folder.glob(f"{package}_*.deb"):
         quiet(["dpkg-deb", "-x", archive, PEER_ROOT])
         depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], capture_output=True, text=True, check=False).stdout
@@ -422,7 +425,15 @@ def unpack(package):
         quiet(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *libraries])
 
 
+def because(package):
+    """What the installer said, for a program that is not there."""
+    said = COMPLAINTS.get(package)
+    return f" ({said})" if said else ""
+
+
 def quiet(words, cwd=None):
-    """Runs a command whose failure shows later as a peer that is not there."""
-    subprocess.run([str(word) for word in words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    """Runs a command whose failure shows later as a program that is not there; gives the last thing it complained of, "" when it succeeded."""
+    done = subprocess.run([str(word) for word in words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    said = done.stderr.strip().splitlines()
+    return (said[-1] if said else f"exit code {done.returncode}") if done.returncode else ""
