@@ -31,6 +31,8 @@ FLAT_FILES = 2000
 TREE = (200, 10)
 SMALL_BYTES = 4096
 ROUND_TRIP_MS = 20
+# The relay's address for TLS, and the passive ports that it and the server behind it share: more than sessions, below the kernel's own.
+FAR_HOST, FAR_PASSIVE = "127.0.0.2", "27000-27063"
 # Files of a task 20 ms away: its time is waits, in proportion to the files. All of FLAT_FILES are an hour for all clients.
 FAR_FILES = 200
 
@@ -98,23 +100,29 @@ class Service:
         self.root, self.processes, self.ways = root, [], {}
 
     def __enter__(self):
-        common = ["-w", "--max-clients", "0", "--max-per-ip", "0", "--log-level", "error"]
         for tls in (False, True):
             port, far = free_port(), free_port()
+            # The relay in TLS cannot replace what it cannot read: it has an address of its own, and the server tells that one.
             secure = ["--tls-cert", CERTIFICATE, "--tls-key", KEY, "--tls-require", "data"] if tls else []
-            self._start(port, [SERVER, "-l", f"127.0.0.1:{port}", *common, *secure, self.root])
+            common = ["-w", "--max-clients", "0", "--max-per-ip", "0", "--log-level", "error", *secure]
+            self._start("127.0.0.1", port, [SERVER, "-l", f"127.0.0.1:{port}", *common, self.root])
             self.ways[tls, False] = Where(port, tls)
             if RELAY.exists():
-                self._start(far, [RELAY, f"127.0.0.1:{far}", f"127.0.0.1:{port}", ROUND_TRIP_MS])
-                self.ways[tls, True] = Where(far, tls)
+                behind, host = port, FAR_HOST if tls else "127.0.0.1"
+                if tls:
+                    behind = free_port()
+                    self._start("127.0.0.1", behind, [SERVER, "-l", f"127.0.0.1:{behind}", *common, "--passive-ports", FAR_PASSIVE,
+                                                      "--public-address", FAR_HOST, self.root])
+                self._start(host, far, [RELAY, f"{host}:{far}", f"127.0.0.1:{behind}", ROUND_TRIP_MS, *([FAR_PASSIVE] if tls else [])])
+                self.ways[tls, True] = Where(far, tls, host)
         return self
 
-    def _start(self, port, words):
+    def _start(self, host, port, words):
         with open(WORK / "service.log", "ab") as log:
             self.processes.append(subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         for _ in range(500):
             with socket.socket() as sock:
-                if sock.connect_ex(("127.0.0.1", port)) == 0:
+                if sock.connect_ex((host, port)) == 0:
                     return
             time.sleep(0.01)
         self.__exit__()
@@ -128,15 +136,16 @@ class Service:
 
 @dataclass(frozen=True)
 class Where:
-    """A way to the server: `ftp://127.0.0.1:PORT`, in TLS or in the clear."""
+    """A way to the server, in TLS or in the clear."""
 
     port: int
     tls: bool
+    host: str = "127.0.0.1"
 
     @property
     def url(self):
         """Without a path."""
-        return f"ftp://127.0.0.1:{self.port}"
+        return f"ftp://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -197,18 +206,22 @@ def wget(job):
     if job.action in ("put", "up"):
         raise No("it does not upload")
     ours = ["wget", "-q", *(["--no-check-certificate"] if job.where.tls else [])]
-    url = f"{'ftps' if job.where.tls else 'ftp'}://127.0.0.1:{job.where.port}/{job.remote}"
+    url = f"{'ftps' if job.where.tls else 'ftp'}://{job.where.host}:{job.where.port}/{job.remote}"
     # Its copy of a directory has the directory's own name in it.
     cut = job.remote.count("/") + 1
     return {"start": ["wget", "--version"], "get": [*ours, "-O", job.local, url],
             "down": [*ours, "-r", "-nH", f"--cut-dirs={cut}", "-P", job.local, url + "/"]}[job.action]
 
 
+# Four streams, its way with files over 250 MB, end in "426" here: it stops each of them in mid-file and does not expect to hear of it.
+ONE_STREAM = ("--multi-thread-streams", "0")
+
+
 def rclone(job):
     """8 transfers for directories, and a connection more for its listings."""
     tls = ",explicit_tls=true,no_check_certificate=true" if job.where.tls else ""
-    remote = f":ftp,host=127.0.0.1,port={job.where.port},user=anonymous,pass={obscured()},concurrency=9{tls}:{job.remote}"
-    return {"start": ["rclone", "--version"], "get": ["rclone", "copyto", remote, job.local], "put": ["rclone", "copyto", job.local, remote],
+    remote = f":ftp,host={job.where.host},port={job.where.port},user=anonymous,pass={obscured()},concurrency=9{tls}:{job.remote}"
+    return {"start": ["rclone", "--version"], "get": ["rclone", "copyto", *ONE_STREAM, remote, job.local], "put": ["rclone", "copyto", job.local, remote],
             "down": ["rclone", "copy", "--transfers", "8", remote, job.local], "up": ["rclone", "copy", "--transfers", "8", job.local, remote]}[job.action]
 
 
