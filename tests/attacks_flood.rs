@@ -401,6 +401,10 @@ fn x13_sessions_come_and_go_without_a_trace() {
             common::read_all(data);
             ftp.reply().expect(226);
         }
+        if kill.is_multiple_of(10) {
+            // A promise that nobody comes for.
+            ftp.epsv_address();
+        }
         match kill % 3 {
             0 => drop(ftp.say("QUIT")),
             1 => reset(ftp.stream().try_clone().unwrap()),

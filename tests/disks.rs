@@ -47,6 +47,16 @@ fn entries(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+#[test]
+fn f17_a_call_that_takes_long_is_named() {
+    // The disk takes three tenths of a second for each piece.
+    let Some(server) = failing(&["pwrite64:delay_enter=300000"], "up") else { return };
+    let mut ftp = server.login();
+    assert_eq!(upload(&mut ftp, "STOR up", 5), 226);
+    let line = server.wait_for("the file system took");
+    assert!(line.contains(" ms for write"), "{line}");
+}
+
 /// An upload that fails in the middle; answers the final reply's code.
 #[track_caller]
 fn upload(ftp: &mut common::Peer, line: &str, bytes: usize) -> u16 {

@@ -214,7 +214,8 @@ impl Sink {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = self.charge.as_ref().map_or(rest.len(), |charge| charge.room(self.at, rest.len()));
-            let piece = rest.get(..room).unwrap_or(rest);
+            let edge = usize::try_from(Writing::room(self.at)).unwrap_or(usize::MAX);
+            let piece = rest.get(..room.min(edge)).unwrap_or(rest);
             if piece.is_empty() {
                 return Err(Fault::OverQuota);
             }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{Tally, Usage, bytes};
 use crate::filesystem::path::VirtualPath;
-use crate::filesystem::root::{Fault, Kind, Root, Stat, is_temporary};
+use crate::filesystem::root::{Fault, Kind, Root, Stat};
 use crate::filesystem::watch::watched;
 
 /// Names looked at in one slice: about a third of a millisecond.
@@ -75,7 +75,7 @@ impl Count {
         let entry = entry?;
         let name = entry.file_name();
         // What has no name of its own yet is on the tally by itself.
-        if matches!(name.to_bytes(), b"." | b"..") || is_temporary(name.to_bytes()) {
+        if matches!(name.to_bytes(), b"." | b"..") || self.root.policy().hides(name.to_bytes()) {
             return Ok(true);
         }
         if entry.file_type() == FileType::Directory {

@@ -113,6 +113,7 @@ struct Pair {
     /// What the client has said and the server has not yet heard; nothing counts after the first forged octet.
     said: Vec<u8>,
     honest: bool,
+    closed: bool,
     updates: u32,
     flip: Option<(u16, u8)>,
     cut: Option<u16>,
@@ -143,14 +144,15 @@ impl Pair {
         // Who names other protocols only is turned away.
         let honest = play.early.is_empty() && play.alpn.as_ref().is_none_or(|name| name.is_empty() || name == b"ftp");
         let (said, stage) = (Vec::new(), Stage::Shaking);
-        Self { key, peer, client, stage, said, honest, updates: 0, flip: None, cut: None }
+        Self { key, peer, client, stage, said, honest, closed: false, updates: 0, flip: None, cut: None }
     }
 
     fn happens(&mut self, event: &Event) {
         match event {
             Event::Shake => (0..ROUNDS).for_each(|_| self.exchange()),
             Event::Say(octets) => {
-                if !self.client.is_handshaking() && self.client.writer().write_all(octets).is_ok() {
+                let may_speak = !self.closed && !self.client.is_handshaking();
+                if may_speak && self.client.writer().write_all(octets).is_ok() {
                     self.said.extend_from_slice(octets);
                 }
                 self.exchange();
@@ -162,7 +164,12 @@ impl Pair {
                 self.honest &= self.updates <= UPDATES;
                 self.exchange();
             }
-            Event::Close => self.client.send_close_notify(),
+            Event::Close => {
+                // Whoever closes in the midst of a handshake breaks it off.
+                self.honest &= !self.client.is_handshaking();
+                self.closed = true;
+                self.client.send_close_notify();
+            }
             Event::Flip(at, with) => self.flip = Some((*at, *with)),
             Event::Cut(at) => self.cut = Some(*at),
             Event::Raw(octets) => self.forge(octets),
