@@ -65,8 +65,9 @@ fn f16_bytes_are_counted_to_the_last_one() {
     let mut ann = login(&server);
     assert_eq!(put(&mut ann, "STOR a", 600), 226);
     assert_eq!(left(&mut ann), 400);
-    ann.say("ALLO 400").expect(200);
-    ann.say("ALLO 401").expect(552);
+    // What is left may grow by the file that is replaced.
+    ann.say("ALLO 1000").expect(200);
+    ann.say("ALLO 1001").expect(552);
     assert_eq!(put(&mut ann, "APPE a", 100), 226);
     ann.say("REST 500").expect(350);
     assert_eq!(put(&mut ann, "STOR a", 250), 226);
@@ -89,6 +90,32 @@ fn f16_bytes_are_counted_to_the_last_one() {
     assert_eq!(left(&mut ann), 900);
     ann.say("DELE c").expect(250);
     assert_eq!(left(&mut ann), 1000);
+}
+
+#[test]
+fn a_wrong_name_is_told_before_a_full_quota_and_a_refusal_is_written_down() {
+    let text = "[files]\ndeny = [\"*.lnk\"]\n[log]\nlevel = \"debug\"\ntransfers = \"xferlog\"\n";
+    let server = Server::with_accounts(text, &account("ann", "quota = { bytes = 1000 }"));
+    let mut ann = login(&server);
+    assert_eq!(put(&mut ann, "STOR a", 3000), 552);
+    let line = server.wait_for("STOR \"/a\"");
+    assert!(line.contains("1000 bytes"), "what was stored counts: {line}");
+    ann.say("STOR b").expect(425);
+    ann.say("STOU").expect(425);
+    ann.epsv();
+    for line in ["STOR a.lnk", "STOR no/such/b", "STOU no/such/b"] {
+        ann.say(line).expect(553);
+    }
+    ann.say("REST 1").expect(350);
+    ann.say("STOR a.lnk").expect(553);
+    for line in ["STOR b", "STOU"] {
+        ann.say(line).expect(552);
+    }
+    let line = server.wait_for("STOR \"b\" refused, 552: the quota is used up");
+    assert!(line.contains("INFO") && line.contains("ann@127.0.0.1"), "{line}");
+    ann.say("RETR none").expect(550);
+    let line = server.wait_for("RETR \"none\" refused, 550: none: No such file or directory.");
+    assert!(line.contains("DEBUG"), "{line}");
 }
 
 #[test]

@@ -183,7 +183,8 @@ impl Control {
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
         if reply.code == LOCAL_ERROR {
             let (who, peer) = (self.session.user().unwrap_or("-"), self.session.peer());
-            log::error!("{who}@{peer}: {}", String::from_utf8_lossy(reply.text()));
+            let cause = reply.cause().unwrap_or("no further cause is known");
+            log::error!("{who}@{peer}: {} ({cause})", String::from_utf8_lossy(reply.text()));
         }
         reply.encode(self.link.queue());
     }

@@ -82,8 +82,12 @@ impl Receiver {
             let room = budget.min(RECEIVED);
             match link.read(ready, sockets, &mut piece[..room]).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
-                    self.sink.write(&piece[..count])?;
-                    self.moved += count as u64;
+                    let before = self.sink.at();
+                    let written = self.sink.write(&piece[..count]);
+                    // Of a piece that found no room a part was stored.
+                    let stored = self.sink.at() - before;
+                    self.moved += if written.is_ok() { count as u64 } else { stored.min(count as u64) };
+                    written?;
                     budget = budget.saturating_sub(count.max(LEAST_COST));
                 }
                 Moved::Blocked => return Ok(Step::Blocked),

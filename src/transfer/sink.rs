@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::digests::Shape;
 use super::writing::Writing;
 use super::{Digests, Fault, Inflating};
 use crate::codec::{Algorithm, Hasher};
@@ -55,17 +56,28 @@ pub struct Seal {
     hasher: Hasher,
     fed: u64,
     table: Rc<Digests>,
+    /// The file after our last write.
+    shape: Option<Shape>,
 }
 
 impl Seal {
     /// A digest that goes into `table` when the file is complete.
     pub fn new(algorithm: Algorithm, table: &Rc<Digests>) -> Self {
-        Self { hasher: Hasher::new(algorithm), fed: 0, table: Rc::clone(table) }
+        Self { hasher: Hasher::new(algorithm), fed: 0, table: Rc::clone(table), shape: None }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
         self.hasher.feed(bytes);
         self.fed += bytes.len() as u64;
+    }
+
+    /// Whether nobody else has written since our last write.
+    fn holds(&self, file: &Incoming) -> bool {
+        self.shape.is_none_or(|shape| Stat::of(file).is_ok_and(|stat| Shape::of(&stat) == shape))
+    }
+
+    fn note(&mut self, file: &Incoming) {
+        self.shape = Stat::of(file).ok().map(|stat| Shape::of(&stat));
     }
 
     /// Only if the file is what was fed: somebody else may have made it longer.
@@ -103,6 +115,11 @@ impl Sink {
     #[must_use]
     pub fn charged(self, charge: Option<Charge>) -> Self {
         Self { charge, ..self }
+    }
+
+    /// Where the next byte goes.
+    pub const fn at(&self) -> u64 {
+        self.at
     }
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
@@ -170,6 +187,7 @@ impl Sink {
             lines.converter.finish(&mut lines.piece);
             self.put(&lines.piece)?;
         }
+        self.check_seal();
         self.settle().map_err(Fault::of_file)?;
         // Only now: a name that is given to a file counts as a change of it.
         if let Some(seal) = self.seal.take() {
@@ -192,11 +210,22 @@ impl Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let room = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let within = bytes.get(..room).unwrap_or(bytes);
+        self.check_seal();
         if let Some(seal) = &mut self.seal {
             seal.feed(within);
         }
         self.put_all(within)?;
+        if let Some(seal) = &mut self.seal {
+            seal.note(&self.file);
+        }
         if within.len() < bytes.len() { Err(Fault::OverQuota) } else { Ok(()) }
+    }
+
+    /// A file that somebody else writes as well has no digest of ours.
+    fn check_seal(&mut self) {
+        if self.seal.take_if(|seal| !seal.holds(&self.file)).is_some() {
+            log::debug!("another program writes into an upload; its digest is not kept");
+        }
     }
 
     /// Gives a hidden file its name. What it replaces is looked at only where somebody counts it.

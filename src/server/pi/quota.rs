@@ -83,7 +83,9 @@ impl Member {
 
 fn refused(refusal: Refusal) -> Reply {
     match refusal {
-        Refusal::Counting => Reply::new(450, "What you store is being counted, try again later."),
-        Refusal::Full => Reply::new(552, "Quota exceeded."),
+        Refusal::Counting => {
+            Reply::new(450, "What you store is being counted, try again later.").because("the home is being counted")
+        }
+        Refusal::Full => Reply::new(552, "Quota exceeded.").because("the quota is used up"),
     }
 }

@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::state::TRANSITIONS;
+use rustix::io::Errno;
+
+use super::faults::ReplyTo;
+use super::state::{Member, Opening, TRANSITIONS, Work};
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::{Rights, Rules, Stat};
-use crate::server::realm::{GUEST, Realm};
+use crate::filesystem::{Fault as FileFault, Rights, Rules, Stat, VirtualPath};
+use crate::server::realm::{GUEST, Rates, Realm, Seat};
 use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::transfer::{Fault, Found, Notice, Order, Protection, Report};
@@ -354,4 +357,23 @@ fn a_client_that_opens_with_pwd_hears_of_its_port_in_a_moment() {
         assert_eq!(ftp.say("EPSV"), [0_u16; 0]);
         assert!(ftp.ordered(|order| matches!(order, Order::Promise(told) if *told == notice)), "{lines:?}");
     }
+}
+
+#[test]
+fn what_the_system_forbids_is_told_to_those_who_may_see_the_name() {
+    let home = tempfile::tempdir().expect("a directory");
+    let told = |rights: &str| {
+        let rules = Rules::uniform(Rights::parse(rights).expect("letters"));
+        let realm = Rc::new(Realm::new("ann", home.path().to_owned(), rules));
+        let seat = Seat::take(&realm, Rates::default()).expect("a seat");
+        let (cwd, opening, work) = (VirtualPath::root(), Opening::Unsaid, Work::Idle);
+        let member = Member { seat, cwd, opening, work };
+        let reply = member.faulted(FileFault::Os(Errno::ACCESS), &VirtualPath::root().join(b"x"), b"x");
+        (reply.cause(), String::from_utf8_lossy(reply.text()).into_owned())
+    };
+    let cause = Some("Permission denied");
+    assert_eq!(told("full"), (cause, "x: Permission denied.".to_owned()));
+    assert_eq!(told("rd"), (cause, "x: No such file or directory.".to_owned()));
+    let new = FileFault::Os(Errno::ACCESS).reply_new(b"x");
+    assert_eq!((new.cause(), new.text()), (cause, b"x: Permission denied.".as_slice()));
 }
