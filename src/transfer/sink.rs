@@ -10,7 +10,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::writing::Writing;
-use super::{Digests, Fault, Inflating};
+use super::{Digests, Fault, Inflating, RECEIVED, TURN_BYTES};
 use crate::codec::{Algorithm, Hasher};
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
@@ -103,6 +103,14 @@ impl Sink {
     #[must_use]
     pub fn charged(self, charge: Option<Charge>) -> Self {
         Self { charge, ..self }
+    }
+
+    /// How many bytes make a turn of this sink: fewer where each of them is looked at.
+    pub const fn turn_bytes(&self) -> usize {
+        match (&self.lines, &self.inflating, &self.seal) {
+            (None, None, None) => RECEIVED,
+            _ => TURN_BYTES,
+        }
     }
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
