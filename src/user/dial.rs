@@ -8,12 +8,6 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-/// Bytes that have to be there before the kernel tells of them; an end is told at once. Neither rustix nor nix has this option.
-#[derive(Debug, Clone, Copy)]
-struct LowWater;
-
-nix::setsockopt_impl!(LowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, u32, sockopt::SetStruct<u32>);
-
 /// Begins to connect. With a source address the port is left to `connect`, which needs it to be free only towards this
 /// one peer; `bind` would want one that is free towards everybody, and of those an address has not 30,000.
 ///
@@ -32,9 +26,4 @@ pub fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> 
         Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// Has the kernel tell of received bytes only when there are so many, so that a fast stream is few wakings. False: it stays.
-pub fn set_low_water(socket: &TcpStream, bytes: u32) -> bool {
-    setsockopt(socket, LowWater, &bytes).is_ok()
 }

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::Snag;
 use super::audit::{Appetite, Audit};
+use super::low_water::set_low_water;
 use crate::reactor::{Link, Moved, Ready, Sockets};
 use crate::transfer::{Fault, LEAST_COST, SEND_FILE_BYTES, Step, TURN_BYTES};
-use crate::user::dial::set_low_water;
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
