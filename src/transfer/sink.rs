@@ -242,3 +242,18 @@ impl Sink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn bytes_that_are_looked_at_come_in_smaller_turns() {
+        let file = || OwnedFd::from(tempfile::tempfile().expect("a file"));
+        assert_eq!(Sink::image(file(), 0).turn_bytes(), RECEIVED);
+        assert_eq!(Sink::text(file(), 0).turn_bytes(), TURN_BYTES);
+        let seal = Seal::new(Algorithm::Sha256, &Rc::default());
+        assert_eq!(Sink::image(file(), 0).sealed(Some(seal)).turn_bytes(), TURN_BYTES);
+    }
+}
