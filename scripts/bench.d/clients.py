@@ -21,7 +21,7 @@ MINIFTP, SERVER, RELAY = PROGRAMS / "miniftp", PROGRAMS / "miniftpd", PROGRAMS /
 # How often a task's memory is looked at.
 LOOK_SECONDS = 0.01
 # A task that takes longer than this has no figure: near, and 20 ms away.
-NEAR_SECONDS, FAR_SECONDS = 60, 30
+NEAR_SECONDS, FAR_SECONDS = 30, 20
 # Who takes so many times as long as the quickest, and so many seconds, is measured once and not in every round.
 SLOW_FACTOR, SLOW_SECONDS = 4, 3
 GIB = 1 << 30

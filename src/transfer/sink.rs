@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::digests::Shape;
 use super::writing::Writing;
-use super::{Digests, Fault, Inflating};
+use super::{Digests, Fault, Inflating, RECEIVED, TURN_BYTES};
 use crate::codec::{Algorithm, Hasher};
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
@@ -120,6 +120,14 @@ impl Sink {
     /// Where the next byte goes.
     pub const fn at(&self) -> u64 {
         self.at
+    }
+
+    /// How many bytes make a turn of this sink: fewer where each of them is looked at.
+    pub const fn turn_bytes(&self) -> usize {
+        match (&self.lines, &self.inflating, &self.seal) {
+            (None, None, None) => RECEIVED,
+            _ => TURN_BYTES,
+        }
     }
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
@@ -261,5 +269,20 @@ impl Sink {
         }
         self.writing.advanced(self.file.as_fd(), self.at);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn bytes_that_are_looked_at_come_in_smaller_turns() {
+        let file = || OwnedFd::from(tempfile::tempfile().expect("a file"));
+        assert_eq!(Sink::image(file(), 0).turn_bytes(), RECEIVED);
+        assert_eq!(Sink::text(file(), 0).turn_bytes(), TURN_BYTES);
+        let seal = Seal::new(Algorithm::Sha256, &Rc::default());
+        assert_eq!(Sink::image(file(), 0).sealed(Some(seal)).turn_bytes(), TURN_BYTES);
     }
 }
