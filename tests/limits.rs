@@ -219,10 +219,41 @@ fn what_is_there_already_counts_and_accounts_with_one_home_share_it() {
     assert_eq!((left(&mut ann), left(&mut bob)), (100, 1100));
     bob.say("DELE old").expect(250);
     assert_eq!(left(&mut ann), 800);
-    // A reload counts nothing anew and forgets nothing.
+    // A reload forgets nothing, and nobody has to wait for its count.
     server.signal(Signal::HUP);
     server.wait_for("reloaded");
-    assert_eq!(left(&mut login(&server)), 800);
+    assert_eq!(left(&mut server.login_as("ann", "secret")), 800);
+}
+
+#[test]
+fn a_reload_gives_a_quota_to_sessions_that_are_in_and_to_their_uploads() {
+    let server = server("");
+    let mut old = login(&server);
+    assert_eq!(put(&mut old, "STOR before", 3000), 226);
+    let mut data = old.epsv();
+    old.say("STOR running").expect(150);
+    data.write_all(&[b'x'; 1000]).unwrap();
+    old.wait_for_progress(1000);
+    let accounts = server.config().with_file_name("accounts.toml");
+    fs::write(&accounts, account("ann", "quota = { bytes = 10000 }")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("in 2 files");
+    let mut new = login(&server);
+    assert_eq!(left(&mut new), 6000);
+    data.write_all(&[b'x'; 2000]).unwrap();
+    drop(data);
+    old.reply().expect(226);
+    assert_eq!((left(&mut old), left(&mut new)), (4000, 4000));
+    assert_eq!(put(&mut old, "STOR more", 5000), 552);
+    old.say("DELE more").expect(250);
+    old.say("DELE before").expect(250);
+    assert_eq!(left(&mut new), 7000);
+    // What another program does shows at a count, and a reload makes one.
+    server.put("foreign", [0; 500]);
+    fs::write(&accounts, account("ann", "quota = { bytes = 20000 }")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("3500 bytes in 2 files");
+    assert_eq!((left(&mut old), left(&mut new)), (16_500, 16_500));
 }
 
 #[test]

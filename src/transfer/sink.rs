@@ -10,7 +10,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::writing::Writing;
-use super::{Digests, Fault, Inflating};
+use super::{Digests, Fault, Inflating, RECEIVED, TURN_BYTES};
 use crate::codec::{Algorithm, Hasher};
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
@@ -103,6 +103,14 @@ impl Sink {
     #[must_use]
     pub fn charged(self, charge: Option<Charge>) -> Self {
         Self { charge, ..self }
+    }
+
+    /// How many bytes make a turn of this sink: fewer where each of them is looked at.
+    pub const fn turn_bytes(&self) -> usize {
+        match (&self.lines, &self.inflating, &self.seal) {
+            (None, None, None) => RECEIVED,
+            _ => TURN_BYTES,
+        }
     }
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
@@ -232,5 +240,20 @@ impl Sink {
         }
         self.writing.advanced(self.file.as_fd(), self.at);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn bytes_that_are_looked_at_come_in_smaller_turns() {
+        let file = || OwnedFd::from(tempfile::tempfile().expect("a file"));
+        assert_eq!(Sink::image(file(), 0).turn_bytes(), RECEIVED);
+        assert_eq!(Sink::text(file(), 0).turn_bytes(), TURN_BYTES);
+        let seal = Seal::new(Algorithm::Sha256, &Rc::default());
+        assert_eq!(Sink::image(file(), 0).sealed(Some(seal)).turn_bytes(), TURN_BYTES);
     }
 }

@@ -121,7 +121,7 @@ impl Session {
         let charge = member.charge(&file, written)?;
         let seal = seal(&file, whole, world);
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Ok(sink.charged(charge).sealed(seal))
+        Ok(sink.charged(Some(charge)).sealed(seal))
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
