@@ -135,7 +135,7 @@ fn system(errno: Errno) -> Cause {
 }
 
 /// A cause in words.
-pub(in crate::server) fn words(cause: Cause) -> &'static str {
+pub fn words(cause: Cause) -> &'static str {
     match cause {
         Cause::System(number) => Fault::Os(Errno::from_raw_os_error(number.into())).text(),
         Cause::Elsewhere => Fault::Elsewhere.text(),
