@@ -35,8 +35,20 @@ pub struct Reply {
     pub code: u16,
     width: Width,
     text: Text,
-    /// What the administrator's log is told beside it. The peer never hears of it.
-    cause: Option<&'static str>,
+    cause: Option<Cause>,
+}
+
+/// Why, for the administrator's log: the peer never hears of it. A number, so that replies stay small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The system's own (errno).
+    System(u8),
+    /// A name would have to go to another file system.
+    Elsewhere,
+    /// What a home holds is not known yet.
+    Counting,
+    /// An account has all that it may have.
+    UsedUp,
 }
 
 /// What the first digit says (RFC 959 4.2.1).
@@ -135,12 +147,12 @@ impl Reply {
 
     /// The same with a reason for the log alone.
     #[must_use]
-    pub fn because(self, cause: &'static str) -> Self {
+    pub fn because(self, cause: Cause) -> Self {
         Reply { cause: Some(cause), ..self }
     }
 
     /// The reason that the log is told.
-    pub const fn cause(&self) -> Option<&'static str> {
+    pub const fn cause(&self) -> Option<Cause> {
         self.cause
     }
 

@@ -20,6 +20,13 @@ const SEES_ONE: [Right; 3] = [Right::List, Right::Read, Right::Create];
 
 type Outcome = Result<Reply, Reply>;
 
+/// What is above a name that is to be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    AsItIs,
+    Made,
+}
+
 fn either(answer: Outcome) -> Reply {
     answer.unwrap_or_else(|refusal| refusal)
 }
@@ -125,14 +132,25 @@ impl Session {
         world: &World,
         make: impl Fn() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let first = make();
-        let absent = matches!(first, Err(Fault::Os(Errno::NOENT)));
-        let (true, Some(member)) = (absent && world.settings.files.make_parents, self.member()) else {
-            return first;
-        };
-        let mode = DIRECTORY_MODE & !self.umask_in_force(world);
-        member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))?;
-        make()
+        let mut way = Way::AsItIs;
+        loop {
+            match make() {
+                Err(fault) if way == Way::AsItIs => self.make_way(path, world, fault)?,
+                outcome => return outcome,
+            }
+            way = Way::Made;
+        }
+    }
+
+    /// Makes the directories above a name where it is their lack that `fault` tells of.
+    fn make_way(&self, path: &VirtualPath, world: &World, fault: Fault) -> Result<(), Fault> {
+        match self.member() {
+            Some(member) if fault == Fault::Os(Errno::NOENT) && world.settings.files.make_parents => {
+                let mode = DIRECTORY_MODE & !self.umask_in_force(world);
+                member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))
+            }
+            _ => Err(fault),
+        }
     }
 
     pub(super) fn pwd(&self, stage: &mut Stage<'_>) {

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::state::Member;
 use crate::filesystem::{Fault, Last, PathFault, Right, VirtualPath};
 use crate::transfer;
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Cause, Reply};
 
 /// What is absent and what is forbidden get the same words: existence is not given away.
 const ABSENT: &str = "No such file or directory.";
@@ -55,8 +55,8 @@ impl Member {
     /// and is told when it is the system that forbids it.
     pub(super) fn faulted(&self, fault: Fault, path: &VirtualPath, given: &[u8]) -> Reply {
         match fault {
-            Fault::Os(Errno::ACCESS | Errno::PERM) if self.may(Right::List, &path.parent()) => {
-                named(550, given, FORBIDDEN).because(fault.text())
+            Fault::Os(errno @ (Errno::ACCESS | Errno::PERM)) if self.may(Right::List, &path.parent()) => {
+                named(550, given, FORBIDDEN).because(system(errno))
             }
             other => other.reply(given),
         }
@@ -85,14 +85,14 @@ pub(super) trait ReplyTo {
 impl ReplyTo for Fault {
     fn reply(self, given: &[u8]) -> Reply {
         match self {
-            Self::Os(errno) => of_errno(errno, self.text(), given),
+            Self::Os(errno) => of_errno(errno, given),
             Self::NotRegular => named(550, given, "Not a plain file."),
             Self::IsDirectory => named(550, given, "Is a directory."),
             Self::NotDirectory => named(550, given, "Not a directory."),
             Self::Exists => named(550, given, "File exists."),
             Self::BeyondEnd { size } => Reply::new(554, format!("Restart position is beyond the file size {size}.")),
             Self::Forbidden => Reply::new(550, "Permission denied."),
-            Self::Elsewhere => named(550, given, "Cannot be moved to another file system.").because(self.text()),
+            Self::Elsewhere => named(550, given, "Cannot be moved to another file system.").because(Cause::Elsewhere),
             Self::TooDeep => named(553, given, "Too many directories would have to be made."),
             Self::Denied => named(550, given, ABSENT),
         }
@@ -103,14 +103,14 @@ impl ReplyTo for Fault {
             Self::Os(Errno::NOENT | Errno::NOTDIR) => named(553, given, "No such directory to put it in."),
             Self::Denied => named(553, given, "File name not allowed."),
             // A new name gives nothing away: the directory refuses any.
-            Self::Os(Errno::ACCESS | Errno::PERM) => named(550, given, FORBIDDEN).because(self.text()),
+            Self::Os(errno @ (Errno::ACCESS | Errno::PERM)) => named(550, given, FORBIDDEN).because(system(errno)),
             other => other.reply(given),
         }
     }
 }
 
 /// What the client itself can mend is no cause for the log.
-fn of_errno(errno: Errno, cause: &'static str, given: &[u8]) -> Reply {
+fn of_errno(errno: Errno, given: &[u8]) -> Reply {
     let reply = match errno {
         Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV => named(550, given, ABSENT),
         Errno::NOTDIR => named(550, given, "Not a directory."),
@@ -126,7 +126,21 @@ fn of_errno(errno: Errno, cause: &'static str, given: &[u8]) -> Reply {
     };
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NAMETOOLONG => reply,
-        _ => reply.because(cause),
+        _ => reply.because(system(errno)),
+    }
+}
+
+fn system(errno: Errno) -> Cause {
+    Cause::System(u8::try_from(errno.raw_os_error()).unwrap_or_default())
+}
+
+/// A cause in words.
+pub fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::System(number) => Fault::Os(Errno::from_raw_os_error(number.into())).text(),
+        Cause::Elsewhere => Fault::Elsewhere.text(),
+        Cause::Counting => "what the home holds is being counted",
+        Cause::UsedUp => "the quota is used up",
     }
 }
 
@@ -155,7 +169,7 @@ pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
         F::Aborted => Reply::new(426, "Transfer aborted; data connection closed."),
         F::Noise => Reply::new(426, "Unexpected data from the client; transfer aborted."),
         F::Truncated => Reply::new(451, "The file became shorter meanwhile."),
-        F::Local(errno) => Reply::new(451, "Local error; transfer aborted.").because(Fault::Os(errno).text()),
+        F::Local(errno) => Reply::new(451, "Local error; transfer aborted.").because(system(errno)),
         F::DiskFull => Reply::new(452, "No space left on the device."),
         F::Damaged => Reply::new(426, "Compressed stream damaged or incomplete; transfer aborted."),
         F::OverQuota => Reply::new(552, "Quota or size limit exceeded."),

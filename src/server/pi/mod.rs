@@ -35,6 +35,7 @@ use crate::wire::reply::Reply;
 use state::{Member, State, Work};
 
 pub use access::Verdict;
+pub(super) use faults::words;
 pub use interface::{Certificate, Finished, Input, Output, Patience};
 
 /// TYPE as the session has it.
@@ -323,7 +324,10 @@ impl Session {
             return;
         }
         let level = if reply.cause().is_some() { log::Level::Info } else { log::Level::Debug };
-        let cause = reply.cause().map(Cow::Borrowed).unwrap_or_else(|| String::from_utf8_lossy(reply.text()));
+        let cause = reply
+            .cause()
+            .map(|cause| Cow::Borrowed(faults::words(cause)))
+            .unwrap_or_else(|| String::from_utf8_lossy(reply.text()));
         let (who, peer) = (self.user().unwrap_or("-"), self.peer);
         log::log!(
             level,

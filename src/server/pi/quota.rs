@@ -6,7 +6,7 @@ use super::faults::ReplyTo;
 use super::state::Member;
 use crate::filesystem::quota::{Charge, Quota, Refusal};
 use crate::filesystem::{Fault, Incoming, Start, Stat, VirtualPath, Written};
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Cause, Reply};
 
 impl Member {
     fn quota(&self) -> &Rc<Quota> {
@@ -84,8 +84,8 @@ impl Member {
 fn refused(refusal: Refusal) -> Reply {
     match refusal {
         Refusal::Counting => {
-            Reply::new(450, "What you store is being counted, try again later.").because("the home is being counted")
+            Reply::new(450, "What you store is being counted, try again later.").because(Cause::Counting)
         }
-        Refusal::Full => Reply::new(552, "Quota exceeded.").because("the quota is used up"),
+        Refusal::Full => Reply::new(552, "Quota exceeded.").because(Cause::UsedUp),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::faults::ReplyTo;
+use super::faults::{ReplyTo, words};
 use super::state::{Member, Opening, TRANSITIONS, Work};
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
@@ -369,11 +369,11 @@ fn what_the_system_forbids_is_told_to_those_who_may_see_the_name() {
         let (cwd, opening, work) = (VirtualPath::root(), Opening::Unsaid, Work::Idle);
         let member = Member { seat, cwd, opening, work };
         let reply = member.faulted(FileFault::Os(Errno::ACCESS), &VirtualPath::root().join(b"x"), b"x");
-        (reply.cause(), String::from_utf8_lossy(reply.text()).into_owned())
+        (reply.cause().map(words), String::from_utf8_lossy(reply.text()).into_owned())
     };
     let cause = Some("Permission denied");
     assert_eq!(told("full"), (cause, "x: Permission denied.".to_owned()));
     assert_eq!(told("rd"), (cause, "x: No such file or directory.".to_owned()));
     let new = FileFault::Os(Errno::ACCESS).reply_new(b"x");
-    assert_eq!((new.cause(), new.text()), (cause, b"x: Permission denied.".as_slice()));
+    assert_eq!((new.cause().map(words), new.text()), (cause, b"x: Permission denied.".as_slice()));
 }
