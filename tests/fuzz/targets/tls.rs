@@ -210,7 +210,10 @@ impl Pair {
         let mut answer = [0; 64 * 1024];
         while let Ok(count @ 1..) = (&self.peer).read(&mut answer) {
             let mut rest = &answer[..count];
-            while !rest.is_empty() && self.client.read_tls(&mut rest).is_ok() && self.client.process_new_packets().is_ok() {
+            while !rest.is_empty()
+                && self.client.read_tls(&mut rest).is_ok_and(|count| count > 0)
+                && self.client.process_new_packets().is_ok()
+            {
                 let mut heard = Vec::new();
                 let _none_yet = self.client.reader().read_to_end(&mut heard);
             }
