@@ -298,10 +298,10 @@ fn d16_a_download_nobody_reads_to_its_end() {
 fn d16_stalled_transfers_end() {
     let server = Server::full_and("[limits]\nstall = \"1s\"\n");
     let (mut ftp, data) = stuck_download(&server);
-    ftp.reply().expect(426);
+    ftp.reply().expect(426).says("stalled");
     drop(data);
     let (mut ftp, _data) = upload(&server);
-    ftp.reply().expect(426);
+    ftp.reply().expect(426).says("stalled");
     ftp.is_well();
 }
 

@@ -27,12 +27,13 @@ pub fn watch_control(socket: impl AsFd, limits: &Limits) -> io::Result<()> {
     watch(socket, limits, 2 * limits.output_stall)
 }
 
-/// For data connections: as above, and given up after as long as a transfer may stall.
+/// For data connections: as above, and given up after twice as long as a transfer may stall. The limit for stalls ends it
+/// before that, and by name; this is for connections that nothing is to be sent on.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn watch_data(socket: impl AsFd, limits: &Limits) -> io::Result<()> {
-    watch(socket, limits, limits.stall)
+    watch(socket, limits, 2 * limits.stall)
 }
 
 fn watch(socket: impl AsFd, limits: &Limits, gone: Duration) -> io::Result<()> {
@@ -54,7 +55,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         type Watch = fn(&std::net::TcpListener, &Limits) -> io::Result<()>;
         let watches: [(Watch, u32); 2] =
-            [(|one, limits| watch_control(one, limits), 120_000), (|one, limits| watch_data(one, limits), 300_000)];
+            [(|one, limits| watch_control(one, limits), 120_000), (|one, limits| watch_data(one, limits), 600_000)];
         for (watch, gone) in watches {
             watch(&listener, &Limits::default()).expect("options");
             let _caller = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a caller");

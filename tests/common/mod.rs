@@ -24,7 +24,10 @@ pub mod strace;
 mod table;
 
 pub use peer::{Peer, Reply};
-pub use scene::{cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, resident, stuck_download, upload};
+pub use scene::{
+    cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, limit_descriptors, resident, stuck_download,
+    upload,
+};
 pub use server::Server;
 pub use table::{rows, states};
 

@@ -51,9 +51,13 @@ pub fn leave_descriptors(server: &Server, count: usize) {
     // The limit bounds numbers, and there may be gaps in what is open.
     let open: std::collections::BTreeSet<usize> = server.open_descriptors().collect();
     let last_free = (0..).filter(|number| !open.contains(number)).nth(count).unwrap();
-    let limit = Some(last_free as u64);
+    limit_descriptors(server, last_free);
+}
+
+/// Lets a running server open no descriptor of this number or above.
+pub fn limit_descriptors(server: &Server, first: usize) {
     // The hard limit stays as it is, so that the other can be raised again.
-    let limit = Rlimit { current: limit, ..getrlimit(Resource::Nofile) };
+    let limit = Rlimit { current: Some(first as u64), ..getrlimit(Resource::Nofile) };
     prlimit(Some(server.pid()), Resource::Nofile, limit).unwrap();
 }
 

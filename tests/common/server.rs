@@ -235,6 +235,14 @@ impl Server {
         self.open_descriptors().count()
     }
 
+    /// Their numbers and what they are open on.
+    pub fn open_files(&self) -> impl Iterator<Item = (usize, String)> {
+        let folder = PathBuf::from(format!("/proc/{}/fd", self.child.id()));
+        let what =
+            move |number: &usize| Some(fs::read_link(folder.join(number.to_string())).ok()?.display().to_string());
+        self.open_descriptors().filter_map(move |number| Some((number, what(&number)?)))
+    }
+
     /// Their numbers.
     pub fn open_descriptors(&self) -> impl Iterator<Item = usize> {
         let all = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();

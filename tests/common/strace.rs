@@ -32,6 +32,24 @@ pub fn failing(faults: &[&str], name: &str) -> Option<Server> {
     Some(server)
 }
 
+/// A server with every right some of whose system calls fail, whatever they are about: `accept4:error=ECONNABORTED`.
+pub fn refusing(faults: &[&str]) -> Option<Server> {
+    if !may_trace() {
+        println!("skipped: strace cannot trace here");
+        return None;
+    }
+    let server = Server::launch("127.0.0.1:0", FULL, &[], |command| {
+        let mut traced = Command::new("strace");
+        traced.args(["-D", "-f", "-qqq", "-o", "/dev/null"]);
+        for fault in faults {
+            traced.args(["-e", &format!("inject={fault}")]);
+        }
+        traced.arg(command.get_program()).args(command.get_args());
+        traced
+    });
+    Some(server)
+}
+
 /// A server with every right all of whose calls that open something are written to `record`, with the paths of the
 /// descriptors that come out.
 pub fn recorded(record: &Path) -> Option<Server> {

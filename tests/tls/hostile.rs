@@ -148,6 +148,35 @@ fn d06_t06_nothing_goes_out_in_the_clear_when_the_handshake_fails() {
 }
 
 #[test]
+fn d06_a_stranger_on_the_same_host_gets_nothing_and_is_written_down() {
+    let pair = Pair::new();
+    let server = pair.server("reuse = \"require\"", "[limits]\ntls_handshake = \"1s\"");
+    server.put("f", "the secret");
+    let stranger = Arc::new(pair.client(VERSIONS[1]));
+    // He comes before the client does, and: speaks no TLS, says nothing at all, speaks TLS of his own.
+    for way in 0..3 {
+        let mut ftp = Client::private(&server, pair.client(VERSIONS[1]));
+        let owner = ftp.socket().local_addr().unwrap();
+        let mut data = ftp.data();
+        let caller = data.local_addr().unwrap();
+        ftp.say("RETR f", 150);
+        let mut seen = Vec::new();
+        match way {
+            0 => data.write_all(b"RETR f\r\n").unwrap(),
+            1 => {}
+            _ => drop(dress(&stranger, data.try_clone().unwrap()).unwrap().read_to_end(&mut seen)),
+        }
+        ftp.expect(522);
+        let _reset_perhaps = data.read_to_end(&mut seen);
+        assert!(!seen.windows(6).any(|window| window == b"secret"), "{seen:?}");
+        let line = server.wait_for(&caller.to_string());
+        assert!(line.contains(&owner.to_string()) && line.contains("TLS"), "{line}");
+        // The session has lost a transfer and nothing else.
+        assert_eq!(ftp.fetch("RETR f").0, b"the secret");
+    }
+}
+
+#[test]
 fn t07_only_the_control_connections_own_client_gets_the_data_connection() {
     let pair = Pair::new();
     let server = pair.server("reuse = \"require\"", "");

@@ -274,7 +274,10 @@ impl Data {
             }
             Dtp::Promised(_) | Dtp::Arrived(_) => Some(Report::Lapsed),
             Dtp::Expecting(..) | Dtp::Dialling(..) => Some(self.done(0, now, Err(Fault::NeverConnected))),
-            Dtp::Securing(..) => Some(self.done(0, now, Err(Fault::Insecure))),
+            Dtp::Securing(link, _, terms) => {
+                log::warn!("{}: no TLS on the data connection of {} in time", terms.who, self.caller(&link));
+                Some(self.done(0, now, Err(Fault::Insecure)))
+            }
             Dtp::Running(link, job) => {
                 let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
                 link.reset();
@@ -316,7 +319,8 @@ impl Data {
                 let proven = terms.judge(&link);
                 self.who = terms.who;
                 if terms.reuse == Reuse::Require && !proven {
-                    log::warn!("{}: the data connection's TLS session is not the control connection's", self.who);
+                    let caller = self.caller(&link);
+                    log::warn!("{}: the TLS of {caller} is not the control connection's", self.who);
                     self.sign_off(&mut link, turn);
                     return Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Unproven))) };
                 }
@@ -333,7 +337,7 @@ impl Data {
                 self.run(link, job, turn)
             }
             Err(error) => {
-                log::info!("{}: no TLS on the data connection: {error}", self.peer);
+                log::warn!("{}: no TLS on the data connection of {}: {error}", terms.who, self.caller(&link));
                 Outcome { next: Next::Close, report: Some(self.done(0, turn.now, Err(Fault::Insecure))) }
             }
         }
@@ -508,6 +512,11 @@ impl Data {
         }
         self.dtp = Dtp::Lingering(link);
         Outcome::of(Next::Sleep)
+    }
+
+    /// Who made the data connection, as exactly as can be told: at a passive port it may be somebody else on the same host.
+    fn caller(&self, link: &Link) -> String {
+        link.socket().peer_addr().map_or_else(|_| self.peer.to_string(), |address| address.to_string())
     }
 
     fn done(&self, moved: u64, now: Moment, result: Result<(), Fault>) -> Report {

@@ -93,6 +93,10 @@ impl ReplyTo for Fault {
 }
 
 fn of_errno(errno: Errno, given: &[u8]) -> Reply {
+    if errno == Errno::PERM {
+        // The client hears the same as of what is not there; somebody should know that it may be the sandbox.
+        log::info!("{}: not permitted, by the file's owner or by this process's sandbox", given.escape_ascii());
+    }
     match errno {
         Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV => named(550, given, ABSENT),
         Errno::NOTDIR => named(550, given, "Not a directory."),

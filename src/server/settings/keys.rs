@@ -58,6 +58,8 @@ const TLS_KEYS: &[(&str, &str, &[&str])] = &[
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub settings: Settings,
+    /// Where `listen` was written, if it was.
+    pub listen: Option<Origin>,
     pub accounts: AccountsFile,
     /// `None`: on when there are no accounts.
     pub anonymous: Option<bool>,
@@ -126,6 +128,7 @@ fn refuse_later(table: &mut Table<'_>, name: &str) -> Result<(), Fault> {
 
 fn read_top(top: &mut Table<'_>, folder: &Path, draft: &mut Draft) -> Result<(), Fault> {
     let line = top.line_of("listen");
+    draft.listen = top.origin("listen");
     if let Some(listen) = top.list("listen")? {
         if listen.is_empty() {
             return Err(top.fault(line, "listen", "wants one address at least"));

@@ -30,9 +30,17 @@ pub enum PasswordSource {
 }
 
 /// The same address twice would be this server in its own way. Port 0 is another port each time.
-fn distinct(listen: &[ListenAddr]) -> Result<(), Fault> {
-    let twice = listen.iter().enumerate().find(|(at, label)| label.port() != 0 && listen[..*at].contains(label));
-    twice.map_or(Ok(()), |(_, label)| Err(Fault::option("listen", format!("{label} is there twice"))))
+fn distinct(draft: &Draft) -> Result<(), Fault> {
+    let (explicit, implicit) = (&draft.settings.listen, &draft.tls.implicit);
+    let all: Vec<&ListenAddr> = explicit.iter().chain(implicit).collect();
+    let twice = all.iter().enumerate().find(|(at, label)| label.port() != 0 && all[..*at].contains(label));
+    let Some((at, label)) = twice else { return Ok(()) };
+    let origin = match &draft.listen {
+        _ if at >= explicit.len() => draft.tls.origin("implicit"),
+        Some(origin) => origin.clone(),
+        None => Origin::option("listen"),
+    };
+    Err(Fault::of(&origin, format_args!("{label} is there twice")))
 }
 
 /// Each worker has at least one of what is divided, and nothing is asked for that only one process could keep exact: a
@@ -64,8 +72,7 @@ impl Invocation {
         let (mut draft, folder) = self.draft()?;
         self.apply(&mut draft);
         draft.settings.root = absolute(&draft.settings.root)?;
-        let both: Vec<ListenAddr> = draft.settings.listen.iter().chain(&draft.tls.implicit).cloned().collect();
-        distinct(&both)?;
+        distinct(&draft)?;
         let tls = std::mem::take(&mut draft.tls);
         let secrets = tls.key_file().into_iter().chain(draft.accounts.path()?).map(Path::to_owned).collect();
         draft.settings.tls = tls.resolve()?;
@@ -117,6 +124,7 @@ impl Invocation {
         replace(&mut settings.root, &self.dir);
         if !self.listen.is_empty() {
             settings.listen.clone_from(&self.listen);
+            draft.listen = Some(Origin::option("--listen"));
         }
         if self.write {
             draft.anonymous_permissions = Permissions::full();

@@ -198,6 +198,7 @@ fn faults_name_file_line_and_key() {
         ("listen = []", "m.toml:1: listen: wants one address at least"),
         ("listen = \":21\"", "m.toml:1: listen: wants a list, not string"),
         ("listen = [\"21\"]", "m.toml:1: listen: \"21\" is no address"),
+        ("banner = \"x\"\nlisten = [\":21\", \"[::1]:0\", \":21\"]", "m.toml:2: listen: :21 is there twice"),
         ("root = 5", "m.toml:1: root: wants a path, not integer"),
         ("log = 5", "m.toml:1: log: wants a table, not integer"),
         ("banner = \"a\\nb\"", "m.toml:1: banner: wants one line"),
@@ -284,6 +285,21 @@ fn wrong_options_are_named() {
             Err(fault) => assert!(fault.to_string().starts_with(message), "{fault}"),
             Ok(_) => assert_eq!(message, "", "{line}"),
         }
+    }
+}
+
+#[test]
+fn an_address_that_is_there_twice_is_told_where_it_was_written() {
+    let listen = "root = \".\"\nlisten = [\":21\"]\n";
+    let fault = |config: &str, line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        load(config, &words).unwrap_err().to_string()
+    };
+    assert_eq!(fault(listen, "-p 21 -l :21"), "--listen: :21 is there twice");
+    if cfg!(feature = "tls") {
+        let told = fault(&format!("{listen}[tls]\n\nimplicit = [\":990\", \":21\"]"), "");
+        assert!(told.ends_with("m.toml:5: tls.implicit: :21 is there twice"), "{told}");
+        assert_eq!(fault(listen, "--implicit :21"), "--implicit: :21 is there twice");
     }
 }
 

@@ -293,7 +293,8 @@ impl TlsDraft {
         }
     }
 
-    fn origin(&self, key: &str) -> Origin {
+    /// Where `key` was written.
+    pub(super) fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or_else(|| Origin::option(format!("tls.{key}")))
     }
 

@@ -1,7 +1,8 @@
 //! The whole Server-PI: a peer in memory on one side, a recorder in place of the file system on the other.
 //!
 //! No panic; no name that leads out of the root (the recorder sees to that); one final reply a command, in order, and
-//! 150 before it where there is a transfer; nothing after the last word; memory stays flat.
+//! 150 before it where there is a transfer; nothing after the last word; nobody logs in and nothing is transferred in the
+//! clear where that is forbidden; memory stays flat.
 //!
 //! The input is a dialogue as a person would write it down: each line goes to the control connection, but for those that
 //! begin with `!`, which are what happens elsewhere (see `Play::event`). So real dialogues are seeds.
@@ -19,11 +20,11 @@ use miniftp::filesystem::kernel::{self, ROOT};
 use miniftp::filesystem::{Links, Policy, Rights, Rules, Uploads};
 use miniftp::reactor::Clock;
 use miniftp::server::pi::state::State;
-use miniftp::server::pi::{Input, Output, Patience, Session, Stage, Verdict};
+use miniftp::server::pi::{Certificate, Input, Output, Patience, Session, Stage, Verdict};
 use miniftp::server::realm::{GUEST, Realm};
-use miniftp::server::settings::Settings;
+use miniftp::server::settings::{Identity, Minimum, Require, Reuse, Settings, TlsSettings};
 use miniftp::server::world::World;
-use miniftp::transfer::{Fault, Flow, Job, Order, Report, Scan, Scratch, Sight};
+use miniftp::transfer::{Fault, Flow, Job, Order, Protection, Report, Scan, Scratch, Sight};
 use miniftp::wire::address::may_dial;
 use miniftp::wire::command::{Verb, split};
 use miniftp::wire::line::{Line, LineReader};
@@ -40,7 +41,10 @@ const PIECES: usize = 64;
 fuzz_target!(|script: &[u8]| {
     kernel::reset();
     let mut play = Play::new(script.first().copied().unwrap_or_default());
-    play.handle(Input::Hello, 1);
+    match script.strip_prefix(b"!i") {
+        Some([choice, ..]) => play.begin_covered(*choice),
+        _ => play.handle(Input::Hello, 1),
+    }
     for line in script.split_inclusive(|octet| *octet == b'\n') {
         match line {
             [b'!', event, rest @ ..] => play.event(*event, rest.strip_suffix(b"\n").unwrap_or(rest)),
@@ -65,6 +69,20 @@ struct Play {
     checking: bool,
     job: Option<Job>,
     scan: Option<Box<Scan>>,
+    wire: Wire,
+    /// Whether the way into TLS and out of it takes time: `!h` and `!f` tell how it ends.
+    slow: bool,
+    /// There was TLS once, so that there are keys for data connections.
+    keyed: bool,
+}
+
+/// What the octets of the control connection are in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Clear,
+    Securing,
+    Private,
+    Baring,
 }
 
 impl Play {
@@ -101,12 +119,73 @@ impl Play {
             checking: false,
             job: None,
             scan: None,
+            wire: Wire::Clear,
+            slow: false,
+            keyed: false,
         }
+    }
+
+    /// TLS comes before the greeting.
+    fn begin_covered(&mut self, choice: u8) {
+        self.configure_tls(choice | 1);
+        let session = Session::new(self.session.peer(), self.session.local());
+        self.session = session.covered();
+        self.owed = 1;
+        self.wire = Wire::Securing;
+        self.changed(true, None);
+    }
+
+    /// What a reload may do at any time: with TLS or without, and with which rules.
+    fn configure_tls(&mut self, choice: u8) {
+        let bit = |number: u8| choice >> number & 1 == 1;
+        let tls = TlsSettings {
+            // Sessions do not look at it; the handshake, which does, is `tls.rs`'s.
+            identity: Identity { chain: Vec::new(), key: Vec::new() },
+            require: [Require::None, Require::Login, Require::Data, Require::None][usize::from(choice >> 1 & 3)],
+            implicit: Vec::new(),
+            reuse: Reuse::Log,
+            minimum: Minimum::Tls12,
+            client_ca: None,
+            client_login: bit(3),
+            ccc: bit(4),
+            strict_close: bit(5),
+            files: Vec::new(),
+        };
+        let mut settings = Settings::clone(&self.world.settings);
+        settings.tls = bit(0).then_some(tls);
+        self.world.settings = Rc::new(settings);
+    }
+
+    fn required(&self) -> Require {
+        self.world.settings.tls.as_ref().map_or(Require::None, |tls| tls.require)
+    }
+
+    /// The way into TLS or out of it has come to its end, as far as the session hears of it.
+    fn changed(&mut self, well: bool, certificate: Option<&[u8]>) {
+        let input = match self.wire {
+            Wire::Clear | Wire::Private => return,
+            // Nothing can be said between the clear and TLS.
+            _ if !well => return self.over = true,
+            Wire::Securing => {
+                (self.wire, self.keyed) = (Wire::Private, true);
+                Input::Secured(certificate.map(|der| Box::new(Certificate(der.to_vec()))))
+            }
+            Wire::Baring => {
+                self.wire = Wire::Clear;
+                Input::Bared
+            }
+        };
+        self.handle(input, 0);
+    }
+
+    const fn is_changing(&self) -> bool {
+        matches!(self.wire, Wire::Securing | Wire::Baring)
     }
 
     /// Octets of the control connection, as long as there is room.
     fn hear(&mut self, octets: &[u8]) {
-        if self.lines.waiting() < HELD_LINES && self.lines.bytes() < HELD_BYTES {
+        // Meanwhile they are the handshake's, or noise before the peer's close_notify.
+        if !self.is_changing() && self.lines.waiting() < HELD_LINES && self.lines.bytes() < HELD_BYTES {
             self.lines.feed(octets, &mut Vec::new());
         }
     }
@@ -114,6 +193,13 @@ impl Play {
     /// What happens elsewhere.
     fn event(&mut self, event: u8, rest: &[u8]) {
         match event {
+            b'k' => self.configure_tls(rest.first().copied().unwrap_or_default()),
+            b'g' => self.slow ^= true,
+            b'h' => self.changed(true, (!rest.is_empty()).then_some(rest)),
+            b'f' => self.changed(false, None),
+            // As the control record has it: it closes without a word, or is deaf.
+            b'b' | b'D' | b'S' | b'x' if self.is_changing() => self.over = true,
+            _ if self.is_changing() => {}
             b'd' => self.transferred(rest),
             b'e' => self.failed(rest.first().copied().unwrap_or_default()),
             b's' => self.scanned(),
@@ -184,9 +270,12 @@ impl Play {
     fn handle(&mut self, input: Input, owes: u32) {
         self.owed += owes;
         let mut out = Vec::new();
+        let (spoken, outside) = (matches!(input, Input::Line(_)), self.session.user().is_none());
         self.session.handle(input, &mut Stage { world: &self.world, out: &mut out });
         self.session.patience(&self.world);
-        let (mut orders, mut then) = (Vec::new(), None);
+        let exposed = self.wire == Wire::Clear && self.required() != Require::None;
+        assert!(!(spoken && outside && exposed && self.session.user().is_some()), "a login in the clear");
+        let mut orders = Vec::new();
         for wish in out {
             assert!(!self.over, "a word after the last: {wish:?}");
             match wish {
@@ -196,10 +285,21 @@ impl Play {
                     self.said(&octets);
                 }
                 Output::Order(order) => orders.push(order),
-                Output::Check { .. } => self.checking = true,
+                Output::Check { .. } => {
+                    assert!(!exposed, "a password in the clear");
+                    self.checking = true;
+                }
                 Output::Record(_) | Output::Guessed(_) => {}
-                Output::Secure => then = Some(Input::Secured(None)),
-                Output::Bare => then = Some(Input::Bared),
+                Output::Secure => {
+                    assert!(self.wire == Wire::Clear, "TLS in TLS");
+                    self.wire = Wire::Securing;
+                    self.lines.clear();
+                }
+                Output::Bare => {
+                    assert!(self.wire == Wire::Private, "out of nothing");
+                    self.wire = Wire::Baring;
+                    self.lines.clear();
+                }
                 Output::HangUp => {
                     self.over = true;
                     assert!(!self.replies.partial(), "left with half a reply");
@@ -207,9 +307,8 @@ impl Play {
             }
         }
         orders.into_iter().for_each(|order| self.order(order));
-        // A handshake succeeds at once.
-        if let Some(input) = then {
-            self.handle(input, 0);
+        if !self.slow {
+            self.changed(true, None);
         }
     }
 
@@ -234,7 +333,10 @@ impl Play {
                 let report = if self.no_port { Report::NoPort } else { Report::Promised(port) };
                 self.handle(Input::Report(report), 0);
             }
-            Order::Begin(job, address, _) => {
+            Order::Begin(job, address, protection) => {
+                let private = protection == Protection::Private;
+                assert!(private || self.required() != Require::Data, "a transfer in the clear");
+                assert!(!private || self.keyed, "protected without keys");
                 let peer = self.session.peer().ip();
                 assert!(address.is_none_or(|address| may_dial(address, peer)), "dials {address:?}");
                 assert!(self.job.is_none(), "two jobs");
