@@ -120,8 +120,8 @@ fn r04_one_rule_for_the_ends_of_lines() {
         ftp.send(line);
         ftp.reply().expect(553);
     }
-    ftp.send("NOOP\r");
-    ftp.send("\nPWD\r");
+    ftp.send_apart("NOOP\r");
+    ftp.send_apart("\nPWD\r");
     ftp.send("\n");
     for code in [200, 257] {
         ftp.reply().expect(code);
@@ -158,7 +158,7 @@ fn r05_telnet_commands_may_be_cut_anywhere() {
     let server = Server::full();
     let mut ftp = server.login();
     for byte in b"\xff\xf4\xff\xf2\xff\xfa\x18\x00\xff\xf0\xff\xfcxNOOP\r\n" {
-        ftp.send([*byte]);
+        ftp.send_apart([*byte]);
     }
     ftp.reply().expect(200);
     ftp.is_well();
@@ -403,7 +403,7 @@ fn r14_segments_do_not_matter() {
     let talk = b"USER ftp\r\nPASS x\r\n\r\nTYPE\xff\xf1 A\nFOO\r\nMLST /\r\nRNFR nowhere\r\nRNTO x\r\nNOOP\r\nQUIT\r\n";
     for at in 1..talk.len() {
         let mut ftp = server.connect();
-        ftp.send(&talk[..at]);
+        ftp.send_apart(&talk[..at]);
         ftp.send(&talk[at..]);
         assert_eq!(codes(&mut ftp, 9), [331, 230, 200, 500, 250, 550, 503, 200, 221], "cut at {at}");
         ftp.expect_close();

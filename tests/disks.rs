@@ -47,6 +47,16 @@ fn entries(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+#[test]
+fn f17_a_call_that_takes_long_is_named() {
+    // The disk takes three tenths of a second for each piece.
+    let Some(server) = failing(&["pwrite64:delay_enter=300000"], "up") else { return };
+    let mut ftp = server.login();
+    assert_eq!(upload(&mut ftp, "STOR up", 5), 226);
+    let line = server.wait_for("the file system took");
+    assert!(line.contains(" ms for write"), "{line}");
+}
+
 /// An upload that fails in the middle; answers the final reply's code.
 #[track_caller]
 fn upload(ftp: &mut common::Peer, line: &str, bytes: usize) -> u16 {
@@ -56,6 +66,18 @@ fn upload(ftp: &mut common::Peer, line: &str, bytes: usize) -> u16 {
     let _cut_short = data.write_all(&noise(bytes));
     drop(data);
     ftp.reply().code
+}
+
+#[test]
+fn a_name_on_another_disk_is_refused_in_these_words() {
+    let server = Server::full();
+    let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };
+    server.put("f", "old");
+    let mut ftp = server.login();
+    ftp.say("RNFR f").expect(350);
+    ftp.say("RNTO disk/f").expect(550).says("another file system");
+    let line = server.wait_for("RNTO \"disk/f\" refused, 550: On another file system");
+    assert!(line.contains("INFO"), "{line}");
 }
 
 #[test]

@@ -81,8 +81,9 @@ pub fn fetch(file: BorrowedFd<'_>, from: u64, to: u64) {
     }
 }
 
-/// Has the disk write a stretch; returns at once. The kernel's `DONTNEED` begins with exactly the call that
-/// `sync_file_range(WRITE)` makes; pages that are being written then stay in memory.
+/// Has the disk write a stretch; returns at once as long as the device's queue has room, so nobody may have much under
+/// way. The kernel's `DONTNEED` begins with exactly the call that `sync_file_range(WRITE)` makes; pages that are being
+/// written then stay in memory.
 pub fn start_writing(file: impl AsFd, from: u64, length: u64) {
     advise(file.as_fd(), from, length, Advice::DontNeed, "fadvise(DONTNEED)");
 }

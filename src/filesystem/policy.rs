@@ -66,11 +66,15 @@ impl Policy {
         relative.split(|&byte| byte == b'/').any(|name| self.denies_name(name, &mut 0))
     }
 
-    /// The same for one name; the steps its patterns took are added to `steps`.
+    /// Whether a name is one of an unfinished upload. In direct mode a leftover of an atomic one is a file like others,
+    /// so that somebody can remove it, and counts as such.
+    pub fn hides(&self, name: &[u8]) -> bool {
+        self.uploads == Uploads::Atomic && is_temporary(name)
+    }
+
+    /// [`Policy::denies`] for one name; the steps its patterns took are added to `steps`.
     pub(super) fn denies_name(&self, name: &[u8], steps: &mut usize) -> bool {
-        // In direct mode a leftover of an atomic one is a file like others, so that somebody can remove it.
-        let hidden = self.uploads == Uploads::Atomic && is_temporary(name);
-        hidden || self.deny.iter().any(|pattern| pattern.matches(name, STEP_LIMIT, steps))
+        self.hides(name) || self.deny.iter().any(|pattern| pattern.matches(name, STEP_LIMIT, steps))
     }
 }
 

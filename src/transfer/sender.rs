@@ -128,8 +128,12 @@ impl Sender {
             };
             match passed {
                 Passed::Sent(count) => {
-                    budget = budget.saturating_sub(count.max(1));
                     self.warmed(share.now);
+                    if count == 0 && self.way != Way::Ending {
+                        // Work that gave nothing yet: names read to be sorted, text skipped up to a restart marker.
+                        return Ok(Step::More);
+                    }
+                    budget = budget.saturating_sub(count);
                 }
                 Passed::Blocked => return Ok(self.blocked(share.now)),
                 Passed::End => self.way = Way::Ending,
@@ -248,5 +252,38 @@ impl Sender {
     const fn copy_instead(&mut self) -> Passed {
         self.way = Way::Copy;
         Passed::Sent(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::{Reactor, Weight};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_piece_that_gives_nothing_ends_the_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let _peer = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        let (socket, _) = listener.accept().expect("accepted");
+        socket.set_nonblocking(true).expect("a mode");
+        let mut link = Link::new(mio::net::TcpStream::from_std(socket));
+        let mut reactor = Reactor::new().expect("a poller");
+        let key = reactor.insert((), Weight::Heavy);
+        let (_, sockets, now) = reactor.turn(key).expect("alive");
+
+        let file = tempfile::tempfile().expect("a file");
+        let size = 4 * CHUNK as u64;
+        file.set_len(size).expect("a size");
+        let mut sender = Sender::new(Source::text(file.into(), size, 2 * CHUNK as u64 + 1));
+        let (mut ready, mut scratch) = (Ready::unknown(), Scratch::default());
+        let mut turn = |sender: &mut Sender| {
+            let share = Share { now, bytes: usize::MAX };
+            let step = sender.turn(&mut link, &mut ready, sockets, &mut scratch, share).expect("no fault");
+            (step, sender.source.stretch().map(|stretch| stretch.at), sender.handed)
+        };
+        assert_eq!(turn(&mut sender), (Step::More, Some(CHUNK as u64), 0));
+        assert_eq!(turn(&mut sender), (Step::More, Some(2 * CHUNK as u64), 0));
+        assert_eq!(turn(&mut sender), (Step::Done, Some(size), 2 * CHUNK as u64 - 1));
     }
 }

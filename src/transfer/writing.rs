@@ -7,8 +7,9 @@
 //!
 //! Each megabyte is handed to the disk as soon as it is whole. Whether it has arrived is asked of its last grain, the
 //! canary: once that can be dropped from memory, it is written. The seven other grains stay in memory for whoever
-//! reads the file next. While the oldest of eight megabytes is still under way, the socket is not read, and TCP makes
-//! the peer wait.
+//! reads the file next. A page of the cache can be as large as the call that filled it and is dropped as a whole or not
+//! at all, so no call writes across a canary's edge ([`Writing::room`]). While the oldest of eight megabytes is still under
+//! way, the socket is not read, and TCP makes the peer wait.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -33,7 +34,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A canary that cannot be dropped for this long may be held by somebody else (mapped, or being sent), or be part of a
-/// larger page than it is itself (an old file overwritten in place), and says nothing. Longer than a slow disk takes for all that is under way of a few uploads.
+/// larger page than it is itself (an old file overwritten in place), and says nothing. Longer than a slow disk takes
+/// for all that is under way of a few uploads.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far the write-out of one upload is.
@@ -61,6 +63,12 @@ impl Writing {
     /// For a file that is written from `at` on.
     pub const fn from(at: u64) -> Self {
         Self { confirmed: at, begun: at, meter: Meter::Unasked, waiting: None }
+    }
+
+    /// How many bytes one call may write from `at` on: up to the next edge of a canary, at least one.
+    pub const fn room(at: u64) -> u64 {
+        let (within, canary) = (at % STEP, STEP - GRAIN);
+        if within < canary { canary - within } else { STEP - within }
     }
 
     /// The file is written up to `at`.
@@ -123,46 +131,61 @@ fn reader_of(file: BorrowedFd<'_>) -> Option<OwnedFd> {
 mod tests {
     use super::*;
     use crate::reactor::Clock;
+    use crate::transfer::RECEIVED;
 
-    /// Writes `size` bytes in pieces and answers how far it came before it had to wait.
-    fn write(file: &std::fs::File, size: u64, now: Moment) -> (Writing, u64) {
-        let piece = vec![1; 128 * 1024];
-        let owned = OwnedFd::from(file.try_clone().expect("a descriptor"));
-        let mut writing = Writing::from(0);
-        let mut at = 0;
-        while at < size && writing.hold(owned.as_fd(), now).is_none() {
-            rustix::io::pwrite(&owned, &piece, at).expect("written");
-            at += piece.len() as u64;
-            writing.advanced(owned.as_fd(), at);
+    /// Writes one piece, as it is received, from `at` on and answers where it ends.
+    fn put(owned: &OwnedFd, at: u64) -> u64 {
+        let (mut from, end) = (at, at + RECEIVED as u64);
+        while from < end {
+            let piece = vec![1; (end - from).min(Writing::room(from)) as usize];
+            from += rustix::io::pwrite(owned, &piece, from).expect("written") as u64;
         }
-        (writing, at)
+        end
     }
 
     #[test]
+    fn no_call_writes_across_the_edge_of_a_canary() {
+        for (at, room) in [
+            (0, 7 * GRAIN),
+            (1, 7 * GRAIN - 1),
+            (7 * GRAIN - 1, 1),
+            (7 * GRAIN, GRAIN),
+            (STEP - 1, 1),
+            (STEP, 7 * GRAIN),
+        ] {
+            assert_eq!(Writing::room(at), room, "{at}");
+        }
+    }
+
+    /// On a file system with large pages and without [`Writing::room`], nothing that was written is ever found to be.
+    #[test]
     fn what_is_on_the_disk_holds_nobody_and_no_more_than_the_bound_is_under_way() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a folder");
-        let file = std::fs::File::create(folder.path().join("x")).expect("a file");
-        let start = Clock::start().now();
-        let (mut writing, mut at) = write(&file, 32 << 20, start);
-        let owned = OwnedFd::from(file.try_clone().expect("a descriptor"));
+        // The second is not on the grid, as after REST.
+        for start in [0, 1000] {
+            let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a folder");
+            let owned = OwnedFd::from(std::fs::File::create(folder.path().join("x")).expect("a file"));
+            assert_eq!(written_from(&owned, start, 32 << 20), 32 << 20);
+        }
+    }
+
+    /// How far an upload from `start` to `size` comes.
+    fn written_from(owned: &OwnedFd, start: u64, size: u64) -> u64 {
+        let now = Clock::start().now();
+        let (mut writing, mut at) = (Writing::from(start), start);
         for _ in 0..1024 {
             assert!(writing.begun - writing.confirmed <= UNDER_WAY);
-            if at == 32 << 20 {
-                return;
+            if at >= size {
+                return size;
             }
-            file.sync_all().expect("on the disk");
             // What is on the disk may still be in the kernel's hands for a moment; it is asked again after the next sync.
-            if writing.hold(owned.as_fd(), start).is_some() {
+            if writing.hold(owned.as_fd(), now).is_some() {
+                rustix::fs::fsync(owned).expect("on the disk");
                 continue;
             }
-            let piece = vec![1; 128 * 1024];
-            for _ in 0..8 {
-                rustix::io::pwrite(&owned, &piece, at).expect("written");
-                at += piece.len() as u64;
-                writing.advanced(owned.as_fd(), at);
-            }
+            at = put(owned, at);
+            writing.advanced(owned.as_fd(), at);
         }
-        panic!("stuck at {at}");
+        at
     }
 
     #[test]

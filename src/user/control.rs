@@ -203,6 +203,11 @@ impl Control {
         }
     }
 
+    /// Whether a data connection would have nothing left to resume the session with.
+    pub fn is_dry(&self) -> bool {
+        matches!(&self.phase, Phase::Open(open) if matches!(&open.cover, Cover::Secret(secrets) if secrets.is_dry()))
+    }
+
     /// Tells the session something. Before there is a connection nobody hears it: wishes are kept until the login.
     pub fn tell(&mut self, input: Input, turn: &mut Turn<'_>) {
         self.feed(input, turn);
@@ -239,7 +244,8 @@ impl Control {
     /// Sends what is queued.
     pub fn flush(&mut self, turn: &mut Turn<'_>) -> Next {
         let Phase::Open(open) = &mut self.phase else { return Next::Sleep };
-        if open.link.unsent() == 0 || matches!(open.cover, Cover::Handshaking(_)) {
+        let silent = matches!(open.cover, Cover::Handshaking(_)) || open.session.state() == State::Deserted;
+        if open.link.unsent() == 0 || silent {
             return Next::Sleep;
         }
         self.since = turn.now;

@@ -3,7 +3,9 @@
 //! Nothing here is believed for ever: a fact is learnt when a server shows it, and what it refuses once is not asked
 //! again by the next session. Without this every small file would pay for the same failed EPSV.
 
+use super::zone::Zone;
 use crate::wire::features::Features;
+use crate::wire::reply::Reply;
 
 /// A way to get a data connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub enum Resuming {
     AsItComes,
     /// In TLS 1.2, whose sessions serve again and again.
     Old,
-    /// The host has no TLS 1.2: a session without tickets is given up for a new one.
+    /// The host has no TLS 1.2: a session that has used up its tickets is given up for a new one.
     Renewed,
 }
 
@@ -85,6 +87,8 @@ pub struct Profile {
     pub modern: bool,
     /// AUTH.
     pub auth: Standing,
+    /// How it was refused.
+    pub auth_refusal: Option<Reply>,
     /// In words, what the last TLS handshake came to.
     pub tls: Option<String>,
     /// What insisting on resumed data connections has led to.
@@ -94,6 +98,8 @@ pub struct Profile {
     ways: [Standing; Way::ALL],
     /// MLSD as such.
     pub mlsd: Standing,
+    /// Where the clock stands that LIST tells times by.
+    pub zone: Zone,
     /// LIST with `-a`.
     pub list_all: Standing,
     /// REST before RETR, proven by what was sent.
@@ -137,6 +143,11 @@ impl Profile {
     /// A data connection was refused since it had resumed nothing.
     pub fn note_unresumed(&mut self) {
         self.resuming = self.resuming.max(Resuming::Old);
+    }
+
+    /// Whether a data connection without a ticket is not worth making. Known only when one was refused.
+    pub const fn counts_tickets(&self) -> bool {
+        !matches!(self.resuming, Resuming::AsItComes)
     }
 
     /// What is known of a way to get data connections.

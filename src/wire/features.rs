@@ -42,7 +42,7 @@ impl Features {
     }
 
     fn line(&mut self, line: &str) {
-        let (label, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (label, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         match label.to_ascii_uppercase().as_str() {
             "" => {}
             "MLST" | "MLSD" => {
@@ -71,7 +71,7 @@ fn strip(line: &str) -> &str {
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split([';', ' ']).map(str::trim).filter(|part| !part.is_empty())
+    text.split([';', ' ', '\t']).map(str::trim).filter(|part| !part.is_empty())
 }
 
 fn begins_with_words(line: &str, words: &str) -> bool {

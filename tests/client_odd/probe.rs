@@ -87,7 +87,7 @@ fn no_tls_no_rest_no_features() {
     told.says("FEAT", "false", &[]);
     told.says("REST", "false", &["\"code\":502", "not honoured", "502 none"]);
     if cfg!(feature = "tls") {
-        told.says("TLS", "false", &["AUTH TLS is refused", "in the clear"]);
+        told.says("TLS", "false", &["\"code\":502", "AUTH TLS is refused (502 no)", "in the clear"]);
     }
     let (told, fake) = probe(&["--tls", "off"], |_, _, _| false);
     told.says("TLS", "false", &["not offered", "in the clear"]);

@@ -32,7 +32,8 @@ pub enum Oddity {
     Inject(&'static str),
     NoAuth,
     Greeting(&'static str),
-    NoProt,
+    /// The answer to PROT, or to another of the commands that lead to protected data connections.
+    Refuses(&'static str, &'static str),
     Expired,
     /// Data connections show another certificate and resume nothing.
     OtherOnData,
@@ -250,7 +251,12 @@ fn serve(stream: TcpStream, house: &House) -> io::Result<()> {
         let secret = if matches!(wire, Wire::Secret(_)) { "tls " } else { "" };
         house.seen.lock().unwrap().heard.push(format!("{secret}{line}"));
         let (verb, argument) = line.split_once(' ').unwrap_or((&line, ""));
+        let refusal = house.oddities.iter().find_map(|oddity| match oddity {
+            Oddity::Refuses(what, reply) if *what == verb => Some(*reply),
+            _ => None,
+        });
         match verb {
+            _ if refusal.is_some() => wire.say(refusal.unwrap_or_default())?,
             "AUTH" if house.is(Oddity::NoAuth) => wire.say("500 what")?,
             "AUTH" => {
                 let injected = house.oddities.iter().find_map(|oddity| match oddity {
@@ -267,7 +273,6 @@ fn serve(stream: TcpStream, house: &House) -> io::Result<()> {
             "PASS" => wire.say("230 in")?,
             "FEAT" => wire.say("211-Features:\r\n EPSV\r\n SIZE\r\n REST STREAM\r\n211 End")?,
             "PBSZ" => wire.say("200 PBSZ=0")?,
-            "PROT" if house.is(Oddity::NoProt) => wire.say("536 not that")?,
             "TYPE" | "PROT" => wire.say("200 fine")?,
             "SIZE" => match house.seen.lock().unwrap().files.get(argument) {
                 Some(file) => wire.say(&format!("213 {}", file.len()))?,

@@ -116,13 +116,50 @@ fn automatic_goes_on_in_the_clear_only_when_auth_is_refused_and_says_so() {
 #[test]
 fn prot_p_refused_is_the_end() {
     let authority = Authority::new();
-    let fake = Fake::start(&authority, "localhost", &[Oddity::NoProt]);
     let client = Client::new(&authority);
-    for scheme in ["ftp", "ftpes"] {
-        let url = format!("{scheme}://localhost:{}/a", fake.port);
-        assert_eq!(client.code(&options("ca.pem", &["get", &url])), 3);
+    for reply in ["536 not that", "534 no", "504 no", "431 not now", "500 what", "502 no"] {
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Refuses("PROT", reply)]);
+        for scheme in ["ftp", "ftpes"] {
+            let url = format!("{scheme}://localhost:{}/a", fake.port);
+            assert_eq!(client.code(&options("ca.pem", &["get", &url])), 3, "{reply}");
+        }
+        assert!(!fake.heard().iter().any(|line| line.contains("EPSV") || line.contains("RETR")), "{:?}", fake.heard());
     }
-    assert!(!fake.heard().iter().any(|line| line.contains("EPSV") || line.contains("RETR")), "{:?}", fake.heard());
+}
+
+#[test]
+fn pbsz_says_nothing_whatever_its_answer() {
+    let authority = Authority::new();
+    let client = Client::new(&authority);
+    for reply in ["200 fine", "500 what", "503 not now", "501 no"] {
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Refuses("PBSZ", reply)]);
+        let url = format!("ftpes://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["get", &url, "-o", "x"])), 0, "{reply}");
+        assert!(fake.heard().contains(&"tls PROT P".to_owned()), "{:?}", fake.heard());
+    }
+}
+
+#[test]
+fn sessions_without_tickets_are_left_before_a_transfer_is_refused() {
+    let authority = Authority::new();
+    let names: Vec<String> = (0..40).map(|at| format!("f{at}")).collect();
+    // With the greeting of a server that takes commands behind transfers, too: two transfers a session, two tickets.
+    for (greeting, parallel) in [("220 fake", "1"), ("220 miniftpd ready", "1"), ("220 miniftpd ready", "8")] {
+        let (wants, greets) = (Oddity::RequireResumption, Oddity::Greeting(greeting));
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Tickets(2), wants, Oddity::Only13, greets]);
+        let client = Client::new(&authority);
+        names.iter().for_each(|name| client.write(name, b"upward"));
+        let url = format!("ftp://localhost:{}/", fake.port);
+        let mut arguments = vec!["-P", parallel, "put"];
+        arguments.extend(names.iter().map(String::as_str).chain([url.as_str()]));
+        let output = client.run(&options("ca.pem", &arguments));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{greeting}, {parallel} sessions: {said}");
+        assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
+        // Once is how it is found out; what is under way elsewhere at that moment finds it out as well.
+        let most = if parallel == "1" { 1 } else { 16 };
+        assert!(fake.full() <= most, "{} data connections without a ticket, {parallel} sessions", fake.full());
+    }
 }
 
 #[test]

@@ -86,6 +86,27 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends bytes and waits until the server has read them, so that whatever follows is a segment of its own.
+    pub fn send_apart(&mut self, bytes: impl AsRef<[u8]>) {
+        self.send(bytes);
+        let end = std::time::Instant::now() + PATIENCE;
+        while self.is_unread() {
+            assert!(std::time::Instant::now() < end, "not read");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether something of ours waits in the server's socket: the kernel tells, on IPv4.
+    fn is_unread(&self) -> bool {
+        let ports = (self.stream.peer_addr().unwrap().port(), self.stream.local_addr().unwrap().port());
+        let port = |address: &str| u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().skip(1).any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (port(words[1]), port(words[2])) == ports && !words[4].ends_with(":00000000")
+        })
+    }
+
     /// Sends bytes, to a peer that may be gone.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.stream.write_all(bytes.as_ref())

@@ -2,6 +2,7 @@
 
 use super::errand::ask;
 use super::errand::{Move, Scene, Yield};
+use super::stat::time_in;
 use super::trouble::{Cause, Trouble};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::{Standing, Way};
@@ -32,6 +33,8 @@ enum State {
     /// There and back again, said in one breath: nobody else's command may come to stand between the two.
     Entering(Option<Trouble>),
     Returning(Result<(), Trouble>),
+    /// MDTM is out for a file that the listing shows this time of.
+    Dating(i64, Parsed),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +101,11 @@ impl List {
                 self.state = State::Returning(if entered { Ok(()) } else { Err(refused()) });
                 Move::Wishes(Vec::new())
             }
+            (State::Dating(shown, parsed), Answer::Reply(reply)) => {
+                let truly = time_in(&reply, scene.profile);
+                scene.profile.zone.learn(shown, truly);
+                done(scene.profile.zone.applied(parsed))
+            }
             (State::Returning(entered), _) => {
                 Move::Done(entered.map(|()| Yield::Listing(self.best.take().unwrap_or_default())))
             }
@@ -142,7 +150,20 @@ impl List {
             }
             _ => {}
         }
-        if empty && parsed.odd.is_empty() { self.check_emptiness(None) } else { done(parsed) }
+        if empty && parsed.odd.is_empty() { self.check_emptiness(None) } else { self.date(parsed, scene) }
+    }
+
+    /// LIST tells local time, and nothing says where. MDTM tells UTC: one file with both says how far they are apart.
+    fn date(&mut self, parsed: Parsed, scene: &mut Scene<'_>) -> Move {
+        let example = if scene.profile.mdtm == Standing::Fails { None } else { scene.profile.zone.example(&parsed) };
+        let Some((name, shown)) = example else { return done(scene.profile.zone.applied(parsed)) };
+        let path = match &self.path[..] {
+            b"" => name,
+            path if path.ends_with(b"/") => [path, &name].concat(),
+            path => [path, b"/", &name].concat(),
+        };
+        self.state = State::Dating(shown, parsed);
+        Move::Wishes(vec![ask("MDTM", &path)])
     }
 
     fn refused(&mut self, form: Form, reply: &Reply, moved: u64, scene: &mut Scene<'_>) -> Move {

@@ -58,7 +58,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 const BACK_OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// "At once, but otherwise" is no licence to go round in circles. More than there are manners to change, since one errand
-/// may come late to several sessions that run out of TLS tickets.
+/// may be under way on several sessions, one after the other, that turn out to have run out of TLS tickets.
 const OTHERWISE_LIMIT: u32 = 6;
 
 /// Names a site among those of a crew.
@@ -419,6 +419,8 @@ impl Crew {
             Again::Never => false,
             Again::Later => duty.tries < retries,
             Again::Otherwise => duty.otherwise < OTHERWISE_LIMIT,
+            // As often as others fail, and those are counted.
+            Again::Untried => true,
         }
     }
 
@@ -429,6 +431,7 @@ impl Crew {
                 duty.otherwise += 1;
                 Duration::ZERO
             }
+            Again::Untried => Duration::ZERO,
             Again::Later | Again::Never => {
                 duty.tries += 1;
                 back_off(duty.tries)

@@ -7,7 +7,7 @@ use super::trouble::{self, Again, Cause, Trouble};
 use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
 use crate::reactor::Key;
 use crate::user::guard::Guard;
-use crate::user::mail::Death;
+use crate::user::mail::{Death, Ticket, Wish};
 use crate::user::pi::Guise;
 
 impl Crew {
@@ -22,6 +22,7 @@ impl Crew {
 
     /// Puts as many sessions to work as there is work for, and opens more where that helps.
     pub(super) fn assign(&mut self, id: SiteId) {
+        let dry = self.retire(id);
         loop {
             let now = self.client.now();
             let Some(site) = self.sites.get_mut(id.0) else { return };
@@ -29,7 +30,7 @@ impl Crew {
             let profile = Rc::clone(&site.profile);
             let light = |id: ErrandId| duties.get(&id).is_some_and(|duty| duty.errand.is_light(&profile.borrow()));
             let trailing = |id: ErrandId| duties.get(&id).is_some_and(|duty| duty.errand.is_trailing());
-            if let Some((session, errand)) = site.pair(light, trailing) {
+            if let Some((session, errand)) = site.pair(light, trailing, &dry) {
                 self.start(session, errand);
                 continue;
             }
@@ -58,6 +59,21 @@ impl Crew {
             }
         }
         self.set_alarm();
+    }
+
+    /// Sessions whose tickets are used up, with a host that wants one for each data connection. Those without work leave
+    /// and make room for new ones, instead of having their next transfer refused.
+    fn retire(&mut self, id: SiteId) -> Vec<Key> {
+        let Some(site) = self.sites.get_mut(id.0) else { return Vec::new() };
+        if !site.profile.borrow().counts_tickets() {
+            return Vec::new();
+        }
+        let keys: Vec<Key> = site.keys().collect();
+        let dry: Vec<Key> = keys.into_iter().filter(|key| self.client.is_dry(*key)).collect();
+        for session in site.retire(&dry) {
+            self.client.wish(session, Ticket(0), Wish::Quit);
+        }
+        dry
     }
 
     pub(super) fn resolved(&mut self, host: &str, port: u16, addresses: io::Result<Vec<std::net::SocketAddr>>) {

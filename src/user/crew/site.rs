@@ -154,6 +154,17 @@ impl Site {
         several
     }
 
+    /// Sessions that have nothing to do and never will again, since nothing could resume them: they get no more errands.
+    pub(super) fn retire(&mut self, dry: &[Key]) -> Vec<Key> {
+        let idle = |hand: &&mut Hand| hand.state == Stage::Ready && hand.errands.is_empty();
+        let idle = self.hands.iter_mut().filter(idle).filter(|hand| dry.contains(&hand.key));
+        idle.map(|hand| {
+            hand.state = Stage::Dying;
+            hand.key
+        })
+        .collect()
+    }
+
     /// An errand has come back.
     pub(super) fn returned(&mut self, key: Key, id: ErrandId) {
         if let Some(hand) = self.hands.iter_mut().find(|hand| hand.key == key) {
@@ -166,19 +177,22 @@ impl Site {
         &mut self,
         light: impl Fn(ErrandId) -> bool,
         trailing: impl Fn(ErrandId) -> bool,
+        dry: &[Key],
     ) -> Option<(Key, ErrandId)> {
         let next = self.peek()?;
-        let free = self.hands.iter().position(|hand| hand.state == Stage::Ready && hand.errands.is_empty());
+        let usable = |hand: &Hand| hand.state == Stage::Ready && !dry.contains(&hand.key);
+        let free = self.hands.iter().position(|hand| usable(hand) && hand.errands.is_empty());
         let at = match free {
             Some(at) => at,
             None => {
                 let (deep, ahead) = {
                     let profile = self.profile.borrow();
-                    (profile.queues() && light(next) && self.may_double(), profile.pipelines())
+                    let deep = profile.queues() && !profile.counts_tickets() && light(next) && self.may_double();
+                    (deep, profile.pipelines())
                 };
                 let fits = |hand: &Hand| {
                     let of_all = |what: &dyn Fn(ErrandId) -> bool| hand.errands.iter().all(|errand| what(*errand));
-                    hand.state == Stage::Ready
+                    usable(hand)
                         && hand.errands.len() < DEPTH
                         && ((deep && of_all(&light)) || (ahead && of_all(&trailing)))
                 };

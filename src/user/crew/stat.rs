@@ -5,7 +5,7 @@ use super::trouble::{Cause, Trouble};
 use crate::user::mail::{Answer, Wish};
 use crate::user::profile::{Profile, Standing};
 use crate::wire::address::number;
-use crate::wire::directory::{Found, FoundKind, parse_fact_line, stamp};
+use crate::wire::directory::{Found, FoundKind, Grain, parse_fact_line, stamp};
 use crate::wire::reply::{Kind, Reply, directory_in};
 
 /// Describes one path.
@@ -102,7 +102,7 @@ impl Stat {
             kind,
             size,
             modify,
-            exact: modify.is_some(),
+            grain: Grain::Second,
             mode: None,
             owner: None,
             group: None,

@@ -47,6 +47,8 @@ pub enum Again {
     Later,
     /// At once and in another manner, which the errand has noted.
     Otherwise,
+    /// At once: it was the session's other errand that failed, so this has not been tried.
+    Untried,
 }
 
 /// A failure as it is reported.
@@ -150,7 +152,7 @@ impl Trouble {
             Death::NoChannel(_) => Self::new(Cause::Transfer, text).again(Again::Later),
             Death::TimedOut(_) => Self::new(Cause::TimedOut, text).again(Again::Later),
             Death::Closed | Death::Lost(_) => Self::new(Cause::Transfer, text).again(Again::Later),
-            Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Otherwise),
+            Death::Abandoned => Self::new(Cause::Transfer, text).again(Again::Untried),
             Death::Dismissed(reply) => {
                 let again = if reply.kind() == Kind::Transient { Again::Later } else { Again::Never };
                 Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(again) }

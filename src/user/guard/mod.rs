@@ -10,9 +10,10 @@
 //!
 //! Tickets belong to one control connection: servers that require resumption take it as the proof that both connections
 //! have the same client, and a ticket of another session proves something else. In TLS 1.2 the session serves as often
-//! as it is needed; in TLS 1.3 each ticket serves once and the newest is taken. When there is none left the handshake is
-//! a full one, and a server that refuses that is talked to in TLS 1.2 from then on, or where it does not speak that, in
-//! new sessions, which bring new tickets.
+//! as it is needed; in TLS 1.3 each ticket serves once and the newest is taken. To use the last one again was wanted and
+//! cannot be had: rustls hands a ticket over and lets nobody copy it. When there is none left the handshake is a full
+//! one, and a server that refuses that is talked to in TLS 1.2 from then on, or where it does not speak that, in new
+//! sessions, which bring new tickets: a session that has used up its own is left before its next transfer.
 
 #[cfg(feature = "tls")]
 mod judge;

@@ -61,6 +61,11 @@ impl Secrets {
     }
 
     /// Never called.
+    pub const fn is_dry(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Never called.
     ///
     /// # Errors
     /// None.

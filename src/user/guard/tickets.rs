@@ -21,9 +21,16 @@ struct Held {
     session: Option<Tls12ClientSessionValue>,
     /// TLS 1.3: each is used once, the newest first, since it is the least likely to have been forgotten.
     tickets: VecDeque<Tls13ClientSessionValue>,
+    /// Of those there has been one.
+    given: bool,
 }
 
 impl Tickets {
+    /// Whether all that came are used up. Who never gave any is not waited for: a new session would not have more.
+    pub(super) fn are_spent(&self) -> bool {
+        self.held(|held| held.given && held.tickets.is_empty())
+    }
+
     /// A thread that panicked while it held the lock, of which there are none here, leaves whole values behind.
     fn held<R>(&self, use_it: impl FnOnce(&mut Held) -> R) -> R {
         use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -53,6 +60,7 @@ impl ClientSessionStore for Tickets {
 
     fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
         self.held(|held| {
+            held.given = true;
             held.tickets.push_back(value);
             if held.tickets.len() > KEPT {
                 held.tickets.pop_front();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ClientSessionStore, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -43,6 +43,7 @@ struct Made {
 pub struct Secrets {
     control: Arc<ClientConfig>,
     data: Arc<ClientConfig>,
+    tickets: Arc<Tickets>,
     /// No newer than TLS 1.2.
     old: bool,
     name: ServerName<'static>,
@@ -129,10 +130,12 @@ impl Made {
                 .map_err(|error| format!("the certificate and the key of our own: {error}"))?,
             None => builder.with_no_client_auth(),
         };
-        data.resumption = Resumption::store(Arc::new(Tickets::default()));
+        let tickets = Arc::new(Tickets::default());
+        data.resumption = Resumption::store(Arc::clone(&tickets) as Arc<dyn ClientSessionStore>);
         let mut control = data.clone();
         control.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Secrets { control: Arc::new(control), data: Arc::new(data), old, name, shown, certificate: Rc::from([]) })
+        let (control, data, certificate) = (Arc::new(control), Arc::new(data), Rc::from([]));
+        Ok(Secrets { control, data, tickets, old, name, shown, certificate })
     }
 }
 
@@ -181,6 +184,11 @@ impl Secrets {
         use rustls::AlertDescription::{HandshakeFailure, ProtocolVersion};
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         self.old && matches!(inner, Some(Error::AlertReceived(ProtocolVersion | HandshakeFailure)))
+    }
+
+    /// Whether the tickets are used up.
+    pub fn is_dry(&self) -> bool {
+        self.tickets.are_spent()
     }
 
     /// For a data connection.

@@ -122,7 +122,7 @@ impl Across<'_> {
         if found.kind == FoundKind::Other || !self.policy.filter.takes(path) {
             return false;
         }
-        let facts = |found: &Found| Facts { size: found.size, modify: found.modify, exact: found.exact };
+        let facts = |found: &Found| Facts { size: found.size, modify: found.modify, grain: found.grain };
         there.is_none_or(|there| self.policy.sends(facts(found), facts(there)))
     }
 

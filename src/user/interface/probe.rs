@@ -109,7 +109,12 @@ fn protection(profile: &Profile, wished: Protection, creed: &Creed) -> Finding {
     match (wished, profile.has("AUTH TLS")) {
         (Protection::Off, true) => Finding::plain("TLS", format!("offered and not used: {CLEAR}")),
         (Protection::Off, false) => Finding::verdict("TLS", false, format!("not offered: {CLEAR}")),
-        _ => Finding::verdict("TLS", false, format!("AUTH TLS is refused: {CLEAR}")),
+        _ => {
+            let told = profile.auth_refusal.as_ref();
+            let how = told.map(|reply| format!(" ({})", Spoken(reply))).unwrap_or_default();
+            let text = format!("AUTH TLS is refused{how}: {CLEAR}");
+            Finding { name: "TLS", works: Some(false), code: told.map(|reply| reply.code), text }
+        }
     }
 }
 

@@ -82,6 +82,7 @@ impl Session {
         }
         if self.manners.protection == Protection::Auto && stage.profile.auth != Standing::Works {
             stage.profile.auth = Standing::Fails;
+            stage.profile.auth_refusal = Some(reply.clone());
             stage.out.push(Output::InTheClear);
             return self.name(stage);
         }

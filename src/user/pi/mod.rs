@@ -5,6 +5,7 @@
 //! [`Stage::out`]. The diagram stands in [`state`]. Wishes wait in an agenda until the dialogue is ready for them:
 //! that is where commands are sent ahead of their replies, and where it is decided when they must not be.
 
+mod end;
 mod login;
 pub mod state;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::mail::{Answer, Death, Failure, News, Order, Outcome, Protection, Ticket, Wish};
-use super::profile::{Profile, Standing};
+use super::profile::Profile;
 use super::text::{Shown, sendable};
 use crate::wire::reply::{Overlong, Reply};
 
@@ -181,7 +182,7 @@ impl Session {
             Input::News(ticket, news) => self.news(ticket, news, stage),
             Input::Secured => self.secured(stage),
             Input::Expired => self.expired(stage),
-            Input::Gone(death) => self.die(death, stage),
+            Input::Gone(death) => self.left(death, stage),
         }
         self.proceed(stage);
     }
@@ -230,7 +231,7 @@ impl Session {
     /// time.
     pub fn patience(&self) -> Option<Duration> {
         match self.state {
-            State::Dead => None,
+            State::Dead | State::Deserted => None,
             State::Leaving => Some(self.manners.timeout.min(Duration::from_secs(5))),
             State::Member if self.idle() => Some(KEEPALIVE),
             State::Member => self.patience_at_work(),
@@ -260,7 +261,7 @@ impl Session {
     }
 
     fn wish(&mut self, ticket: Ticket, wish: Wish, stage: &mut Stage<'_>) {
-        if matches!(self.state, State::Dead | State::Leaving) {
+        if matches!(self.state, State::Dead | State::Leaving | State::Deserted) {
             return stage.out.push(Output::Answer(ticket, Answer::Dead(Death::Abandoned)));
         }
         let words: &[u8] = match &wish {
@@ -287,6 +288,9 @@ impl Session {
 
     /// Begins whatever of the agenda may begin now.
     fn proceed(&mut self, stage: &mut Stage<'_>) {
+        if self.state == State::Deserted && !self.awaits_only_data() {
+            return self.die(Death::Closed, stage);
+        }
         while let Some((_, wish)) = self.agenda.front() {
             if !self.may_begin(wish, stage.profile) {
                 return;
@@ -376,11 +380,6 @@ impl Session {
         ahead && opened && matches!(reply.code, 500..=503)
     }
 
-    fn dismissed(&mut self, reply: Reply, stage: &mut Stage<'_>) {
-        let quitting = self.state == State::Leaving;
-        self.die(if quitting { Death::Left } else { Death::Dismissed(reply) }, stage);
-    }
-
     fn answered(&mut self, owed: Owed, reply: Reply, stage: &mut Stage<'_>) {
         match owed {
             Owed::Login => self.login_step(reply, stage),
@@ -408,72 +407,6 @@ impl Session {
             self.die(Death::Garbage(Overlong::Reply), stage);
         }
     }
-
-    fn expired(&mut self, stage: &mut Stage<'_>) {
-        if self.state == State::Member && self.begin_without_1yz(stage) {
-            return;
-        }
-        match self.state {
-            State::Member if self.idle() => {
-                if self.keepalives < KEEPALIVES {
-                    self.keepalives += 1;
-                    self.command(b"NOOP".to_vec(), Owed::Courtesy, stage);
-                }
-            }
-            State::Leaving => self.die(Death::Left, stage),
-            State::Dead => {}
-            State::Member => {
-                self.close_without_reply(stage);
-                self.die(Death::TimedOut("waiting for the server's reply"), stage);
-            }
-            State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
-            State::Authorising | State::Securing => self.die(Death::TimedOut("asking for TLS"), stage),
-            State::Naming
-            | State::Proving
-            | State::Accounting
-            | State::Asking
-            | State::Buffering
-            | State::Protecting => self.die(Death::TimedOut("logging in"), stage),
-        }
-    }
-
-    /// The end: everything that was wished is answered.
-    fn die(&mut self, death: Death, stage: &mut Stage<'_>) {
-        if self.state == State::Dead {
-            return;
-        }
-        self.enter(State::Dead);
-        if unanswered(&death) && self.owed.len() > 1 {
-            stage.profile.slow_down(self.transfers.len() > 1);
-        }
-        if let (Some(Owed::Way(_, way)), true) = (self.owed.front(), unanswered(&death)) {
-            // Silence, or a slammed door, was the answer to EPSV: the next session asks in another way.
-            stage.profile.note_way(*way, Standing::Fails);
-        }
-        for running in self.transfers.drain(..) {
-            let ticket = running.ticket;
-            stage.out.push(Output::Order(ticket, Order::Drop));
-            let answer = match running.content() {
-                Some(outcome) => Answer::Moved(Box::new(outcome)),
-                None => Answer::Dead(death.clone()),
-            };
-            stage.out.push(Output::Answer(ticket, answer));
-        }
-        for owed in self.owed.drain(..) {
-            if let Owed::Ask(ticket, _) = owed {
-                stage.out.push(Output::Answer(ticket, Answer::Dead(death.clone())));
-            }
-        }
-        for (ticket, _) in self.agenda.drain(..) {
-            stage.out.push(Output::Answer(ticket, Answer::Dead(death.clone())));
-        }
-        stage.out.push(Output::HangUp(death));
-    }
-}
-
-/// Whether a session ended where a reply should have been.
-const fn unanswered(death: &Death) -> bool {
-    matches!(death, Death::TimedOut(_) | Death::Closed | Death::Lost(_) | Death::OutOfStep(_))
 }
 
 const fn ends_transfers(code: u16) -> bool {

@@ -12,6 +12,7 @@
 //!                    Accounting ─── 230 ──▶ …                                 ▼
 //!                                                                          Leaving
 //!   any state ── 421, end, silence, refusal ──▶ Dead
+//!   Member ── 226, then 421 or end, before the end of the data ──▶ Deserted ── data over ──▶ Dead
 //! ```
 //!
 //! A member's replies are owed in the order in which commands went out ([`Owed`]). A transfer has two sides that
@@ -56,6 +57,8 @@ pub enum State {
     Member,
     /// QUIT is out.
     Leaving,
+    /// The server has left behind its last word, and the data that it was about is still coming.
+    Deserted,
     /// Nothing more will be said.
     Dead,
 }
@@ -70,6 +73,7 @@ impl fmt::Display for State {
             Self::Asking => "asking for features",
             Self::Member => "logged in",
             Self::Leaving => "leaving",
+            Self::Deserted => "left by the server",
             Self::Dead => "over",
         })
     }

@@ -326,6 +326,39 @@ fn replies_nobody_asked_for_shift_nothing() {
 }
 
 #[test]
+fn a_server_that_leaves_with_its_226_is_not_asked_for_the_data_again() {
+    for gone in ["", "421 bye\r\n"] {
+        let leave = |desk: &mut Desk| match gone {
+            "" => desk.handle(Input::Gone(Death::Closed)),
+            said => desk.hear(said),
+        };
+        let mut desk = Desk::member("x");
+        desk.transfer(1, Verb::Retr, "a", 0);
+        desk.hear("229 (|||4000|)\r\n150 go\r\n");
+        desk.up(1);
+        desk.hear("226 done\r\n");
+        desk.said.clear();
+        leave(&mut desk);
+        desk.says(&[]);
+        assert_eq!((desk.session.state(), desk.session.patience()), (State::Deserted, None));
+        // Nobody is there to be asked.
+        desk.ask(2, "SIZE a");
+        assert!(matches!(&desk.answers[..], [(Ticket(2), Answer::Dead(_))]), "{:?}", desk.answers);
+        desk.said.clear();
+        desk.done(1);
+        desk.says(&["moved 226 for 1", "hang up"]);
+        assert_eq!(desk.session.state(), State::Dead);
+        // Without the 226 there is nothing to wait for.
+        let mut desk = Desk::member("x");
+        desk.transfer(1, Verb::Retr, "a", 0);
+        desk.hear("229 (|||4000|)\r\n150 go\r\n");
+        desk.up(1);
+        leave(&mut desk);
+        assert_eq!(desk.session.state(), State::Dead);
+    }
+}
+
+#[test]
 fn an_upload_begins_at_1yz_or_after_a_while() {
     use crate::user::pump::Outlet;
     let stream = || std::fs::File::open("/dev/null").expect("a file").into();

@@ -1,6 +1,6 @@
 //! MLSD and MLST (RFC 3659 section 7), as they are sent and not only as they were written.
 
-use super::{Found, FoundKind, Parsed, lines};
+use super::{Found, FoundKind, Grain, Parsed, lines};
 use crate::wire::address::number;
 use crate::wire::date::parse_stamp;
 
@@ -48,7 +48,7 @@ fn read(line: &[u8]) -> Option<(Found, Role)> {
             b"size" | b"sizd" => found.size = number(value, u64::MAX),
             b"modify" => {
                 found.modify = stamp(value);
-                found.exact = found.modify.is_some();
+                found.grain = Grain::Second;
             }
             b"unix.mode" => found.mode = octal(value),
             b"unix.owner" | b"unix.ownername" => found.owner = Some(value.to_vec()),

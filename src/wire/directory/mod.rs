@@ -27,6 +27,9 @@ pub use mlsx::{parse_fact_line, parse_mlsd};
 /// Entries of one directory that are taken: the largest in use are smaller, and each costs some 200 bytes of memory.
 const ENTRIES: usize = 1_000_000;
 
+/// Seconds a day.
+const DAY: i64 = 86_400;
+
 /// Lines that no reader knew are kept for a message, so many of them.
 const ODD_KEPT: usize = 16;
 
@@ -45,6 +48,17 @@ pub enum FoundKind {
     Unknown,
 }
 
+/// How much of a time a listing tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grain {
+    /// All of it, in UTC.
+    Second,
+    /// As on the server's wall.
+    Minute,
+    /// The date only.
+    Day,
+}
+
 /// One entry of a listing. Everything but the name may be unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -56,8 +70,8 @@ pub struct Found {
     pub size: Option<u64>,
     /// Seconds since 1970: UTC from MLSD, the server's idea of local time from LIST.
     pub modify: Option<i64>,
-    /// Whether `modify` is exact to the second.
-    pub exact: bool,
+    /// How much of `modify` the listing tells.
+    pub grain: Grain,
     /// Permission bits, at most 07777.
     pub mode: Option<u32>,
     /// Owner.
@@ -75,12 +89,21 @@ impl Found {
             kind,
             size: None,
             modify: None,
-            exact: false,
+            grain: Grain::Minute,
             mode: None,
             owner: None,
             group: None,
             target: None,
         }
+    }
+
+    /// A date without a time of day was read as midnight, and midnight itself looks no different.
+    fn grained(self) -> Self {
+        let grain = match self.grain {
+            Grain::Minute if self.modify.is_some_and(|when| when % DAY == 0) => Grain::Day,
+            grain => grain,
+        };
+        Self { grain, ..self }
     }
 }
 
@@ -133,7 +156,7 @@ pub fn parse_list(text: &[u8], now: i64) -> Parsed {
             None => line,
         };
         match read_line(whole, now) {
-            Some(found) => parsed.add(found),
+            Some(found) => parsed.add(found.grained()),
             None if other::is_vms_name(whole) => waiting = Some(line),
             None if is_decoration(whole) => {}
             None => parsed.add_odd(whole),

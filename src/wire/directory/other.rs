@@ -1,7 +1,7 @@
 //! Listings of systems that few people meet any more, and the one that was made for programs before MLSD was.
 
 use super::dates::{clock, moment, month, number};
-use super::{Found, FoundKind, size_of, unix, words};
+use super::{Found, FoundKind, Grain, size_of, unix, words};
 use crate::wire::address;
 
 /// EPLF: `+fact,fact,<TAB>name`, where `/` is a directory, `r` a file, `s` the size, `m` the time since 1970.
@@ -18,7 +18,7 @@ pub(super) fn eplf(line: &[u8]) -> Option<Found> {
             Some((b's', size)) => found.size = address::number(size, u64::MAX),
             Some((b'm', time)) => {
                 found.modify = address::number(time, i64::MAX as u64).and_then(|time| i64::try_from(time).ok());
-                found.exact = found.modify.is_some();
+                found.grain = Grain::Second;
             }
             _ => {}
         }

@@ -73,6 +73,7 @@ struct Play {
     wire: Wire,
     /// Whether the way into TLS and out of it takes time: `!h` and `!f` tell how it ends.
     slow: bool,
+    gone: bool,
     /// There was TLS once, so that there are keys for data connections.
     keyed: bool,
 }
@@ -147,6 +148,7 @@ impl Play {
             scan: None,
             wire: Wire::Clear,
             slow: false,
+            gone: false,
             keyed: false,
         }
     }
@@ -188,7 +190,7 @@ impl Play {
         let input = match self.wire {
             Wire::Clear | Wire::Private => return,
             // Nothing can be said between the clear and TLS.
-            _ if !well => return self.over = true,
+            _ if !well => return self.vanish(),
             Wire::Securing => {
                 (self.wire, self.keyed) = (Wire::Private, true);
                 Input::Secured(certificate.map(|der| Box::new(Certificate(der.to_vec()))))
@@ -199,6 +201,11 @@ impl Play {
             }
         };
         self.handle(input, 0);
+    }
+
+    /// The record is closed without a word: nothing reaches the session any more.
+    const fn vanish(&mut self) {
+        (self.over, self.gone) = (true, true);
     }
 
     const fn is_changing(&self) -> bool {
@@ -216,12 +223,13 @@ impl Play {
     /// What happens elsewhere.
     fn event(&mut self, event: u8, rest: &[u8]) {
         match event {
+            _ if self.gone => {}
             b'k' => self.configure_tls(rest.first().copied().unwrap_or_default()),
             b'g' => self.slow ^= true,
             b'h' => self.changed(true, (!rest.is_empty()).then_some(rest)),
             b'f' => self.changed(false, None),
             // As the control record has it: it closes without a word, or is deaf.
-            b'b' | b'D' | b'S' | b'x' if self.is_changing() => self.over = true,
+            b'b' | b'D' | b'S' | b'x' if self.is_changing() => self.vanish(),
             _ if self.is_changing() => {}
             b'd' => self.transferred(rest),
             b'e' => self.failed(rest.first().copied().unwrap_or_default()),

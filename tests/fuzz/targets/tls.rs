@@ -113,6 +113,10 @@ struct Pair {
     /// What the client has said and the server has not yet heard; nothing counts after the first forged octet.
     said: Vec<u8>,
     honest: bool,
+    closed: bool,
+    /// Our close_notify is out. rustls 0.23 asserts that no alert follows it, and yet sends one when a peer goes on with what
+    /// is no record; without assertions that alert is all there is to it. So nobody forges anything from here on.
+    finished: bool,
     updates: u32,
     flip: Option<(u16, u8)>,
     cut: Option<u16>,
@@ -143,18 +147,20 @@ impl Pair {
         // Who names other protocols only is turned away.
         let honest = play.early.is_empty() && play.alpn.as_ref().is_none_or(|name| name.is_empty() || name == b"ftp");
         let (said, stage) = (Vec::new(), Stage::Shaking);
-        Self { key, peer, client, stage, said, honest, updates: 0, flip: None, cut: None }
+        Self { key, peer, client, stage, said, honest, closed: false, finished: false, updates: 0, flip: None, cut: None }
     }
 
     fn happens(&mut self, event: &Event) {
         match event {
             Event::Shake => (0..ROUNDS).for_each(|_| self.exchange()),
             Event::Say(octets) => {
-                if !self.client.is_handshaking() && self.client.writer().write_all(octets).is_ok() {
+                let may_speak = !self.closed && !self.client.is_handshaking();
+                if may_speak && self.client.writer().write_all(octets).is_ok() {
                     self.said.extend_from_slice(octets);
                 }
                 self.exchange();
             }
+            Event::Update if self.finished => {}
             Event::Update => {
                 // Not in TLS 1.2, and not before there are keys.
                 let _too_early = self.client.refresh_traffic_keys();
@@ -162,7 +168,12 @@ impl Pair {
                 self.honest &= self.updates <= UPDATES;
                 self.exchange();
             }
-            Event::Close => self.client.send_close_notify(),
+            Event::Close => {
+                // Whoever closes in the midst of a handshake breaks it off.
+                self.honest &= !self.client.is_handshaking();
+                self.closed = true;
+                self.client.send_close_notify();
+            }
             Event::Flip(at, with) => self.flip = Some((*at, *with)),
             Event::Cut(at) => self.cut = Some(*at),
             Event::Raw(octets) => self.forge(octets),
@@ -173,11 +184,12 @@ impl Pair {
             Event::Fin => drop(self.peer.shutdown(std::net::Shutdown::Write)),
             Event::Answer(count) => self.answer(usize::from(*count)),
             Event::Undress if self.stage == Stage::Open => {
-                self.stage = Stage::Undressing;
+                (self.stage, self.finished) = (Stage::Undressing, true);
                 self.honest = false;
                 self.serve();
             }
             Event::Finish if self.stage == Stage::Open => {
+                self.finished = true;
                 self.with_link(|link, ready, sockets| link.finish(ready, sockets).map(drop));
             }
             Event::Undress | Event::Finish => {}
@@ -188,13 +200,14 @@ impl Pair {
     fn exchange(&mut self) {
         let mut records = Vec::new();
         while self.client.wants_write() && self.client.write_tls(&mut records).is_ok_and(|count| count > 0) {}
-        if let (Some((at, with)), false) = (self.flip, records.is_empty()) {
+        let untouched = records.is_empty() || self.finished;
+        if let (Some((at, with)), false) = (self.flip, untouched) {
             let place = usize::from(at) % records.len();
             records[place] ^= with;
             self.honest &= with == 0;
             self.flip = None;
         }
-        if let (Some(at), false) = (self.cut, records.is_empty()) {
+        if let (Some(at), false) = (self.cut, untouched) {
             records.truncate(usize::from(at) % records.len());
             (self.honest, self.cut) = (false, None);
         }
@@ -211,6 +224,11 @@ impl Pair {
     }
 
     fn forge(&mut self, octets: &[u8]) {
+        // What begins no record is a peer that goes on in the clear.
+        let clear = self.stage == Stage::Undressing && octets.first().is_some_and(|octet| !(20..=24).contains(octet));
+        if self.finished && !clear {
+            return;
+        }
         self.honest &= octets.is_empty();
         self.put(octets);
         self.serve();

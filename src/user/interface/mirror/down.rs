@@ -14,7 +14,7 @@ use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task, join};
 use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_name};
 use crate::user::local::{Folder, PART, Present, safe_name};
 use crate::user::text::Shown;
-use crate::wire::directory::{Found, FoundKind, Parsed};
+use crate::wire::directory::{Found, FoundKind, Grain, Parsed};
 
 /// A directory on both sides.
 #[derive(Debug)]
@@ -176,10 +176,10 @@ impl Down {
     ) {
         let link = found.kind == FoundKind::Link;
         let size = found.size.filter(|_| !link && !bench.policy.text);
-        let there = Facts { size, modify: found.modify, exact: found.exact };
+        let there = Facts { size, modify: found.modify, grain: found.grain };
         let present = here.get(OsStr::from_bytes(&found.name)).filter(|present| present.kind == FileType::RegularFile);
         if let Some(present) = present {
-            let local = Facts { size: Some(present.size), modify: Some(present.modify), exact: true };
+            let local = Facts { size: Some(present.size), modify: Some(present.modify), grain: Grain::Second };
             if !bench.policy.fetches(there, local) {
                 *bench.same += 1;
                 return;

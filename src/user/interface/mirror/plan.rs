@@ -3,12 +3,16 @@
 use crate::filesystem::Pattern;
 use crate::filesystem::pattern::STEP_LIMIT;
 use crate::user::interface::options::Options;
+use crate::wire::directory::Grain;
 
 /// A minute: what listings show of a time.
 const MINUTE: i64 = 60;
 
 /// A day: what they show of a time that is half a year ago.
 const DAY: i64 = 86_400;
+
+/// A date is that of the server's own zone, which is at most so far from UTC.
+const FARTHEST_ZONE: i64 = 14 * 3600;
 
 /// Names to take and names to leave.
 #[derive(Debug)]
@@ -78,8 +82,8 @@ pub struct Facts {
     pub size: Option<u64>,
     /// Seconds since 1970.
     pub modify: Option<i64>,
-    /// Whether `modify` is more than a listing for people.
-    pub exact: bool,
+    /// How much of `modify` is known.
+    pub grain: Grain,
 }
 
 impl Policy {
@@ -117,9 +121,11 @@ impl Policy {
 
 /// How far two times may be apart and still mean the same.
 fn tolerance(there: Facts, here: Facts) -> i64 {
-    let vague = [there, here].into_iter().filter(|facts| !facts.exact);
-    let width = |facts: Facts| if facts.modify.is_some_and(|when| when % DAY == 0) { DAY } else { MINUTE };
-    vague.map(width).max().unwrap_or(0)
+    match there.grain.max(here.grain) {
+        Grain::Second => 0,
+        Grain::Minute => MINUTE,
+        Grain::Day => DAY + FARTHEST_ZONE,
+    }
 }
 
 fn differs(there: Facts, here: Facts) -> bool {
@@ -161,16 +167,17 @@ mod tests {
             chatty: false,
             filter: filter(&[], &[]),
         };
-        let facts = |size, modify, exact| Facts { size: Some(size), modify: Some(modify), exact };
-        let here = facts(5, 1_710_000_030, true);
+        let facts = |size, modify, grain| Facts { size: Some(size), modify: Some(modify), grain };
+        let (second, minute, day) = (Grain::Second, Grain::Minute, Grain::Day);
+        let here = facts(5, 1_710_000_030, second);
         assert!(!policy(false).fetches(here, here));
-        assert!(policy(false).fetches(facts(6, 1_710_000_030, true), here));
-        assert!(policy(false).fetches(facts(5, 1_710_000_031, true), here));
-        assert!(!policy(false).fetches(facts(5, 1_710_000_000, false), here));
-        assert!(!policy(false).fetches(facts(5, 1_709_942_400, false), here)); // only the day is known
-        assert!(!policy(true).fetches(facts(6, 1_709_000_000, true), here));
-        assert!(policy(true).fetches(facts(5, 1_711_000_000, true), here));
-        assert!(!policy(false).sends(here, facts(5, 1_711_000_000, true)));
-        assert!(policy(false).sends(here, facts(4, 1_711_000_000, true)));
+        assert!(policy(false).fetches(facts(6, 1_710_000_030, second), here));
+        assert!(policy(false).fetches(facts(5, 1_710_000_031, second), here));
+        assert!(!policy(false).fetches(facts(5, 1_710_000_000, minute), here));
+        assert!(!policy(false).fetches(facts(5, 1_709_942_400, day), here)); // only the day is known
+        assert!(!policy(true).fetches(facts(6, 1_709_000_000, second), here));
+        assert!(policy(true).fetches(facts(5, 1_711_000_000, second), here));
+        assert!(!policy(false).sends(here, facts(5, 1_711_000_000, second)));
+        assert!(policy(false).sends(here, facts(4, 1_711_000_000, second)));
     }
 }

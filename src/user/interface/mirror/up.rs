@@ -13,7 +13,7 @@ use super::{Bench, FILES_WAITING, Task, join};
 use crate::user::crew::{Ask, Cause, Errand, List, Origin, Send, Trouble, Yield};
 use crate::user::local::{Folder, Present, safe_name};
 use crate::user::text::Shown;
-use crate::wire::directory::{Found, FoundKind};
+use crate::wire::directory::{Found, FoundKind, Grain};
 
 /// A directory on both sides.
 #[derive(Debug)]
@@ -209,9 +209,9 @@ impl Up {
             if found.kind == FoundKind::Dir {
                 return bench.trouble(&bench.remote.place.show(&path), in_the_way());
             }
-            let here = Facts { size: Some(present.size), modify: Some(present.modify), exact: true };
+            let here = Facts { size: Some(present.size), modify: Some(present.modify), grain: Grain::Second };
             let size = found.size.filter(|_| !bench.policy.text);
-            let there = Facts { size, modify: found.modify, exact: found.exact };
+            let there = Facts { size, modify: found.modify, grain: found.grain };
             if !bench.policy.sends(here, there) {
                 *bench.same += 1;
                 return;
