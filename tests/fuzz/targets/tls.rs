@@ -114,9 +114,6 @@ struct Pair {
     said: Vec<u8>,
     honest: bool,
     closed: bool,
-    /// Our close_notify is out. rustls 0.23 asserts that no alert follows it, and yet sends one when a peer goes on with what
-    /// is no record; without assertions that alert is all there is to it. So nobody forges anything from here on.
-    finished: bool,
     updates: u32,
     flip: Option<(u16, u8)>,
     cut: Option<u16>,
@@ -147,7 +144,7 @@ impl Pair {
         // Who names other protocols only is turned away.
         let honest = play.early.is_empty() && play.alpn.as_ref().is_none_or(|name| name.is_empty() || name == b"ftp");
         let (said, stage) = (Vec::new(), Stage::Shaking);
-        Self { key, peer, client, stage, said, honest, closed: false, finished: false, updates: 0, flip: None, cut: None }
+        Self { key, peer, client, stage, said, honest, closed: false, updates: 0, flip: None, cut: None }
     }
 
     fn happens(&mut self, event: &Event) {
@@ -160,7 +157,6 @@ impl Pair {
                 }
                 self.exchange();
             }
-            Event::Update if self.finished => {}
             Event::Update => {
                 // Not in TLS 1.2, and not before there are keys.
                 let _too_early = self.client.refresh_traffic_keys();
@@ -184,12 +180,11 @@ impl Pair {
             Event::Fin => drop(self.peer.shutdown(std::net::Shutdown::Write)),
             Event::Answer(count) => self.answer(usize::from(*count)),
             Event::Undress if self.stage == Stage::Open => {
-                (self.stage, self.finished) = (Stage::Undressing, true);
+                self.stage = Stage::Undressing;
                 self.honest = false;
                 self.serve();
             }
             Event::Finish if self.stage == Stage::Open => {
-                self.finished = true;
                 self.with_link(|link, ready, sockets| link.finish(ready, sockets).map(drop));
             }
             Event::Undress | Event::Finish => {}
@@ -200,14 +195,13 @@ impl Pair {
     fn exchange(&mut self) {
         let mut records = Vec::new();
         while self.client.wants_write() && self.client.write_tls(&mut records).is_ok_and(|count| count > 0) {}
-        let untouched = records.is_empty() || self.finished;
-        if let (Some((at, with)), false) = (self.flip, untouched) {
+        if let (Some((at, with)), false) = (self.flip, records.is_empty()) {
             let place = usize::from(at) % records.len();
             records[place] ^= with;
             self.honest &= with == 0;
             self.flip = None;
         }
-        if let (Some(at), false) = (self.cut, untouched) {
+        if let (Some(at), false) = (self.cut, records.is_empty()) {
             records.truncate(usize::from(at) % records.len());
             (self.honest, self.cut) = (false, None);
         }
@@ -224,11 +218,6 @@ impl Pair {
     }
 
     fn forge(&mut self, octets: &[u8]) {
-        // What begins no record is a peer that goes on in the clear.
-        let clear = self.stage == Stage::Undressing && octets.first().is_some_and(|octet| !(20..=24).contains(octet));
-        if self.finished && !clear {
-            return;
-        }
         self.honest &= octets.is_empty();
         self.put(octets);
         self.serve();
