@@ -192,11 +192,6 @@ impl Link {
         self.unsent.len() - self.gone + self.transport.pending()
     }
 
-    /// Whether [`Link::send_file`] can do anything.
-    pub const fn sends_files(&self) -> bool {
-        self.transport.sends_files()
-    }
-
     /// Sends up to `count` bytes of a file from `offset` on, without their passing through this process.
     ///
     /// # Errors

@@ -125,11 +125,6 @@ impl Transport {
         }
     }
 
-    /// Whether files can go out without their bytes passing through this process.
-    pub(super) const fn sends_files(&self) -> bool {
-        matches!(self, Self::Plain)
-    }
-
     /// The kernel's own copy from a file to the socket, where the transport leaves bytes as they are; `EOPNOTSUPP` where
     /// it does not.
     pub(super) fn send_file(

@@ -105,7 +105,7 @@ impl Sender {
         scratch: &mut Scratch,
         share: Share,
     ) -> Result<Step, Fault> {
-        if self.way == Way::SendFile && !link.sends_files() {
+        if self.way == Way::SendFile && !link.is_clear() {
             self.way = Way::Copy;
         }
         let most =
