@@ -53,7 +53,10 @@ impl Server {
             Door::Explicit => {
                 self.with_control(key, Control::open);
             }
-            Door::Implicit => self.secure(key),
+            Door::Implicit => match self.world.keys() {
+                Some(keys) => self.secure(key, keys),
+                None => self.closing.push(key),
+            },
         }
         self.grant(key);
     }
@@ -111,7 +114,7 @@ impl Server {
                 Output::Reply(reply) => self.adjust(by, |control| control.queue(&reply)),
                 Output::HangUp => self.adjust(by, Control::hang_up),
                 Output::Order(order) => self.ordered(by, order),
-                Output::Secure => self.secure(by),
+                Output::Secure(keys) => self.secure(by, keys),
                 Output::Bare => {
                     self.with_control(by, Control::bare);
                     self.reactor.run_again(by);

@@ -37,8 +37,11 @@ pub const TURN_BYTES: usize = 256 * 1024;
 /// call pushes its last segment out and wakes the peer for it), and against 4 MiB, which gained nothing more.
 pub const SEND_FILE_BYTES: usize = 1024 * 1024;
 
-/// The piece that is sent through user space at once, and the most that a link may hold unsent for a transfer.
+/// The piece that is sent through user space at once.
 pub const CHUNK: usize = 64 * 1024;
+
+/// The same of an image that goes through TLS: one of its pieces, and so the most that a link may hold unsent for a transfer.
+pub const LARGE_CHUNK: usize = 128 * 1024;
 
 /// What a read costs, however little it brings: a system call, and perhaps a record of TLS.
 pub const LEAST_COST: usize = 1024;

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::Piece;
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
-use super::{CHUNK, Fault, Scratch, Share, Source, Step, TURN_BYTES};
+use super::{CHUNK, Fault, LARGE_CHUNK, Scratch, Share, Source, Step, TURN_BYTES};
 use crate::filesystem::watch::watched;
 use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
@@ -105,6 +105,9 @@ impl Sender {
         scratch: &mut Scratch,
         share: Share,
     ) -> Result<Step, Fault> {
+        if self.way == Way::SendFile && !link.is_clear() {
+            self.way = Way::Copy;
+        }
         let most =
             if self.way == Way::SendFile { self.source.turn_bytes() } else { self.source.turn_bytes().min(TURN_BYTES) };
         let mut budget = share.bytes.min(most);
@@ -206,7 +209,7 @@ impl Sender {
         most: usize,
         disk: Disk,
     ) -> Result<Passed, Fault> {
-        let filled = self.source.fill(&mut scratch.piece, most, disk)?;
+        let filled = self.source.fill(&mut scratch.piece, most.min(LARGE_CHUNK), disk)?;
         if filled == Filled::Cold {
             return Ok(Passed::Cold);
         }
@@ -238,7 +241,7 @@ impl Sender {
             }
             Ok(Moved::Blocked) => Ok(Passed::Blocked),
             Err(error) => match Errno::from_io_error(&error) {
-                // Some file systems cannot feed sendfile, and TLS has to see the bytes: such files are copied.
+                // Some file systems cannot feed sendfile: their files are copied.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(self.copy_instead()),
                 Some(errno @ (Errno::IO | Errno::NOMEM | Errno::ISDIR)) => Err(Fault::of_file(errno)),
                 _ => Err(Fault::of_link(&error)),

@@ -34,11 +34,13 @@ impl Session {
         if self.cover.is_on() {
             return stage.say(534, "TLS is already on.");
         }
+        // Not for a certificate that has expired: who pins it can go on with it, and others must not be led into the clear.
+        let Some(keys) = stage.world.keys() else { return stage.say(431, "TLS is not available now.") };
         self.log_out(stage);
         (self.type_, self.mode, self.level) = (Type::Unset, Mode::Stream, Level::DEFAULT);
         (self.cover, self.protection) = (Cover::Private, protection);
         stage.say(234, "Proceed with negotiation.");
-        stage.out.push(Output::Secure);
+        stage.out.push(Output::Secure(keys));
         self.enter(State::Switching);
     }
 

@@ -359,6 +359,40 @@ fn a_client_that_opens_with_pwd_hears_of_its_port_in_a_moment() {
     }
 }
 
+/// TLS as it is configured; the world has keys for it or not.
+#[cfg(feature = "tls")]
+fn under_tls(identity: crate::server::settings::Identity) -> crate::server::settings::TlsSettings {
+    crate::server::settings::TlsSettings {
+        identity,
+        require: crate::server::settings::Require::None,
+        implicit: Vec::new(),
+        reuse: crate::server::settings::Reuse::Log,
+        minimum: crate::server::settings::Minimum::Tls12,
+        client_ca: None,
+        client_login: false,
+        ccc: false,
+        strict_close: false,
+        files: Vec::new(),
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn auth_with_a_certificate_that_cannot_be_used_changes_nothing() {
+    use crate::server::tls::{Keyring, self_signed};
+    let tls = under_tls(self_signed().expect("a certificate"));
+    let mut ftp = Dialogue::guest();
+    ftp.world.settings = Rc::new(Settings { tls: Some(tls.clone()), ..Settings::default() });
+    assert_eq!(ftp.say("AUTH KERBEROS_V4"), [504]);
+    assert_eq!(ftp.say("AUTH TLS"), [431]);
+    assert!(!ftp.out.iter().any(|wish| matches!(wish, Output::Secure(_))));
+    assert_eq!(ftp.say("PBSZ 0"), [503], "there is no TLS");
+    assert_eq!(ftp.say("PWD"), [257], "and who was in is in");
+    ftp.world.keyring = Some(Rc::new(Keyring::new(&tls).expect("a keyring")));
+    assert_eq!(ftp.say("AUTH TLS"), [234]);
+    assert!(ftp.out.iter().any(|wish| matches!(wish, Output::Secure(_))));
+}
+
 #[test]
 fn what_the_system_forbids_is_told_to_those_who_may_see_the_name() {
     let home = tempfile::tempdir().expect("a directory");

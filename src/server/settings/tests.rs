@@ -429,6 +429,7 @@ fn safety_is_not_promised_without_a_certificate() {
         "client_ca = \"ca.pem\"",
         "reuse = \"require\"",
         "client_login = true",
+        "ccc = true",
         "minimum = \"1.3\"",
         "strict_close = true",
     ] {

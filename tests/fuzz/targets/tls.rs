@@ -132,7 +132,7 @@ impl Pair {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
                 .expect("a pair");
-        let (_keys, tls) = keyring().begin(play.early.clone()).expect("keys");
+        let tls = keyring().begin().and_then(|keys| keys.control(play.early.clone())).expect("TLS");
         let mut link = Link::new(mio::net::TcpStream::from_std(TcpStream::from(ours)));
         link.dress(tls);
         let key = REACTOR.with_borrow_mut(|reactor| reactor.insert(link, Weight::Light));
