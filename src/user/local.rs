@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 /// What a download is called until it is complete.
@@ -139,18 +139,25 @@ impl Folder {
         }
     }
 
-    /// Opens a file for writing; it is made if absent, emptied if `fresh`. Links are not followed.
+    /// Opens a file for writing; it is made if absent, emptied if `fresh`. Links are not followed. It is locked as long as
+    /// it is open: two transfers into one file, of this process or of another, would mix.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; `ETXTBSY` when somebody else writes it.
     pub fn create(&self, name: &OsStr, fresh: bool) -> Result<OwnedFd, Errno> {
-        let trunc = if fresh { OFlags::TRUNC } else { OFlags::empty() };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | trunc;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(self.fd()?, name, flags, Mode::from_raw_mode(0o666))?;
-        match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(file),
-            _ => Err(Errno::EXIST),
+        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(Errno::EXIST);
         }
+        // Not every file system has locks: only "taken" counts.
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
+            return Err(Errno::TXTBSY);
+        }
+        if fresh {
+            rustix::fs::ftruncate(&file, 0)?;
+        }
+        Ok(file)
     }
 
     /// Opens a file for reading. Links are followed: what is uploaded is the user's choice.
@@ -342,6 +349,10 @@ mod tests {
         let root = Folder::named(target.path().join("new"));
         let inner = root.within(b"a").expect("a name").within(b"b").expect("a name");
         inner.make().expect("made");
+        let held = inner.create(OsStr::new("y"), true).expect("a file");
+        assert_eq!(inner.create(OsStr::new("y"), true).err(), Some(Errno::TXTBSY), "it is being written");
+        drop(held);
+        inner.create(OsStr::new("y"), true).expect("a file");
         inner.create(OsStr::new("x"), true).expect("a file");
         assert!(target.path().join("new/a/b/x").is_file());
         root.remove_all(OsStr::new("a")).expect("removed");

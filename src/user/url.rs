@@ -123,6 +123,20 @@ impl Place {
         Self { scheme, user, password: None, host, port, path, text: None }.checked()
     }
 
+    /// Where a session is to be opened: as [`Place::short`], but a number behind the colon is a port.
+    ///
+    /// # Errors
+    /// As [`Place::short`].
+    pub fn door(text: &str) -> Result<Self, Malformed> {
+        let place = Self::short(text)?;
+        let number =
+            std::str::from_utf8(&place.path).ok().filter(|path| path.bytes().all(|byte| byte.is_ascii_digit()));
+        match number.and_then(|number| number.parse().ok()).filter(|port| *port > 0) {
+            Some(port) => Ok(Self { port, path: Vec::new(), ..place }),
+            None => Ok(place),
+        }
+    }
+
     /// Whether a text that is no URL can be meant as `HOST:PATH`: a colon before any slash.
     pub fn looks_short(text: &str) -> bool {
         let head = text.split('/').next().unwrap_or_default();
@@ -250,6 +264,16 @@ mod tests {
             assert_eq!(Place::url(text), Err(why), "{text}");
         }
         assert_eq!(Place::url("not a url"), Ok(None));
+    }
+
+    #[test]
+    fn a_door_may_have_a_number() {
+        let door = |text| Place::door(text).map(|place| (place.host, place.port, place.path));
+        assert_eq!(door("h:2121"), Ok(("h".into(), 2121, b"".to_vec())));
+        assert_eq!(door("[::1]:2121"), Ok(("::1".into(), 2121, b"".to_vec())));
+        for (text, path) in [("h:70000", "70000"), ("h:0", "0"), ("h:a1", "a1"), ("h", "")] {
+            assert_eq!(door(text), Ok(("h".into(), 21, path.as_bytes().to_vec())), "{text}");
+        }
     }
 
     #[test]

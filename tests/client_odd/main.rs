@@ -10,6 +10,7 @@ mod login;
 mod probe;
 mod replies;
 mod restart;
+mod safety;
 
 use fake::{Client, Fake, Talk};
 

@@ -355,7 +355,7 @@ impl Fetch {
         let elsewhere = match failure {
             Failure::NoRestart(_) => true,
             Failure::Snag(Snag::Differs) => true,
-            Failure::Refused(reply) => restarted && moved == 0 && matches!(reply.code, 554 | 501),
+            Failure::Refused(reply) => restarted && moved == 0 && matches!(reply.code, 501 | 550 | 554),
             _ => false,
         };
         if elsewhere {
@@ -384,10 +384,11 @@ impl Fetch {
         self.offset = 0;
     }
 
-    /// An unfinished file without a byte in it says nothing: away with it.
+    /// An unfinished file without a byte in it says nothing: away with it, if it is ours.
     pub(super) fn tidy(&self) {
         let Goal::File { folder, part, .. } = &self.goal else { return };
-        if folder.look(part).ok().flatten().is_some_and(|present| present.size == 0)
+        if self.begun
+            && folder.look(part).ok().flatten().is_some_and(|present| present.size == 0)
             && let Err(errno) = folder.remove(part)
         {
             log::debug!("cannot remove an empty unfinished file: {errno}");

@@ -8,7 +8,7 @@ use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::{Standing, Way};
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
-use crate::wire::directory::{Parsed, parse_list, parse_mlsd, parse_nlst};
+use crate::wire::directory::{Found, Parsed, parse_list, parse_mlsd, parse_nlst};
 use crate::wire::reply::{Kind, Reply, directory_in};
 
 /// Bytes of a listing that are held: half a million entries. A server that sends more wants our memory.
@@ -131,7 +131,12 @@ impl List {
         }
     }
 
-    fn parsed(&mut self, form: Form, parsed: Parsed, scene: &mut Scene<'_>) -> Move {
+    fn parsed(&mut self, form: Form, mut parsed: Parsed, scene: &mut Scene<'_>) -> Move {
+        // A directory that may not be read is listed by some servers as its own only entry: nothing is known of what is
+        // in it. One that does hold such a directory is only spared deletions.
+        if form != Form::Mlsd && !parsed.itself && shows_itself(&self.path, &parsed.entries) {
+            parsed.odd.push(b"only the directory itself".to_vec());
+        }
         let empty = parsed.entries.is_empty();
         match form {
             Form::Mlsd => {
@@ -176,27 +181,67 @@ impl List {
             Form::ListAll => self.ask(Form::List),
             Form::List if unknown => self.ask(Form::Nlst),
             // 450 and 550 also say "nothing in there".
-            _ if moved == 0 && matches!(reply.code, 450 | 550) && form != Form::Mlsd => {
+            _ if moved == 0 && may_mean_empty(form, reply) => {
+                self.doubt(reply);
                 self.check_emptiness(Some(Trouble::refused(reply)))
             }
             _ => Move::Done(Err(Trouble::of_transfer(&Failure::Refused(reply.clone()), moved))),
         }
     }
 
+    /// A refusal that may mean "nothing in there" and does not say so goes along as a line that nobody understands, so
+    /// that nothing is deleted on the strength of it.
+    fn doubt(&mut self, reply: &Reply) {
+        let odd = if says_empty(reply) { Vec::new() } else { vec![reply.text().to_vec()] };
+        self.best = Some(Parsed { odd, ..Parsed::default() });
+    }
+
     fn unchecked(&mut self, trouble: Option<Trouble>) -> Move {
         match trouble {
             Some(trouble) => Move::Done(Err(trouble)),
-            None => done(self.best.take().unwrap_or_default()),
+            None => self.nothing(),
         }
+    }
+
+    fn nothing(&mut self) -> Move {
+        Move::Done(Ok(Yield::Listing(self.best.take().unwrap_or_default())))
     }
 
     fn check_emptiness(&mut self, trouble: Option<Trouble>) -> Move {
         if matches!(&self.path[..], b"" | b"." | b"/") {
-            return done(Parsed::default());
+            return self.nothing();
         }
         self.state = State::Home(trouble);
         Move::Wishes(vec![ask("PWD", b"")])
     }
+}
+
+/// Whether a directory is its own only entry.
+fn shows_itself(path: &[u8], entries: &[Found]) -> bool {
+    let last = path.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty());
+    matches!(entries, [only] if Some(&only.name[..]) == last || only.name == path)
+}
+
+/// Whether a refusal may be the answer to an empty directory. Servers that have MLSD say so in plain words.
+fn may_mean_empty(form: Form, reply: &Reply) -> bool {
+    matches!(reply.code, 450 | 550) && !denies(reply) && (form != Form::Mlsd || says_empty(reply))
+}
+
+/// Whether a refusal speaks of rights: then the directory may be full.
+fn denies(reply: &Reply) -> bool {
+    const WORDS: [&str; 8] =
+        ["denied", "permission", "permitted", "not allowed", "forbidden", "privilege", "access", "authoriz"];
+    says(reply, &WORDS)
+}
+
+/// Whether it says that there is nothing.
+fn says_empty(reply: &Reply) -> bool {
+    says(reply, &["no files", "empty"])
+}
+
+fn says(reply: &Reply, words: &[&str]) -> bool {
+    let text = String::from_utf8_lossy(reply.text()).to_ascii_lowercase();
+    words.iter().any(|word| text.contains(word))
 }
 
 fn parse(form: Form, text: &[u8], wall: i64) -> Parsed {

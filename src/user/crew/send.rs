@@ -130,7 +130,9 @@ impl Send {
         self.offset = 0;
         self.verifying = None;
         self.stamp = Stamp::Unsent;
-        let goes_on = (self.resume || self.begun) && !self.text && !self.append;
+        // What a try of this run left is gone on with only where nothing was before: a server that failed before it
+        // emptied the old file, or that writes elsewhere first, still has that one, and ours would go behind it.
+        let goes_on = (self.resume || (self.begun && self.fresh)) && !self.text && !self.append;
         if goes_on && scene.profile.size != Standing::Fails && matches!(self.origin, Origin::File(..)) {
             self.state = State::Looking;
             return Move::Wishes(vec![ask("SIZE", &self.remote)]);
@@ -145,8 +147,7 @@ impl Send {
         }
         match (self.state, answer) {
             (State::Looking, Answer::Reply(reply)) => {
-                // What a try of this run left may be anything if the server writes elsewhere first: only what the
-                // user asked to continue, and what is not longer than the file, is gone on with.
+                // Never with what is longer than the file.
                 self.offset = size_in(&reply, scene.profile).unwrap_or(0);
                 self.transfer(scene)
             }

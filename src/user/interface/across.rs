@@ -21,7 +21,7 @@ use super::ui::{Remote, Ui};
 use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Trouble, Yield};
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::Shown;
-use crate::wire::directory::{Found, FoundKind};
+use crate::wire::directory::{Found, FoundKind, Parsed};
 
 /// Files that are here at a time: enough for every session to have one, little enough for a small disk.
 const STOP_OVER: usize = 64;
@@ -89,10 +89,13 @@ impl Across<'_> {
     /// One directory; those within it come back.
     fn directory(&mut self, within: &[u8]) -> Result<Vec<Vec<u8>>, Trouble> {
         let from = self.source.at(below(&self.source.path, within));
-        let entries = match self.list(&from) {
-            Ok(entries) => entries,
+        let Parsed { entries, odd, .. } = match self.list(&from) {
+            Ok(parsed) => parsed,
             Err(trouble) => return self.failed(&from, trouble).map(|()| Vec::new()),
         };
+        for line in &odd {
+            self.ui.screen.note(&format!("{}: not understood: {}", from.show(), Shown(line)));
+        }
         let to = self.target.at(below(&self.target.path, within));
         let Some(mut there) = self.arrive(&to)? else { return Ok(Vec::new()) };
         let (mut directories, mut files) = (Vec::new(), Vec::new());
@@ -112,7 +115,8 @@ impl Across<'_> {
             let load = files.drain(..files.len().min(STOP_OVER)).collect();
             self.carry(load)?;
         }
-        if self.policy.delete {
+        // What is behind a line that is not understood may well be there.
+        if self.policy.delete && odd.is_empty() {
             self.remove_extra(&to, within, there)?;
         }
         Ok(directories)
@@ -126,10 +130,10 @@ impl Across<'_> {
         there.is_none_or(|there| self.policy.sends(facts(found), facts(there)))
     }
 
-    fn list(&mut self, at: &Remote) -> Result<Vec<Found>, Trouble> {
+    fn list(&mut self, at: &Remote) -> Result<Parsed, Trouble> {
         match self.ui.run(at.site, Errand::List(Box::new(List::new(at.path.clone()))))? {
-            Yield::Listing(parsed) => Ok(parsed.entries),
-            _ => Ok(Vec::new()),
+            Yield::Listing(parsed) => Ok(parsed),
+            _ => Ok(Parsed::default()),
         }
     }
 
@@ -137,7 +141,7 @@ impl Across<'_> {
     fn arrive(&mut self, to: &Remote) -> Result<Option<HashMap<Vec<u8>, Found>>, Trouble> {
         let named = |found: Found| (found.name.clone(), found);
         let trouble = match self.list(to) {
-            Ok(entries) => return Ok(Some(entries.into_iter().map(named).collect())),
+            Ok(parsed) => return Ok(Some(parsed.entries.into_iter().map(named).collect())),
             Err(trouble) => trouble,
         };
         if trouble.cause != Cause::Denied {
@@ -245,7 +249,7 @@ impl Across<'_> {
         if depth > DEPTH_LIMIT {
             return Err(Trouble::new(Cause::Denied, "too deep"));
         }
-        for found in self.list(at)? {
+        for found in self.list(at)?.entries {
             if safe_name(&found.name).is_ok() {
                 self.remove(&at.at(join(&at.path, &found.name)), found.kind == FoundKind::Dir, depth + 1)?;
             }

@@ -168,7 +168,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<(Command, Opti
 pub fn help() -> String {
     let verbs: String = words::all_once().map(|word| format!("  miniftp {:<9} {}\n", word.name, word.syntax)).collect();
     let brief = format!(
-        "Usage: miniftp [OPTIONS] [URL|HOST|HOST:PATH]     a shell; commands from stdin when that is no terminal\n  \
+        "Usage: miniftp [OPTIONS] [URL|HOST|HOST:PORT]     a shell; commands from stdin when that is no terminal\n  \
          miniftp [OPTIONS] -e \"cmd; cmd\" | -f FILE [URL]\n{verbs}"
     );
     table().usage(&brief)
@@ -240,6 +240,8 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
         parallel: number(matches, "parallel", 1, PARALLEL_LIMIT)?,
         segments,
         tls: match matches.opt_str("tls").as_deref() {
+            // Whoever says whom to trust means not to trust just anybody.
+            None | Some("auto") if matches.opt_present("pin") || matches.opt_present("ca-file") => Tls::Required,
             None | Some("auto") => Tls::Auto,
             Some("off") => Tls::Off,
             Some("required") => Tls::Required,

@@ -176,7 +176,7 @@ fn obey(ui: &mut Ui, line: &str) -> Result<(), Trouble> {
 
 fn one(ui: &mut Ui, command: Typed) -> Result<(), Trouble> {
     if let Some(escape) = command.escape {
-        return super::shell_words::system_shell(&escape);
+        return super::shell_words::system_shell(ui, &escape);
     }
     let mut words = command.words.into_iter();
     let Some(verb) = words.next() else { return Ok(()) };

@@ -72,6 +72,8 @@ pub struct Ui {
     next_job: u64,
     /// Ctrl-C was heard and not yet acted on.
     interrupted: bool,
+    /// The next interrupt was meant for a command that has ended by it; over with the next line.
+    forgiving: bool,
 }
 
 impl Ui {
@@ -100,6 +102,7 @@ impl Ui {
             kept: HashMap::new(),
             next_job: 0,
             interrupted: false,
+            forgiving: false,
         };
         ui.crew.set_trust(Trust::new(ui.options.creed.clone()));
         ui.show_progress(true);
@@ -282,8 +285,12 @@ impl Ui {
             Told::InTheClear(host) => {
                 self.screen.note(&format!("{host} has no TLS: names, passwords and files travel in the clear"));
             }
-            Told::Typed(line) => return Ok(Heard::Line(line)),
+            Told::Typed(line) => {
+                self.forgiving = false;
+                return Ok(Heard::Line(line));
+            }
             Told::Cancelled => return Ok(Heard::Cancelled),
+            Told::Interrupted if self.forgiving => self.forgiving = false,
             Told::Interrupted if self.interrupted => {
                 return Err(Trouble::new(Cause::Interrupted, "interrupted"));
             }
@@ -308,6 +315,11 @@ impl Ui {
         let job = self.owners.get(&id).and_then(|owner| self.jobs.get(owner));
         let about = job.map(|job| job.about(id)).unwrap_or_default();
         about.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// The next interrupt was meant for somebody else.
+    pub const fn forgive_interrupt(&mut self) {
+        self.forgiving = true;
     }
 
     /// Whether Ctrl-C was pressed since the last time somebody asked.

@@ -62,7 +62,7 @@ pub static WORDS: &[Word] = &[
     word("hash", Where::Once, "", "URL...", "the server's digest of a file", verbs::hash),
     word("probe", Where::Once, "", "URL", "what a server can do, and what is wrong on the way", probe::probe),
     // The shell's own, by what they are for: sites and directories.
-    shell("open", "", "HOST [PORT] | URL | BOOKMARK", "connect and log in", own::open),
+    shell("open", "", "HOST[:PORT] | HOST PORT | URL | BOOKMARK", "connect and log in", own::open),
     shell("user", "", "NAME [PASSWORD]", "log in as somebody else", own::user),
     shell("close", "", "", "leave the server", own::close),
     shell("bye", "", "", "leave the server and the program", own::bye),

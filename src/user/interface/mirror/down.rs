@@ -132,7 +132,8 @@ impl Down {
         }
         let node = Rc::new(Node { above: Some(looks), ..node });
         let names: HashSet<&[u8]> = parsed.entries.iter().map(|found| &found.name[..]).collect();
-        if bench.policy.delete {
+        // What is behind a line that is not understood may well be one of ours.
+        if bench.policy.delete && parsed.odd.is_empty() {
             remove_extra(&node, &here, &names, bench);
         }
         drop(names);

@@ -47,26 +47,34 @@ fn wanted(ui: &mut Ui, mut arguments: Vec<String>, count: usize, names: &[&str])
     Ok(arguments)
 }
 
-/// Whether a file of many is to be moved. `a` agrees to all, `p` switches questions off, `q` ends.
+/// How often a question is repeated whose answer is none.
+const QUESTIONS: usize = 3;
+
+/// Whether a file of many is to be moved or removed. `a` agrees to all, `p` switches questions off, `q` ends. Whatever is
+/// none of the letters, Enter among it, agrees to nothing.
 fn agreed(ui: &mut Ui, asking: &mut bool, verb: &str, name: &[u8]) -> Result<bool, Trouble> {
     if !*asking {
         return Ok(true);
     }
-    let answer = ask(ui, &format!("{verb} {} [ynapq]? ", Shown(name)))?.unwrap_or_else(|| "q".into());
-    match answer.trim().chars().next() {
-        Some('n') => Ok(false),
-        Some('q') => Err(Trouble::new(Cause::Interrupted, "stopped")),
-        Some('a') => {
-            *asking = false;
-            Ok(true)
+    let prompt = format!("{verb} {} [ynapq]? ", Shown(name));
+    for _ in 0..QUESTIONS {
+        let answer = ask(ui, &prompt)?.unwrap_or_else(|| "q".into());
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            "q" | "quit" => return Err(Trouble::new(Cause::Interrupted, "stopped")),
+            "a" | "all" => {
+                *asking = false;
+                return Ok(true);
+            }
+            "p" => {
+                (*asking, ui.shell.asks) = (false, false);
+                return Ok(true);
+            }
+            _ => ui.screen.note("y: yes, n: no, a: all of them, p: never ask again, q: stop"),
         }
-        Some('p') => {
-            *asking = false;
-            ui.shell.asks = false;
-            Ok(true)
-        }
-        _ => Ok(true),
     }
+    Ok(false)
 }
 
 /// The entries that a pattern of the user's fits: its last component is held against names here, so that no server's

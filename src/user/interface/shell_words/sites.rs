@@ -31,7 +31,7 @@ pub fn open(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let malformed = |why: crate::user::url::Malformed| usage(&format!("{text}: {why}"));
     let mut place = match Place::url(&text).map_err(malformed)? {
         Some(place) => place,
-        None => Place::short(&text).map_err(malformed)?,
+        None => Place::door(&text).map_err(malformed)?,
     };
     if let Some(port) = arguments.get(1) {
         place.port = port.parse().map_err(|_| usage("the port is no number"))?;

@@ -1,5 +1,9 @@
 //! Switches, jobs, bookmarks, help.
 
+use std::os::unix::process::ExitStatusExt;
+
+use signal_hook::consts::signal::SIGINT;
+
 use crate::user::crew::{Cause, Trouble};
 use crate::user::interface::files::Bookmarks;
 use crate::user::interface::job::JobId;
@@ -150,12 +154,16 @@ pub fn help(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 }
 
 /// `!COMMAND`
-pub fn system_shell(command: &str) -> Result<(), Trouble> {
+pub fn system_shell(ui: &mut Ui, command: &str) -> Result<(), Trouble> {
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let mut child = std::process::Command::new(shell);
     if !command.is_empty() {
         child.args(["-c", command]);
     }
     let status = child.status().map_err(|error| Trouble::new(Cause::Local, format!("{command}: {error}")))?;
+    // Ctrl-C at a terminal is told to both. A shell between may turn the signal into a code.
+    if status.signal() == Some(SIGINT) || status.code() == Some(128 + SIGINT) {
+        ui.forgive_interrupt();
+    }
     if status.success() { Ok(()) } else { Err(Trouble::new(Cause::Local, format!("{command}: {status}"))) }
 }

@@ -1,0 +1,96 @@
+//! What must not be lost: files that a doubtful listing does not show, and files that two transfers meet at.
+
+use crate::fake::{Client, Fake, Talk, says};
+
+/// A server without MLSD that answers LIST of every directory, which is there, in these words.
+fn without_lists(answer: &'static str) -> impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static {
+    move |talk, verb, _| match verb {
+        "FEAT" | "MLSD" | "MLST" => {
+            talk.say("500 what");
+            true
+        }
+        "LIST" | "NLST" => {
+            talk.say(answer);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn nothing_is_deleted_because_a_listing_was_refused() {
+    for (answer, code) in [("550 Permission denied", 5), ("450 try later", 0), ("550 no", 0)] {
+        for path in ["", "sub/"] {
+            let (fake, client) = (Fake::start(&[], without_lists(answer)), Client::new());
+            client.write("mine", b"hello");
+            assert_eq!(client.code(&["--delete", "--retries", "0", "mirror", &fake.url(path), "."]), code, "{answer}");
+            assert_eq!(client.read("mine"), Some(b"hello".to_vec()), "{answer} of /{path}");
+        }
+    }
+    let (fake, client) = (Fake::start(&[], without_lists("550 No files found")), Client::new());
+    client.write("extra", b"hello");
+    assert_eq!(client.code(&["--delete", "mirror", &fake.url(""), "."]), 0);
+    assert_eq!(client.read("extra"), None, "an empty directory is one");
+}
+
+#[test]
+fn nothing_is_deleted_where_a_line_is_not_understood() {
+    let odd = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "MLSD" && {
+            talk.send(b"type=file;size=1; a\r\nsize=5;type=fi\r\n");
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[("a", b"1")], odd), Client::new());
+    client.write("mine", b"hello");
+    assert_eq!(client.code(&["--delete", "mirror", &fake.url(""), "."]), 0);
+    assert_eq!((client.read("a"), client.read("mine")), (Some(b"1".to_vec()), Some(b"hello".to_vec())));
+}
+
+/// As vsftpd lists a directory that may not be read.
+#[test]
+fn nothing_is_deleted_where_a_directory_shows_only_itself() {
+    let itself = |talk: &mut Talk, verb: &str, _: &str| match verb {
+        "FEAT" | "MLSD" | "MLST" => {
+            talk.say("500 what");
+            true
+        }
+        "LIST" => {
+            talk.send(b"drwx--x--x    2 0  0  4096 Nov 25 01:00 sub\r\n");
+            true
+        }
+        _ => false,
+    };
+    let (fake, client) = (Fake::start(&[], itself), Client::new());
+    client.write("mine", b"hello");
+    client.run(&["--delete", "-t", "5", "mirror", &fake.url("sub"), "."]);
+    assert_eq!(client.read("mine"), Some(b"hello".to_vec()));
+}
+
+#[test]
+fn a_second_try_does_not_go_on_behind_an_older_file() {
+    for (verb, answer) in [("STOR", "451 try again\r\n"), ("STOR", "425 no\r\n"), ("STOR", "450 busy\r\n")] {
+        let once = std::sync::atomic::AtomicBool::new(true);
+        let rule = move |talk: &mut Talk, heard: &str, _: &str| {
+            heard == verb && once.swap(false, std::sync::atomic::Ordering::Relaxed) && {
+                talk.raw(answer.as_bytes());
+                true
+            }
+        };
+        let (fake, client) = (Fake::start(&[("x", b"old")], rule), Client::new());
+        client.write("up", b"a longer new file");
+        assert_eq!(client.code(&["-t", "5", "--retries", "2", "put", "up", &fake.url("x")]), 0, "{answer}");
+        let there = fake.shared.files.lock().unwrap().get("x").cloned();
+        assert_eq!(there, Some(b"a longer new file".to_vec()), "{answer}");
+    }
+}
+
+#[test]
+fn two_transfers_do_not_write_one_file() {
+    let slow = says(&[]);
+    let files: [(&str, &[u8]); 2] = [("p/a", &[1; 300_000]), ("q/a", &[2; 300_000])];
+    let (fake, client) = (Fake::start(&files, slow), Client::new());
+    client.code(&["-t", "5", "--retries", "0", "get", &fake.url("p/a"), &fake.url("q/a")]);
+    let whole = client.read("a").unwrap();
+    assert!(whole == vec![1; 300_000] || whole == vec![2; 300_000], "a mixture of {} bytes", whole.len());
+}
