@@ -187,6 +187,10 @@ fn d08_ports_do_not_follow_from_each_other() {
     let steps = ports.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) == 1).count();
     assert!(steps < ROUNDS / 8, "{steps} of {ROUNDS} ports are the last one's neighbour");
     assert!(ports.windows(2).all(|pair| pair[0] != pair[1]), "a port just replaced is not the next");
+    // Nor does one port always bring the same next one: in whatever order they lie, they are not dealt out in turn.
+    let mut next = std::collections::HashMap::new();
+    let again = ports.windows(2).filter(|pair| next.insert(pair[0], pair[1]) == Some(pair[1])).count();
+    assert!(again < ROUNDS / 8, "{again} of {ROUNDS} ports follow from the last");
     let expected = ROUNDS as f64 / f64::from(PORTS);
     let count = |port: u16| ports.iter().filter(|one| **one == port).count() as f64;
     let chi_square: f64 = (low..=high).map(|port| (count(port) - expected).powi(2) / expected).sum();

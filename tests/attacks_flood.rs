@@ -8,7 +8,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::{
@@ -443,12 +443,20 @@ fn x14_a_peer_whose_link_is_gone_is_given_up() {
     };
     let port = server.address().port();
     let dialogue = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'USER ftp\\r\\nPASS x\\r\\n' >&3; exec cat <&3");
-    let mut client = inside(&["bash", "-c", &dialogue]).stdout(Stdio::null()).spawn().unwrap();
+    let _client = Killed(inside(&["bash", "-c", &dialogue]).stdout(Stdio::null()).spawn().unwrap());
     server.wait_for("logged in");
     assert!(inside(&["ip", "link", "set", "lo", "down"]).status().unwrap().success());
     server.wait_for("timed out");
-    client.kill().unwrap();
-    client.wait().unwrap();
+}
+
+/// A process that goes with the test, also when that fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _status = self.0.wait();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -151,6 +151,19 @@ fn streams_in_and_out() {
     assert_eq!(fs::read(pair.there("in")).unwrap(), content(70_000).repeat(3));
     assert_eq!(pair.run(&["cat", &pair.url("in"), &pair.url("in")]).stdout, content(70_000).repeat(6));
     assert_eq!(pair.run(&["get", &pair.url("in"), "-o", "-"]).stdout, content(70_000).repeat(3));
+}
+
+#[test]
+fn a_pipe_is_written_to_and_stays() {
+    let pair = Pair::new();
+    write(&pair.there("in"), &content(300_000));
+    assert!(Command::new("mkfifo").arg(pair.here("pipe")).status().unwrap().success());
+    let pipe = pair.here("pipe");
+    let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
+    assert_eq!(pair.code(&["get", &pair.url("in"), "-o", "pipe"]), 0);
+    let kind = fs::symlink_metadata(pair.here("pipe")).unwrap().file_type();
+    assert!(kind.is_fifo(), "another file has its name: {kind:?}");
+    assert_eq!(reader.join().unwrap(), content(300_000));
 }
 
 #[test]

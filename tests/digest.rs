@@ -244,7 +244,31 @@ fn a_digest_made_on_the_way_is_that_of_the_file() {
         exact(&mut ftp, "HASH h", 213, &format!("SHA-256 0-4 {} h", OF_HELLO[3].2));
         ftp.say("MFMT 20240229120000 h").expect(213);
         exact(&mut ftp, "HASH h", 213, &format!("SHA-256 0-4 {} h", OF_HELLO[3].2));
+        ftp.say("REST 5").expect(350);
+        ftp.say("HASH h").expect(554).says("Position 5 is the end of the file, whose size is 5.");
+        ftp.say("REST 6").expect(350);
+        ftp.say("HASH h").expect(554).says("Position 6 is beyond the file size 5.");
     }
+}
+
+#[test]
+fn what_another_program_writes_into_an_upload_is_not_passed_off_as_received() {
+    let server = Server::full_and("[files]\ndigest = \"sha256\"\n");
+    let mut ftp = server.login();
+    let mut data = ftp.epsv();
+    ftp.say("STOR h").expect(150);
+    data.write_all(&[b'x'; 5000]).unwrap();
+    ftp.wait_for_progress(5000);
+    let before = fs::metadata(server.path("h")).unwrap();
+    while fs::metadata(server.path("h")).unwrap().ctime_nsec() == before.ctime_nsec() {
+        File::options().write(true).open(server.path("h")).unwrap().write_all(b"foreign").unwrap();
+    }
+    data.write_all(b"end").unwrap();
+    drop(data);
+    ftp.reply().expect(226);
+    server.put("copy", server.get("h"));
+    let told = ftp.say("HASH h").expect(213).text();
+    assert_eq!(ftp.say("HASH copy").expect(213).text().replace("copy", "h"), told);
 }
 
 #[test]
@@ -258,6 +282,11 @@ fn a_digest_made_on_the_way_is_not_computed_again() {
         server.wait_for("Member/Transferring -> Member/Idle");
         ftp.say("HASH h").expect(213);
         ftp.say("XSHA256 h").expect(250);
+        // A time or a mode is no change of what is in it.
+        ftp.say("MFF modify=20240229120000;UNIX.mode=0600; h").expect(213);
+        ftp.say("SITE UTIME 20240229120001 h").expect(200);
+        ftp.say("SITE CHMOD 644 h").expect(200);
+        ftp.say("HASH h").expect(213);
         // The log tells what a session does: had it read the file, that would stand before this.
         ftp.say("RNFR h").expect(350);
         assert!(server.wait_for("Member/Idle -> ").ends_with("Member/Renaming"), "{uploads}");

@@ -69,6 +69,18 @@ fn upload(ftp: &mut common::Peer, line: &str, bytes: usize) -> u16 {
 }
 
 #[test]
+fn a_name_on_another_disk_is_refused_in_these_words() {
+    let server = Server::full();
+    let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };
+    server.put("f", "old");
+    let mut ftp = server.login();
+    ftp.say("RNFR f").expect(350);
+    ftp.say("RNTO disk/f").expect(550).says("another file system");
+    let line = server.wait_for("RNTO \"disk/f\" refused, 550: On another file system");
+    assert!(line.contains("INFO"), "{line}");
+}
+
+#[test]
 fn f01_a_full_disk_leaves_the_old_file_and_no_trace() {
     let server = Server::full_and(ATOMIC);
     let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };

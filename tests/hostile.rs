@@ -129,7 +129,7 @@ fn is_refused(server: &Server) -> bool {
 
 #[test]
 fn s01_a_second_sigterm_ends_at_once() {
-    let server = Server::full();
+    let server = Server::full_and("[limits]\ndrain = \"1h\"\n");
     server.put("big", noise(30_000_000));
     let (mut ftp, mut idle) = (server.login(), server.login());
     let mut data = ftp.epsv_narrow();

@@ -65,8 +65,9 @@ fn f16_bytes_are_counted_to_the_last_one() {
     let mut ann = login(&server);
     assert_eq!(put(&mut ann, "STOR a", 600), 226);
     assert_eq!(left(&mut ann), 400);
-    ann.say("ALLO 400").expect(200);
-    ann.say("ALLO 401").expect(552);
+    // What is left may grow by the file that is replaced.
+    ann.say("ALLO 1000").expect(200);
+    ann.say("ALLO 1001").expect(552);
     assert_eq!(put(&mut ann, "APPE a", 100), 226);
     ann.say("REST 500").expect(350);
     assert_eq!(put(&mut ann, "STOR a", 250), 226);
@@ -89,6 +90,32 @@ fn f16_bytes_are_counted_to_the_last_one() {
     assert_eq!(left(&mut ann), 900);
     ann.say("DELE c").expect(250);
     assert_eq!(left(&mut ann), 1000);
+}
+
+#[test]
+fn a_wrong_name_is_told_before_a_full_quota_and_a_refusal_is_written_down() {
+    let text = "[files]\ndeny = [\"*.lnk\"]\n[log]\nlevel = \"debug\"\ntransfers = \"xferlog\"\n";
+    let server = Server::with_accounts(text, &account("ann", "quota = { bytes = 1000 }"));
+    let mut ann = login(&server);
+    assert_eq!(put(&mut ann, "STOR a", 3000), 552);
+    let line = server.wait_for("STOR \"/a\"");
+    assert!(line.contains("1000 bytes"), "what was stored counts: {line}");
+    ann.say("STOR b").expect(425);
+    ann.say("STOU").expect(425);
+    ann.epsv();
+    for line in ["STOR a.lnk", "STOR no/such/b", "STOU no/such/b"] {
+        ann.say(line).expect(553);
+    }
+    ann.say("REST 1").expect(350);
+    ann.say("STOR a.lnk").expect(553);
+    for line in ["STOR b", "STOU"] {
+        ann.say(line).expect(552);
+    }
+    let line = server.wait_for("STOR \"b\" refused, 552: the quota is used up");
+    assert!(line.contains("INFO") && line.contains("ann@127.0.0.1"), "{line}");
+    ann.say("RETR none").expect(550);
+    let line = server.wait_for("RETR \"none\" refused, 550: none: No such file or directory.");
+    assert!(line.contains("DEBUG"), "{line}");
 }
 
 #[test]
@@ -219,10 +246,41 @@ fn what_is_there_already_counts_and_accounts_with_one_home_share_it() {
     assert_eq!((left(&mut ann), left(&mut bob)), (100, 1100));
     bob.say("DELE old").expect(250);
     assert_eq!(left(&mut ann), 800);
-    // A reload counts nothing anew and forgets nothing.
+    // A reload forgets nothing, and nobody has to wait for its count.
     server.signal(Signal::HUP);
     server.wait_for("reloaded");
-    assert_eq!(left(&mut login(&server)), 800);
+    assert_eq!(left(&mut server.login_as("ann", "secret")), 800);
+}
+
+#[test]
+fn a_reload_gives_a_quota_to_sessions_that_are_in_and_to_their_uploads() {
+    let server = server("");
+    let mut old = login(&server);
+    assert_eq!(put(&mut old, "STOR before", 3000), 226);
+    let mut data = old.epsv();
+    old.say("STOR running").expect(150);
+    data.write_all(&[b'x'; 1000]).unwrap();
+    old.wait_for_progress(1000);
+    let accounts = server.config().with_file_name("accounts.toml");
+    fs::write(&accounts, account("ann", "quota = { bytes = 10000 }")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("in 2 files");
+    let mut new = login(&server);
+    assert_eq!(left(&mut new), 6000);
+    data.write_all(&[b'x'; 2000]).unwrap();
+    drop(data);
+    old.reply().expect(226);
+    assert_eq!((left(&mut old), left(&mut new)), (4000, 4000));
+    assert_eq!(put(&mut old, "STOR more", 5000), 552);
+    old.say("DELE more").expect(250);
+    old.say("DELE before").expect(250);
+    assert_eq!(left(&mut new), 7000);
+    // What another program does shows at a count, and a reload makes one.
+    server.put("foreign", [0; 500]);
+    fs::write(&accounts, account("ann", "quota = { bytes = 20000 }")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("3500 bytes in 2 files");
+    assert_eq!((left(&mut old), left(&mut new)), (16_500, 16_500));
 }
 
 #[test]

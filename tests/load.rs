@@ -126,6 +126,8 @@ enum Move {
     Say(&'static str),
     /// Sends these bytes as a download, with such a final reply; none and the session's end for none.
     Send(Vec<u8>, Option<&'static str>),
+    /// Sends these bytes at once, then a few of them every so often, as many times, with 226 at the end.
+    Trickle(Vec<u8>, Duration, usize),
     /// Is busy for a while, with all of its sessions, then says so.
     Stall(Duration, &'static str),
     /// What a decent server does.
@@ -173,6 +175,18 @@ fn talk(mut stream: TcpStream, answer: &Answer, heard: &Mutex<Vec<String>>) -> O
                 say("150 here it comes")?;
                 accept(&passive.take()?).write_all(&bytes).ok()?;
                 say(reply?)?;
+            }
+            Move::Trickle(bytes, pause, times) => {
+                drop(all);
+                say("150 here it comes")?;
+                let mut data = accept(&passive.take()?);
+                data.write_all(&bytes).ok()?;
+                for _ in 0..times {
+                    thread::sleep(pause);
+                    data.write_all(&bytes[..1000]).ok()?;
+                }
+                drop(data);
+                say("226 done")?;
             }
             Move::Usual => {
                 let text = match verb.as_str() {
@@ -224,6 +238,20 @@ fn a_download_of_another_length_is_an_error() {
     let (code, counted) = report(&address, &[&options[..], &["--size", "131073"]].concat());
     assert_eq!((code, number(&counted["ops"])), (1, 0.0));
     assert!(only_error(&counted, "wrong bytes") > 0.0);
+}
+
+#[test]
+fn a_fast_stream_that_becomes_slow_has_not_stalled() {
+    let server = fake(|verb, count| match verb {
+        "RETR" if count == 1 => Move::Trickle(noise(3 << 20), Duration::from_millis(200), 15),
+        "RETR" => Move::Say("550 no more"),
+        _ => Move::Usual,
+    });
+    let options = ["--scenario", "get", "--clients", "1", "--duration", "6", "--timeout", "1"];
+    let (_, report) = report(&url(server.address, "f"), &options);
+    assert_eq!(number(&report["ops"]), 1.0, "{report}");
+    assert_eq!(number(&report["bytes"]), f64::from((3 << 20) + 15_000), "{report}");
+    assert!(report["errors"].get("timed out").is_none(), "{report}");
 }
 
 #[test]

@@ -219,7 +219,7 @@ impl Pair {
                 server::Output::Order(_) => (self.arrived, self.uploaded) = (false, None),
                 server::Output::HangUp => self.send(UNDERWAY, Parcel::HungUp),
                 server::Output::Record(_) | server::Output::Guessed(_) => {}
-                server::Output::Secure | server::Output::Bare => panic!("this pair has no TLS"),
+                server::Output::Secure(_) | server::Output::Bare => panic!("this pair has no TLS"),
                 server::Output::Check { .. } => panic!("guests have no password to be checked"),
             }
         }

@@ -102,6 +102,45 @@ fn listings_tell_of_links_what_the_policy_follows() {
 }
 
 #[test]
+fn what_a_listing_shows_of_a_link_it_shows_of_the_link_alone() {
+    for text in ["", "symlinks = \"never\"", "deny = [\"*.lnk\"]"] {
+        links_alone(&Server::full_and(&format!("[files]\n{text}\n")));
+    }
+}
+
+fn links_alone(server: &Server) {
+    for (target, name) in [("nowhere", "dangling"), ("ring", "ring"), ("/etc", "out")] {
+        std::os::unix::fs::symlink(target, server.path(name)).unwrap();
+        let mut ftp = server.login();
+        let all = ftp.lines("LIST");
+        let own = ftp.lines(format!("LIST {name}"));
+        assert!(own.len() == 1 && all.contains(&own[0]), "{own:?} of {all:?}");
+        assert_eq!(ftp.lines(format!("NLST {name}")), [name]);
+        ftp.say(format!("MLST {name}")).expect(250).says("End");
+        // Nothing is told of what is behind it.
+        ftp.epsv();
+        for line in [format!("LIST -L {name}"), format!("LIST {name}/"), format!("MLSD {name}"), format!("CWD {name}")]
+        {
+            let reply = ftp.say(&line);
+            assert!(matches!(reply.code, 501 | 550), "{line}: {}", reply.text());
+        }
+    }
+}
+
+#[test]
+fn links_that_are_never_made_are_not_offered() {
+    for (links, offered) in [("inside", true), ("never", false)] {
+        let server = policy(&format!("symlinks = \"{links}\""));
+        let mut ftp = server.login();
+        for line in ["FEAT", "SITE HELP", "HELP SITE"] {
+            let reply = ftp.say(line);
+            let told = reply.body().iter().any(|line| String::from_utf8_lossy(line).contains("SYMLINK"));
+            assert_eq!(told, offered, "{links} {line}");
+        }
+    }
+}
+
+#[test]
 fn a_denied_name_is_absent_for_every_verb() {
     let server = policy("deny = [\"*.lnk\", \"private\"]");
     server.put("x.lnk", "denied");

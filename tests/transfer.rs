@@ -83,6 +83,15 @@ fn f15_four_gigabytes_and_their_neighbours() {
     let file = File::open(server.path("sparse")).unwrap();
     file.read_exact_at(&mut tail, EDGE).unwrap();
     assert_eq!(&tail, b"dXY\0", "{}", tail.escape_ascii());
+    // Across the edge and past it in stretches so long that the kernel sends them by itself.
+    let file = File::options().write(true).open(server.path("sparse")).unwrap();
+    file.write_all_at(b"end", EDGE + 99_997).unwrap();
+    for (mark, words) in [(EDGE - 100_000, &b"\0\0"[..]), (EDGE + 1, b"XY")] {
+        ftp.say(format!("REST {mark}")).expect(350);
+        let bytes = ftp.fetch("RETR sparse");
+        assert_eq!(bytes.len() as u64, EDGE + 100_000 - mark);
+        assert!(bytes.starts_with(words) && bytes.ends_with(b"end"), "from {mark}");
+    }
 }
 
 /// Sends a piece and waits until the server has it, so that the next one comes in a segment of its own.

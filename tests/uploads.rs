@@ -123,6 +123,37 @@ fn f11_two_writers_of_one_name_never_mix() {
 }
 
 #[test]
+fn what_is_added_to_a_name_waits_for_an_upload_of_it() {
+    let server = Server::full_and(ATOMIC);
+    server.put("old", "1");
+    let (mut a, mut b) = (server.login(), server.login());
+    for (first, second, after) in [
+        ("APPE new", "APPE new", "aab"),
+        ("APPE fresh", "STOR fresh", "b"),
+        ("STOR made", "APPE made", "aab"),
+        ("STOR old", "APPE old", "aab"),
+        ("STOR old", "STOU old", "aa"),
+    ] {
+        let mut to_a = a.epsv();
+        a.say(first).expect(150);
+        to_a.write_all(b"aa").unwrap();
+        if second.starts_with("STOU") {
+            b.store(second, b"b").expect(226);
+        } else {
+            b.epsv();
+            b.say(second).expect(450);
+        }
+        drop(to_a);
+        a.reply().expect(226);
+        if !second.starts_with("STOU") {
+            b.store(second, b"b").expect(226);
+        }
+        let name = &first[5..];
+        assert_eq!(String::from_utf8(server.get(name)).unwrap(), after, "{first} {second}");
+    }
+}
+
+#[test]
 fn a_drop_box_is_never_overwritten_even_by_uploads_at_once() {
     let server = Server::configured("[anonymous]\npermissions = \"drop\"\n[files]\nuploads = \"atomic\"\n");
     let (mut a, mut b) = (server.login(), server.login());
@@ -173,7 +204,11 @@ fn s03_a_killed_server_leaves_the_old_file_and_the_next_one_sweeps() {
     server.put("f", "old");
     server.put("deep/er/f", "old");
     let mut half = Vec::new();
-    for name in ["f", "deep/er/f", "deep/new"] {
+    // Deeper than levels are held open, and beside more names than are read at once.
+    let abyss = "n/".repeat(150);
+    server.put(format!("{abyss}f"), "old");
+    (0..1500).for_each(|number| server.put(format!("n/{number}"), ""));
+    for name in ["f", "deep/er/f", "deep/new", &format!("{abyss}f"), "n/f", "n/n/f"] {
         let mut ftp = server.login();
         let mut data = ftp.epsv();
         ftp.say(format!("STOR {name}")).expect(150);
@@ -194,7 +229,7 @@ fn s03_a_killed_server_leaves_the_old_file_and_the_next_one_sweeps() {
     }
     assert_eq!((server.get("f"), server.get("deep/er/f")), (b"old".to_vec(), b"old".to_vec()));
     assert_eq!(hidden(&server).len(), 1);
-    drop(sweep(&config, "3 unfinished uploads"));
+    drop(sweep(&config, "6 unfinished uploads"));
     assert!(hidden(&server).is_empty() && !server.has("deep/new"));
     assert_eq!(fs::read_dir(server.path("deep")).unwrap().count(), 1);
 }
@@ -288,6 +323,11 @@ fn missing_directories_are_made_where_that_is_configured_and_allowed() {
     ftp.store("APPE cam/2026/12/log", b"2").expect(226);
     ftp.say("MKD cam2/a/b").expect(257).says("\"/cam2/a/b\" created");
     ftp.say("MKD cam2/a/b").expect(550);
+    ftp.say("RNFR cam2/a/b").expect(350);
+    ftp.say("RNTO cam3/c/d").expect(250);
+    ftp.store("STOU cam4/e/f", b"3").expect(226);
+    assert!(server.has("cam3/c/d") && server.has("cam4/e"));
+    ftp.say(format!("MKD {}x", "y/".repeat(100))).expect(553).says("Too many directories");
     assert_eq!((server.get("cam/2026/11/x.jpg"), server.get("cam/2026/12/log")), (b"1".to_vec(), b"2".to_vec()));
     ftp.epsv();
     ftp.say(format!("STOR {}x", "d/".repeat(40))).expect(553);

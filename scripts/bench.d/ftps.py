@@ -5,6 +5,7 @@ back is its own matter. Its own TLS costs what a server's costs: on two cores a 
 """
 
 import heavy
+from measure import Test
 
 # Handshakes are made at this pace, or the idle sessions' ramp is a burst.
 HANDSHAKES_PER_SECOND = 400
@@ -33,7 +34,7 @@ def rate(name, *options, path=""):
             plan.limited.add(f"{load.server.peer.name} {name}")
         return {name: report["ops"] / report["duration_s"], f"{name}_cpu": report["server"]["cpu_s"] / report["ops"] * 1e6}
 
-    return name, run
+    return Test(name, run, way="tls_command")
 
 
 def idle(load, plan):
@@ -44,7 +45,8 @@ def idle(load, plan):
     return {"tls_idle": (report["server"]["pss"] / 1024 - before) / clients}
 
 
-TESTS = [("tls_down", down), rate("tls_login", "--scenario", "login"), rate("tls_retr", "--scenario", "get", path="small"), ("tls_idle", idle)]
+TESTS = [Test("tls_down", down, way="tls_command"), rate("tls_login", "--scenario", "login"), rate("tls_retr", "--scenario", "get", path="small"),
+         Test("tls_idle", idle, way="tls_command")]
 
 FIGURES = {
     "tls_down_rate": ("FTPS: 1 GiB down, MB/s", True, 0),

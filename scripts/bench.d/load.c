@@ -33,6 +33,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "load_words.h"
+#include "times.h"
+
 enum {
     /* Logins under way at once: below every peer's listen backlog, so that a refused connection is a finding. */
     OPENING_MAX = 64,
@@ -41,13 +44,10 @@ enum {
     /* One read of a listing or upload piece: large enough that system calls do not dominate the generator. */
     CHUNK = 1 << 20,
     EVENTS = 256,
-    DEPTH_MAX = 512,
-    SOURCES_MAX = 250,
     /* No server takes that long for one step of any mode; after it the run ends with what it has. */
     STALL_SECONDS = 60,
 };
 
-enum mode { IDLE, LOGIN, NOOP, PIPE, RETR, STOR, LIST };
 enum state { CLOSED, GREETING, USER, PASS, TYPE, READY, WAIT_NOOP, WAIT_EPSV, TRANSFER, QUITTING };
 
 /* One session: its control connection, and the data connection of the transfer under way (-1 when there is none). */
@@ -60,20 +60,19 @@ struct session {
     int multiline;  /* code of a reply whose last line is still to come, or 0 */
     int awaited;    /* replies of a pipelined batch still to come */
     long bytes, sequence;
+    double asked;   /* when the operation began: what its time counts from */
+    double verb;    /* when its transfer's verb was said */
     size_t held;
     char line[LINE_MAX_BYTES];
 };
 
-static const char *mode_names[] = {"idle", "login", "noop", "pipe", "retr", "stor", "list"};
-static enum mode mode;
-static struct sockaddr_in server;
 static struct session *sessions;
-static int conns = 1, depth = 64, sources = 1, poller, opened, opening, standing;
-static double seconds;
-static long count, size_bytes, operations, started, errors, entries, total_bytes;
-static const char *path = "";
+static int poller, opened, opening, standing;
+static long operations, started, errors, entries, total_bytes;
 static char *chunk, noops[DEPTH_MAX * 6 + 1];
 static bool running;
+/* Of whole operations, and from a transfer's verb to its first byte. */
+static struct times took, first;
 
 static double now(void) {
     struct timespec t;
@@ -135,6 +134,7 @@ static void open_session(struct session *s) {
     s->data = -1;
     s->held = 0;
     s->multiline = 0;
+    s->asked = now();
     s->state = GREETING;
     opening++;
     s->control = dial(s, ntohs(server.sin_port));
@@ -164,6 +164,7 @@ static void begin(struct session *s) {
     if (!running || mode == IDLE || (count && started >= count))
         return;
     started++;
+    s->asked = now();
     switch (mode) {
     case NOOP:
         s->state = WAIT_NOOP;
@@ -188,6 +189,11 @@ static void stand(struct session *s) {
     begin(s);
 }
 
+static void succeed(struct session *s) {
+    operations++;
+    note(&took, now() - s->asked);
+}
+
 static void finish_transfer(struct session *s) {
     if (!s->completed || s->data >= 0)
         return;
@@ -196,7 +202,7 @@ static void finish_transfer(struct session *s) {
         return;
     }
     total_bytes += s->bytes;
-    operations++;
+    succeed(s);
     s->state = READY;
     begin(s);
 }
@@ -215,6 +221,7 @@ static void begin_transfer(struct session *s) {
     }
     s->accepted = s->completed = s->connected = false;
     s->bytes = 0;
+    s->verb = now();
     s->state = TRANSFER;
     /* Uploads wait for writability and for the 1yz; level-triggered reading waits for bytes by itself. */
     watch(s, s->data, true, mode == STOR ? EPOLLOUT | EPOLLET : EPOLLIN);
@@ -253,6 +260,8 @@ static void pull(struct session *s) {
     /* Files are thrown away inside the kernel: a copy to here would be the generator's cost in the server's figure. */
     ssize_t got = recv(s->data, chunk, CHUNK, mode == RETR ? MSG_TRUNC : 0);
     if (got > 0) {
+        if (!s->bytes)
+            note(&first, now() - s->verb);
         s->bytes += got;
         if (mode == LIST)
             for (const char *p = chunk; (p = memchr(p, '\n', (size_t)(chunk + got - p))); p++)
@@ -271,7 +280,7 @@ static void logged_in(struct session *s) {
         return;
     }
     if (running)
-        operations++;
+        succeed(s);
     opening--;
     standing++;
     s->state = QUITTING;
@@ -311,8 +320,10 @@ static void reply(struct session *s, int code) {
     case WAIT_NOOP:
         if (code != 200)
             break;
-        operations++;
-        if (--s->awaited == 0) {
+        if (--s->awaited)
+            operations++;
+        else {
+            succeed(s);
             s->state = READY;
             begin(s);
         }
@@ -434,43 +445,6 @@ static bool all_done(void) { return (count && operations >= count) || (mode != L
 
 static bool never(void) { return false; }
 
-static void configure(int argc, char **argv) {
-    if (argc < 4) {
-        fprintf(stderr, "usage: load MODE HOST PORT [key=value]...\n");
-        exit(2);
-    }
-    for (mode = IDLE; mode <= LIST && strcmp(argv[1], mode_names[mode]); mode++)
-        ;
-    server.sin_family = AF_INET;
-    server.sin_port = htons((uint16_t)atoi(argv[3]));
-    if (mode > LIST || inet_pton(AF_INET, argv[2], &server.sin_addr) != 1 || ntohl(server.sin_addr.s_addr) >> 24 != 127) {
-        fprintf(stderr, "load: unknown mode, or an address outside 127.0.0.0/8\n");
-        exit(2);
-    }
-    for (int i = 4; i < argc; i++) {
-        char *value = strchr(argv[i], '=');
-        if (!value)
-            exit(2);
-        *value++ = 0;
-        if (!strcmp(argv[i], "conns"))
-            conns = atoi(value);
-        else if (!strcmp(argv[i], "seconds"))
-            seconds = atof(value);
-        else if (!strcmp(argv[i], "count"))
-            count = atol(value);
-        else if (!strcmp(argv[i], "size"))
-            size_bytes = atol(value);
-        else if (!strcmp(argv[i], "path"))
-            path = value;
-        else if (!strcmp(argv[i], "depth"))
-            depth = atoi(value) < DEPTH_MAX ? atoi(value) : DEPTH_MAX;
-        else if (!strcmp(argv[i], "sources"))
-            sources = atoi(value) < SOURCES_MAX ? atoi(value) : SOURCES_MAX;
-        else
-            exit(2);
-    }
-}
-
 static void prepare(void) {
     struct rlimit files;
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -517,8 +491,10 @@ int main(int argc, char **argv) {
     if (mode != IDLE)
         whole = loop(count ? all_done : never, seconds > 0 ? begun + seconds : 0) && whole;
     running = false;
-    printf("{\"operations\":%ld,\"seconds\":%.6f,\"errors\":%ld,\"bytes\":%ld,\"entries\":%ld,\"client_cpu\":%.3f,\"stalled\":%s}\n", operations,
-           now() - begun, errors, total_bytes, entries, own_cpu() - cpu, whole ? "false" : "true");
+    printf("{\"operations\":%ld,\"seconds\":%.6f,\"errors\":%ld,\"bytes\":%ld,\"entries\":%ld,\"client_cpu\":%.3f,\"stalled\":%s,"
+           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"first_byte_p50_ms\":%.3f}\n",
+           operations, now() - begun, errors, total_bytes, entries, own_cpu() - cpu, whole ? "false" : "true", quantile(&took, 0.5),
+           quantile(&took, 0.99), quantile(&first, 0.5));
     fflush(stdout);
     while (fgets(word, sizeof word, stdin))
         ;

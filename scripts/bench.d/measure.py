@@ -22,6 +22,20 @@ class Broken(Exception):
     """A measurement that gave no figure; the text says why."""
 
 
+class Test:
+    """One test: `run(load, plan)` gives {figure name: value}, named as in the tables; `warm` says that it fills memory (see warm_memory
+    in scripts/bench), `way` how the server is started."""
+
+    def __init__(self, name, run, warm=False, way="command"):
+        self.name, self.run, self.warm, self.way = name, run, warm, way
+
+    def unfit(self, peer):
+        """Why the peer has no such figure, None when it has."""
+        if peer.only is not None and self.name.rstrip("0123456789") not in peer.only:
+            return peer.only_because
+        return None if self.way in peer.ways else "it has no such way to start"
+
+
 def tree(root):
     """The ids of a process and all its descendants."""
     parents = {}
@@ -47,13 +61,17 @@ def stat(pid):
 
 
 def cpu_seconds(root):
-    """CPU time of a tree: what lives, and what its members have reaped."""
-    ticks = 0
+    """CPU time of a tree: what lives, in the scheduler's nanoseconds (a tick is more than each of 300 sessions takes), and what its members
+    have reaped."""
+    seconds = 0.0
     for pid in tree(root):
         fields = stat(pid)
-        if fields:
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / TICK
+        try:
+            ran = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+        except (OSError, ValueError):
+            continue
+        seconds += ran / 1e9 + (sum(int(field) for field in fields[13:15]) / TICK if fields else 0)
+    return seconds
 
 
 def memory(root):

@@ -20,7 +20,9 @@ PYFTPDLIB_VERSION = "2.2.0"
 # An account beside anonymous, where a peer can hold the same hash as the others: SHA-512 crypt, 5,000 rounds.
 USER, PASSWORD = "ann", "secret"
 HASH = "$6$saltsaltsalt$PMWE8DTlam1JU37Piyk43bHcMxTJq6sgu5DKB0/tGPjanN35jcY68QkpDfPFUGPWX5uCxIQkSPzMmqEiVNgts."
-CERTIFICATE, KEY = WORK / "certificate.pem", WORK / "key.pem"
+# Package: what its installation complained of.
+COMPLAINTS = {}
+CERTIFICATE, KEY = WORK / "server.pem", WORK / "server-key.pem"
 # Sessions of a long measurement must not be idled out.
 IDLE_SECONDS = 3600
 # Above the idle test's sessions, for peers that want a number.
@@ -37,10 +39,12 @@ class Peer:
     needs_root = False
     # The ways to start it: `command`, and of `password_command` and `tls_command` those that it has.
     ways = ("command",)
+    # What of TLS it demands, in its own words. Where others compare, nothing: clients then meet the same with all servers.
+    tls_demands = ""
     # Debian packages beside its own, with modules.
     modules = ()
-    # Whether it is no server but a limit: only what it can is measured.
-    only = None
+    # The tests it is there for, None for all, and why those alone.
+    only, only_because = None, ""
 
     def __init__(self, folder, served):
         self.folder = folder
@@ -51,7 +55,7 @@ class Peer:
         if self.needs_root and os.geteuid() != 0:
             return "needs root for its chroot"
         if self.binary is not None and not self.binary.exists():
-            return f"{self.binary.name} is not there"
+            return f"{self.binary.name} is not there{because(self.package)}"
         return None
 
     def command(self, port):
@@ -108,7 +112,8 @@ enabled = true
         return [*self.command(port)[:-1], "--config", configuration]
 
     def tls_command(self, port):
-        return [*self.command(port)[:-1], "--tls-cert", CERTIFICATE, "--tls-key", KEY, self.served]
+        more = ["-c", self.write("tls.toml", self.tls_demands)] if self.tls_demands else []
+        return [*self.command(port)[:-1], *more, "--tls-cert", CERTIFICATE, "--tls-key", KEY, self.served]
 
 
 class Vsftpd(Peer):
@@ -118,6 +123,7 @@ class Vsftpd(Peer):
     binary = PEER_ROOT / "usr/sbin/vsftpd"
     sessions = "few"
     needs_root = True
+    tls_demands = "force_local_data_ssl=NO\nforce_local_logins_ssl=NO\nrequire_ssl_reuse=NO\n"
 
     def command(self, port):
         empty = self.folder / "empty"
@@ -152,10 +158,7 @@ idle_session_timeout={IDLE_SECONDS}
         return self._with(port, f"""\
 ssl_enable=YES
 allow_anon_ssl=YES
-force_local_data_ssl=NO
-force_local_logins_ssl=NO
-require_ssl_reuse=NO
-rsa_cert_file={CERTIFICATE}
+{self.tls_demands}rsa_cert_file={CERTIFICATE}
 rsa_private_key_file={KEY}
 ssl_ciphers=HIGH
 """)
@@ -174,6 +177,8 @@ class PureFtpd(Peer):
     binary = PEER_ROOT / "usr/sbin/pure-ftpd"
     sessions = "few"
     needs_root = True
+    # -Y: 1 takes TLS and the clear, 3 refuses data connections in the clear.
+    tls_demands = "1"
 
     def command(self, port):
         # -e anonymous only, -M who may make directories, -H no names, -c and -C clients in all and per address, -I minutes, -L entries and depth of a listing.
@@ -187,7 +192,7 @@ class PureFtpd(Peer):
 
 
     def tls_command(self, port):
-        return [*self.command(port), "-Y", "1", "-2", f"{CERTIFICATE},{KEY}"]
+        return [*self.command(port), "-Y", self.tls_demands, "-2", f"{CERTIFICATE},{KEY}"]
 
 
 class Proftpd(Peer):
@@ -196,8 +201,12 @@ class Proftpd(Peer):
     package = "proftpd-core"
     modules = ("proftpd-mod-crypto",)
     binary = PEER_ROOT / "usr/sbin/proftpd"
+    module = PEER_ROOT / "usr/lib/proftpd/mod_tls.so"
     sessions = "few"
     needs_root = True
+    # It demands that sessions are resumed unless it is told not to.
+    tls_demands = "TLSRequired off\nTLSOptions NoSessionReuseRequired\n"
+    tls_version = "TLSv1.3"
 
     def password_command(self, port):
         users = self.write("users", f"{USER}:{HASH}:65533:65534::{self.served}:/bin/sh\n")
@@ -211,17 +220,16 @@ class Proftpd(Peer):
         words = self.command(port)
         plain = words[-1].read_text("utf-8")
         words[-1].write_text(f"""\
-ModulePath {PEER_ROOT}/usr/lib/proftpd
+ModulePath {self.module.parent}
 LoadModule mod_tls.c
 {plain}
 TLSEngine on
-TLSProtocol TLSv1.3
-TLSRequired off
+TLSLog none
+TLSProtocol {self.tls_version}
 TLSECCertificateFile {CERTIFICATE}
 TLSECCertificateKeyFile {KEY}
 TLSVerifyClient off
-TLSOptions NoSessionReuseRequired
-""", "utf-8")
+{self.tls_demands}""", "utf-8")
         return words
 
     def command(self, port):
@@ -308,7 +316,7 @@ class Pyftpdlib(Peer):
 
     def ready(self):
         found = self.python.exists() and subprocess.run([self.python, "-c", "import pyftpdlib, OpenSSL"], capture_output=True, check=False).returncode == 0
-        return None if found else "pyftpdlib is not there"
+        return None if found else f"pyftpdlib is not there{because('pyftpdlib')}"
 
     def command(self, port):
         return self._words(port, "plain")
@@ -320,7 +328,9 @@ class Pyftpdlib(Peer):
         return self._words(port, "tls", CERTIFICATE, KEY)
 
     def _words(self, port, *way):
-        return [self.python, self.write("serve.py", PYFTPDLIB_SCRIPT), port, self.served, IDLE_SECONDS, CLIENTS, *way]
+        demands = self.tls_demands if way[0] == "tls" else ""
+        script = PYFTPDLIB_SCRIPT.replace("authorizer.add_anonymous", f"{demands}\nauthorizer.add_anonymous")
+        return [self.python, self.write("serve.py", script), port, self.served, IDLE_SECONDS, CLIENTS, *way]
 
 
 class Workers(Miniftpd):
@@ -328,7 +338,7 @@ class Workers(Miniftpd):
 
     name = "miniftpd --workers 2"
     ways = ("command",)
-    only = ("down", "up")
+    only, only_because = ("down", "up"), "there for the bulk rows alone"
 
     def command(self, port):
         return [*super().command(port)[:-1], "--workers", "2", self.served]
@@ -340,7 +350,7 @@ class Bare(Peer):
     name = "bare loops"
     source = REPOSITORY / "scripts/bench.d/bare.c"
     binary = WORK / "bare"
-    only = ("login", "noop", "pipe", "retr", "stor", "down", "up")
+    only, only_because = ("login", "noop", "pipe", "retr", "stor", "down", "up"), "no servers: what they do not answer has no limit here"
 
     def ready(self):
         if not self.source.exists() or not shutil.which("cc"):
@@ -362,7 +372,7 @@ class BareTls(Bare):
     name = "bare rustls"
     ways = ("tls_command",)
     binary = PROGRAMS / "examples/bare_tls"
-    only = ("tls_down",)
+    only, only_because = ("tls_down",), "no server: one blocking transfer, nothing else"
 
     def ready(self):
         return Peer.ready(self)
@@ -384,20 +394,21 @@ def fetch():
             quiet(["apt-get", "-qq", "update"])
         for peer in wanted:
             unpack(peer.package)
-        for package, folder in ((package, "proftpd") for package in Proftpd.modules):
-            if not (PEER_ROOT / "usr/lib" / folder / "mod_tls.so").exists():
+        if not Proftpd.module.exists():
+            for package in Proftpd.modules:
                 unpack(package)
     if Pyftpdlib(None, None).ready():
         quiet([sys.executable, "-m", "venv", WORK / "venv"])
-        quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}", "pyOpenSSL"])
+        COMPLAINTS["pyftpdlib"] = quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}",
+                                         "pyOpenSSL"])
     certify()
 
 
 def certify():
-    """A certificate of the run's own, the same for all: ECDSA on P-256, as small as a handshake can be."""
+    """A certificate of the run's own that nobody else has signed, the same for all: ECDSA on P-256, as small as a handshake can be."""
     if not (CERTIFICATE.exists() and KEY.exists()) and shutil.which("openssl"):
         quiet(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650", "-subj", "/CN=localhost",
-               "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", KEY, "-out", CERTIFICATE])
+               "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", KEY, "-out", CERTIFICATE])
         KEY.chmod(0o600)
 
 
@@ -414,7 +425,7 @@ def unpack(package):
     """Takes one Debian package apart and installs the libraries it needs, not the package itself."""
     folder = WORK / "packages"
     folder.mkdir(parents=True, exist_ok=True)
-    quiet(["apt-get", "-qq", "download", package], cwd=folder)
+    COMPLAINTS[package] = quiet(["apt-get", "-qq", "download", package], cwd=folder)
     for archive in folder.glob(f"{package}_*.deb"):
         quiet(["dpkg-deb", "-x", archive, PEER_ROOT])
         depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], capture_output=True, text=True, check=False).stdout
@@ -422,7 +433,15 @@ def unpack(package):
         quiet(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *libraries])
 
 
+def because(package):
+    """What the installer said, for a program that is not there."""
+    said = COMPLAINTS.get(package)
+    return f" ({said})" if said else ""
+
+
 def quiet(words, cwd=None):
-    """Runs a command whose failure shows later as a peer that is not there."""
-    subprocess.run([str(word) for word in words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    """Runs a command whose failure shows later as a program that is not there; gives the last thing it complained of, "" when it succeeded."""
+    done = subprocess.run([str(word) for word in words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    said = done.stderr.strip().splitlines()
+    return (said[-1] if said else f"exit code {done.returncode}") if done.returncode else ""

@@ -1,24 +1,22 @@
-//! The tests' relay as a program, for measurements: `relay LISTEN SERVER ROUND-TRIP-MS`, on IPv4. It says where it listens
-//! and stays until it is ended.
+//! The tests' relay as a program, for measurements: `relay LISTEN SERVER ROUND-TRIP-MS [LOW-HIGH]`, on IPv4. It says where it
+//! listens and stays until it is ended. With passive ports, for TLS, LISTEN is another address than SERVER's.
 
 #[path = "../../tests/common/relay.rs"]
 #[allow(dead_code)] // A test starts it otherwise.
 mod relay;
 
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let parsed = match &arguments[..] {
-        [listen, server, milliseconds] => listen.parse().ok().zip(server.parse().ok()).zip(milliseconds.parse().ok()),
-        _ => None,
-    };
-    let Some(((listen, server), round_trip)) = parsed else {
-        eprintln!("relay LISTEN SERVER ROUND-TRIP-MS");
+    let Some((listen, server, round_trip, passive)) = read(&arguments) else {
+        eprintln!("relay LISTEN SERVER ROUND-TRIP-MS [LOW-HIGH]");
         return ExitCode::from(1);
     };
-    match relay::Relay::listen(listen, server, Duration::from_millis(round_trip) / 2) {
+    match relay::Relay::beside(listen, server, round_trip / 2, passive) {
         Ok(relay) => {
             println!("{}", relay.address());
             relay.stay();
@@ -29,4 +27,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn read(arguments: &[String]) -> Option<(SocketAddr, SocketAddr, Duration, Range<u16>)> {
+    let (listen, server, round_trip, passive) = match arguments {
+        [listen, server, round_trip] => (listen, server, round_trip, None),
+        [listen, server, round_trip, passive] => (listen, server, round_trip, Some(passive)),
+        _ => return None,
+    };
+    let ports = match passive {
+        Some(text) => {
+            let (low, high) = text.split_once('-')?;
+            low.parse().ok()?..high.parse::<u16>().ok()?.checked_add(1)?
+        }
+        None => 0..0,
+    };
+    Some((listen.parse().ok()?, server.parse().ok()?, Duration::from_millis(round_trip.parse().ok()?), ports))
 }

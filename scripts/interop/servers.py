@@ -25,7 +25,7 @@ import secure_servers  # noqa: E402
 
 WORK = REPOSITORY / "target" / "interop"
 # What can only be measured against is no server.
-SERVERS = [peer for peer in peers.PEERS if peer is not peers.Bare]
+SERVERS = [peer for peer in peers.PEERS if not issubclass(peer, peers.Bare)]
 CLIENT = REPOSITORY / "target/release/miniftp"
 # Set once the process has a mount namespace of its own.
 INSIDE = "INTEROP_OWN_PASSWD"
@@ -258,7 +258,8 @@ def free_port():
 
 def start(peer, port):
     """Starts a server and waits until it greets."""
-    process = subprocess.Popen([str(word) for word in peer.command(port)], stdin=subprocess.DEVNULL,
+    words = peer.tls_command(port) if isinstance(peer, secure_servers.Secure) else peer.command(port)
+    process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL,
                                stdout=open(peer.folder / "log", "wb"), stderr=subprocess.STDOUT, start_new_session=True)
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -308,7 +309,7 @@ class Report:
 
 def trust(peer):
     """What the client is told about the server's certificate."""
-    return ["--tls", "required", "--ca-file", str(peer.pair[0])] if isinstance(peer, secure_servers.Secure) else []
+    return ["--tls", "required", "--ca-file", str(peers.CERTIFICATE)] if isinstance(peer, secure_servers.Secure) else []
 
 
 def play(peer, port, case, served, samples, report):
@@ -366,7 +367,6 @@ def main():
     report, present = Report(), 0
     try:
         peers.fetch()
-        secure_servers.Secure.pair = secure_servers.certificate(WORK / "certificate")
         samples = Samples(WORK / "samples")
         for kind in [*SERVERS, *secure_servers.PEERS]:
             if options.server and kind.name not in options.server:

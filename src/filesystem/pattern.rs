@@ -59,6 +59,11 @@ impl Pattern {
         text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
     }
 
+    /// Whether every `[` of `text` has its `]`: of what an administrator writes, another one is a slip.
+    pub fn is_closed(text: &[u8]) -> bool {
+        !Self::parse(text).tokens.contains(&Token::Byte(b'['))
+    }
+
     /// Whether it begins with a dot itself and so means hidden files too, as in a shell.
     pub fn wants_hidden(&self) -> bool {
         self.tokens.first() == Some(&Token::Byte(b'.'))

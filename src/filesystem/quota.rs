@@ -10,6 +10,10 @@
 //! A tally is the only owner of its figures, and everything that changes them happens in the loop's one thread, so
 //! there is nothing to race. Bytes count as `st_size` says, files are names that are not directories. What other
 //! programs do in the tree shows at the next count.
+//!
+//! What changes while a tree is counted may or may not have been met by the count. Its result is a span then, as wide
+//! as the changes, and figures that lie within it stay: they are exact unless another program was at work. Throwing
+//! such a count away was rejected, since a home that is always busy would never be counted again.
 
 mod count;
 
@@ -38,9 +42,38 @@ pub struct Usage {
 pub struct Tally {
     /// `None`: not counted yet.
     used: Cell<Option<Usage>>,
-    /// Grows with every change, so that a count knows whether it was disturbed.
-    changes: Cell<u64>,
+    changes: Cell<Changes>,
     written: RefCell<HashMap<FileId, Open>>,
+}
+
+/// All that has ever changed in a tree, so that a count knows what did while it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Changes {
+    came: Usage,
+    went: Usage,
+    /// Directories that were renamed: what is in one may be met twice, or not at all.
+    moves: u64,
+}
+
+impl Changes {
+    /// What has changed since.
+    const fn since(self, before: Self) -> Self {
+        Self {
+            came: self.came.less(before.came),
+            went: self.went.less(before.went),
+            moves: self.moves.wrapping_sub(before.moves),
+        }
+    }
+}
+
+impl Usage {
+    const fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
+    }
+
+    const fn less(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), files: self.files.saturating_sub(other.files) }
+    }
 }
 
 /// A file that is being written.
@@ -72,7 +105,18 @@ impl Tally {
 
     /// A file or link has come, empty.
     pub fn created(&self) {
-        self.change(|used| used.files += 1);
+        self.change(Usage { bytes: 0, files: 1 }, Usage::default());
+    }
+
+    /// A name has become another one, elsewhere in the tree perhaps.
+    pub fn moved(&self, stat: &Stat) {
+        if stat.kind == Kind::Dir {
+            let changes = self.changes.get();
+            self.changes.set(Changes { moves: changes.moves.wrapping_add(1), ..changes });
+        } else {
+            let itself = Usage { bytes: bytes(stat), files: 1 };
+            self.change(itself, itself);
+        }
     }
 
     /// A name is gone. Directories do not count.
@@ -88,23 +132,23 @@ impl Tally {
             }
             _ => bytes(stat),
         };
-        self.change(|used| {
-            used.files = used.files.saturating_sub(1);
-            used.bytes = used.bytes.saturating_sub(bytes);
-        });
+        self.change(Usage::default(), Usage { bytes, files: 1 });
     }
 
     /// A file was cut to nothing; `stat` is from before.
     fn truncated(&self, stat: &Stat, size: u64) {
         let mut written = self.written.borrow_mut();
         let before = written.get_mut(&id(stat)).map_or(size, |file| std::mem::take(&mut file.size));
-        self.change(|used| used.bytes = used.bytes.saturating_sub(before));
+        self.change(Usage::default(), Usage { bytes: before, files: 0 });
     }
 
-    /// Takes a count's result, unless something changed since it began (at `changes`).
-    fn counted(&self, usage: Usage, changes: u64) -> bool {
-        if self.changes.get() != changes {
-            return false;
+    /// Takes the result of a count that began at `changes`. `None`: too much has changed since for it to be one, or
+    /// anything has and there are no figures yet, unless they shall come out `roughly`, rather too high.
+    fn counted(&self, usage: Usage, changes: Changes, roughly: bool) -> Option<Usage> {
+        let changed = self.changes.get().since(changes);
+        let quiet = changed == Changes::default();
+        if changed.moves > 0 || !quiet && self.used.get().is_none() && !roughly {
+            return None;
         }
         // What has lost its name, or has none yet, is not found in the tree.
         let mut usage = usage;
@@ -118,16 +162,20 @@ impl Tally {
                 }
             }
         }
-        self.used.set(Some(usage));
-        true
+        let (least, most) = (usage.less(changed.went), usage.plus(changed.came));
+        let used = self.used.get().unwrap_or(most);
+        let used = Usage {
+            bytes: used.bytes.clamp(least.bytes, most.bytes),
+            files: used.files.clamp(least.files, most.files),
+        };
+        self.used.set(Some(used));
+        Some(used)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Usage)) {
-        self.changes.set(self.changes.get().wrapping_add(1));
-        if let Some(mut used) = self.used.get() {
-            change(&mut used);
-            self.used.set(Some(used));
-        }
+    fn change(&self, came: Usage, went: Usage) {
+        let changes = self.changes.get();
+        self.changes.set(Changes { came: changes.came.plus(came), went: changes.went.plus(went), ..changes });
+        self.used.set(self.used.get().map(|used| used.plus(came).less(went)));
     }
 }
 
@@ -140,11 +188,12 @@ pub struct Allotment {
     pub files: Option<u64>,
 }
 
-/// An account's quota: its allotment against its tree's tally.
-#[derive(Debug)]
+/// An account's quota: its allotment against its tree's tally. One for all sessions of the account, those of before a
+/// reload among them.
+#[derive(Debug, Default)]
 pub struct Quota {
     tally: Rc<Tally>,
-    allotment: Allotment,
+    allotment: Cell<Allotment>,
 }
 
 /// Why a quota refuses.
@@ -159,7 +208,17 @@ pub enum Refusal {
 impl Quota {
     /// An allotment against a tally. Without limits it only keeps the tally exact for others with the same home.
     pub const fn new(tally: Rc<Tally>, allotment: Allotment) -> Self {
-        Self { tally, allotment }
+        Self { tally, allotment: Cell::new(allotment) }
+    }
+
+    /// From now on the account may have so much.
+    pub fn allot(&self, allotment: Allotment) {
+        self.allotment.set(allotment);
+    }
+
+    /// What the account may have.
+    pub fn allotment(&self) -> Allotment {
+        self.allotment.get()
     }
 
     /// The tree's figures.
@@ -172,7 +231,7 @@ impl Quota {
     /// # Errors
     /// [`Refusal::Counting`].
     pub fn bytes_left(&self) -> Result<Option<u64>, Refusal> {
-        let Some(most) = self.allotment.bytes else { return Ok(None) };
+        let Some(most) = self.allotment.get().bytes else { return Ok(None) };
         let used = self.tally.used().ok_or(Refusal::Counting)?;
         Ok(Some(most.saturating_sub(used.bytes)))
     }
@@ -182,7 +241,7 @@ impl Quota {
     /// # Errors
     /// The reason why not.
     pub fn admit_file(&self) -> Result<(), Refusal> {
-        let Some(most) = self.allotment.files else { return Ok(()) };
+        let Some(most) = self.allotment.get().files else { return Ok(()) };
         let used = self.tally.used().ok_or(Refusal::Counting)?;
         if used.files < most { Ok(()) } else { Err(Refusal::Full) }
     }
@@ -257,13 +316,10 @@ impl Charge {
         }
     }
 
-    /// How many of `want` bytes may be written at `at`: what lies within the file costs nothing.
+    /// How many of `want` bytes may be written at `at`: what lies within the file costs nothing. An upload that was
+    /// under way when its account got a quota goes on while the tree is counted, and is judged after that.
     pub fn room(&self, at: u64, want: usize) -> usize {
-        let left = match self.quota.bytes_left() {
-            Ok(None) => return want,
-            Ok(Some(left)) => left,
-            Err(_) => 0,
-        };
+        let Ok(Some(left)) = self.quota.bytes_left() else { return want };
         let end = self.size().saturating_add(left);
         usize::try_from(end.saturating_sub(at)).unwrap_or(want).min(want)
     }
@@ -276,7 +332,7 @@ impl Charge {
         let grown = end.saturating_sub(file.size);
         if grown > 0 {
             file.size = end;
-            tally.change(|used| used.bytes = used.bytes.saturating_add(grown));
+            tally.change(Usage { bytes: grown, files: 0 }, Usage::default());
         }
     }
 
@@ -301,10 +357,7 @@ impl Drop for Charge {
             Standing::Orphan => 0,
             Standing::Hidden { new } => u64::from(new),
         };
-        tally.change(|used| {
-            used.bytes = used.bytes.saturating_sub(size);
-            used.files = used.files.saturating_sub(files);
-        });
+        tally.change(Usage::default(), Usage { bytes: size, files });
     }
 }
 

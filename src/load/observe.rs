@@ -50,9 +50,17 @@ impl Stat {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name before the last parenthesis may hold anything.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some(Self { parent: fields.get(1)?.parse().ok()?, cpu: ticks as f64 / clock_ticks_per_second() as f64 })
+        let ticks: u64 = fields.get(13..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        let reaped = ticks as f64 / clock_ticks_per_second() as f64;
+        Some(Self { parent: fields.get(1)?.parse().ok()?, cpu: ran(pid)? + reaped })
     }
+}
+
+/// Seconds on a core by the scheduler's clock: each of 300 forked sessions takes less than a tick, and would count as nothing.
+fn ran(pid: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
 }
 
 fn tree(root: u32) -> Option<Vec<u32>> {

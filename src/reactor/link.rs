@@ -107,7 +107,7 @@ impl Link {
     /// # Errors
     /// What the kernel says.
     pub fn listen(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
-        if !self.registered && matches!(self.transport, Transport::Plain) {
+        if !self.registered && self.is_clear() {
             sockets.register_inward(&mut self.socket)?;
             self.registered = true;
             ready.clear(Ready::READ);
@@ -177,6 +177,11 @@ impl Link {
         Ok(self.unsent() == 0)
     }
 
+    /// Whether bytes travel as they are.
+    pub const fn is_clear(&self) -> bool {
+        matches!(self.transport, Transport::Plain)
+    }
+
     /// Whether the poller knows the socket, so that its edges are told.
     pub const fn registered(&self) -> bool {
         self.registered
@@ -220,7 +225,7 @@ impl Link {
     /// # Errors
     /// When the peer is gone already.
     pub fn sign_off(&mut self, ready: &mut Ready, sockets: Sockets<'_>) -> io::Result<()> {
-        if matches!(self.transport, Transport::Plain) {
+        if self.is_clear() {
             return Ok(());
         }
         self.finish(ready, sockets).map(drop)

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::dtp::{Cloak, Errand};
+use super::world::SessionKeys;
 use super::{Conn, Server};
 use crate::reactor::Key;
 use crate::transfer::{Job, Protection};
@@ -20,11 +21,9 @@ impl Server {
     }
 
     /// A control connection becomes private: at once where it begins so, else when its 234 is out.
-    pub(super) fn secure(&mut self, key: Key) {
-        let ring = self.world.keyring.clone();
+    pub(super) fn secure(&mut self, key: Key, keys: SessionKeys) {
         let begun = self.with_control(key, |control, turn| {
-            let ring = ring.ok_or_else(|| io::Error::other("TLS is not configured any more"))?;
-            let (keys, tls) = ring.begin(control.take_early())?;
+            let tls = keys.control(control.take_early())?;
             match control.session().begins_covered() {
                 true => control.secure_at_once(keys, tls, turn),
                 false => control.secure(keys, tls),
@@ -69,9 +68,9 @@ impl Server {
         Ok(())
     }
 
-    /// Nothing asks for it: the settings refuse TLS.
-    pub(super) fn secure(&mut self, key: Key) {
-        self.closing.push(key);
+    /// Nobody has keys.
+    pub(super) const fn secure(&self, _: Key, keys: SessionKeys) {
+        match keys {}
     }
 
     /// Every data connection is in the clear.

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 
 use crate::reactor::{Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::server::pi::state::State;
-use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage};
+use crate::server::pi::{Finished, Input, Output, Patience, Session, Stage, words};
 use crate::server::settings::Limits;
 #[cfg(feature = "tls")]
 use crate::server::tls::SessionKeys;
@@ -183,7 +183,8 @@ impl Control {
     pub fn queue(&mut self, reply: &crate::wire::reply::Reply) {
         if reply.code == LOCAL_ERROR {
             let (who, peer) = (self.session.user().unwrap_or("-"), self.session.peer());
-            log::error!("{who}@{peer}: {}", String::from_utf8_lossy(reply.text()));
+            let cause = reply.cause().map_or("no further cause is known", words);
+            log::error!("{who}@{peer}: {} ({cause})", String::from_utf8_lossy(reply.text()));
         }
         reply.encode(self.link.queue());
     }

@@ -53,7 +53,10 @@ impl Server {
             Door::Explicit => {
                 self.with_control(key, Control::open);
             }
-            Door::Implicit => self.secure(key),
+            Door::Implicit => match self.world.keys() {
+                Some(keys) => self.secure(key, keys),
+                None => self.closing.push(key),
+            },
         }
         self.grant(key);
     }
@@ -111,7 +114,7 @@ impl Server {
                 Output::Reply(reply) => self.adjust(by, |control| control.queue(&reply)),
                 Output::HangUp => self.adjust(by, Control::hang_up),
                 Output::Order(order) => self.ordered(by, order),
-                Output::Secure => self.secure(by),
+                Output::Secure(keys) => self.secure(by, keys),
                 Output::Bare => {
                     self.with_control(by, Control::bare);
                     self.reactor.run_again(by);
@@ -166,7 +169,7 @@ impl Server {
         }
     }
 
-    /// The job goes to the data record that waits for it; a small file is on its way when this returns.
+    /// The job goes to the data record that waits for it; a small file is mostly on its way when this returns.
     fn begin(&mut self, by: Key, errand: Errand) {
         let now = self.reactor.now();
         let Some(data) = self.data_of(by) else {
@@ -175,7 +178,13 @@ impl Server {
         if let Some(record) = self.data_mut(data) {
             record.begin(errand, now);
         }
-        self.advance_data(data);
+        self.take_up(data);
+    }
+
+    /// A transfer that can begin does so at once, within the turn of the session that asked for it: then a small file costs
+    /// no pass of its own. A crowd that asks at the same moment would make that pass a long one.
+    fn take_up(&mut self, data: Key) {
+        if self.reactor.has_time() { self.advance_data(data) } else { self.reactor.run_again(data) }
     }
 
     fn dial(&mut self, by: Key, errand: Errand, address: SocketAddr) {
@@ -228,7 +237,7 @@ impl Server {
         let Conn::Data(data) = &mut slot.conn else { return };
         slot.ready = Ready::unknown();
         data.connected(stream, now);
-        self.advance_data(to);
+        self.take_up(to);
     }
 
     /// A report reaches its session; a data record that is through with it is no longer the session's.

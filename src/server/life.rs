@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use rustix::net::sockopt;
 use signal_hook::consts::signal::SIGXFSZ;
 
-use super::accounts::{Account, LONGEST_NAME, QuotaLimits};
+use super::accounts::{Account, LONGEST_NAME};
 use super::bans::BanList;
 use super::census::Census;
 use super::clerk::Clerk;
@@ -20,6 +20,7 @@ use super::listener::Listener;
 use super::liveness::watch_control;
 use super::master::{Command, MasterLink};
 use super::pi::{Input, Verdict};
+use super::quota_check::{Tallies, allotment};
 use super::realm::{GUEST, Rates, Realm};
 use super::scribe::Scribe;
 use super::settings::{ListingTime, Settings};
@@ -76,6 +77,7 @@ impl Server {
             clerk: None,
             scans: HashMap::new(),
             quota_check: None,
+            tallies: Tallies::default(),
             crowds: Hush::default(),
             strangers: Hush::default(),
             mail: VecDeque::new(),
@@ -150,18 +152,18 @@ impl Server {
         let settings = Rc::clone(&self.world.settings);
         let policy = Rc::new(policy(&settings, &self.writers));
         let mut realms = HashMap::with_capacity(accounts.len());
-        let tallies = self.tallies(accounts);
         for account in accounts {
             let name: Box<str> = account.name.as_str().into();
             let old = self.world.accounts.get(&name);
             let mut realm = Realm::new(&name, account.home.clone(), rules(account)?);
             realm.rates = Rates::new(account.upload, account.download);
+            realm.quota = self.tallies.quota(&account.home);
+            realm.allotment = allotment(account.quota);
             let mut realm = realm.succeeding(old);
             realm.max_sessions = account.sessions.or(settings.limits.per_user).map_or(0, Into::into);
             realm.allow_from.clone_from(&account.allow_from);
             realm.expires = account.expires;
             realm.path_limit = settings.limits.path as usize;
-            realm.quota = tallies.quota(&account.home, account.quota);
             realm.policy = Rc::clone(&policy);
             realm.walls = Rc::clone(&self.walls);
             realms.insert(name, Rc::new(realm));
@@ -171,7 +173,7 @@ impl Server {
                 let rights = guests.permissions.rights();
                 let mut realm = Realm::new(GUEST, guests.root.clone(), Rules::uniform(rights));
                 realm.path_limit = settings.limits.path as usize;
-                realm.quota = tallies.quota(&guests.root, QuotaLimits::default());
+                realm.quota = self.tallies.quota(&guests.root);
                 realm.policy = policy;
                 realm.walls = Rc::clone(&self.walls);
                 let realm = realm.succeeding(self.world.anonymous.as_ref());
@@ -181,8 +183,9 @@ impl Server {
             None => None,
         };
         self.world.accounts = realms;
-        self.world.accounts.values().for_each(|realm| realm.rates.take_effect());
+        self.world.accounts.values().for_each(|realm| realm.take_effect());
         self.world.anonymous = anonymous;
+        self.tallies.tidy();
         self.check_quotas();
         confine::warn_of_closed(&self.world.settings, accounts);
         Ok(())

@@ -61,7 +61,7 @@ use dtp::{Data, Pool, PoolPort, Waits};
 use listener::Listener;
 use master::{Command, MasterLink};
 use pi::{Input, Output, Verdict};
-use quota_check::QuotaCheck;
+use quota_check::{QuotaCheck, Tallies};
 use scans::Scanner;
 use scribe::Scribe;
 use settings::{Invocation, ListenAddr, Settings};
@@ -202,6 +202,7 @@ struct Server {
     /// Sessions that wait for a file to be read through, and the record that reads it.
     scans: HashMap<Key, Key>,
     quota_check: Option<Key>,
+    tallies: Tallies,
     /// Newcomers turned away and strangers at passive ports, for the log.
     crowds: Hush,
     strangers: Hush,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::filesystem::quota::Quota;
+use crate::filesystem::quota::{Allotment, Quota};
 use crate::filesystem::{Guard, Policy, Root, Rules};
 use crate::process::sandbox::Walls;
 use crate::server::settings::Network;
@@ -29,8 +29,10 @@ pub struct Realm {
     pub path_limit: usize,
     /// When the account ends, in seconds since 1970.
     pub expires: Option<i64>,
-    /// What its home may hold, or that somebody counts what it holds.
-    pub quota: Option<Rc<Quota>>,
+    /// What its home holds and may hold.
+    pub quota: Rc<Quota>,
+    /// What it may hold once the realm is in force.
+    pub allotment: Allotment,
     /// What its sessions may move together.
     pub rates: Rates,
     /// What the administrator rules for all trees.
@@ -75,7 +77,8 @@ impl Realm {
             allow_from: Vec::new(),
             path_limit: usize::MAX,
             expires: None,
-            quota: None,
+            quota: Rc::default(),
+            allotment: Allotment::default(),
             rates: Rates::default(),
             policy: Rc::default(),
             walls: Rc::default(),
@@ -85,14 +88,24 @@ impl Realm {
         }
     }
 
-    /// Goes on with the sessions and the buckets of the realm that this one replaces after a reload.
+    /// Goes on with the sessions, the buckets and, if the home is the same, the quota of the realm that this one
+    /// replaces after a reload.
     #[must_use]
     pub fn succeeding(mut self, old: Option<&Rc<Self>>) -> Self {
         if let Some(old) = old {
             self.sessions = Rc::clone(&old.sessions);
             self.rates = self.rates.succeeding(&old.rates);
+            if Rc::ptr_eq(self.quota.tally(), old.quota.tally()) {
+                self.quota = Rc::clone(&old.quota);
+            }
         }
         self
+    }
+
+    /// The reload is accepted: sessions and transfers of before it too are held to what the realm allows now.
+    pub fn take_effect(&self) {
+        self.rates.take_effect();
+        self.quota.allot(self.allotment);
     }
 
     /// The root directory, opened once for all sessions.
@@ -168,7 +181,7 @@ impl Rates {
     }
 
     /// The reload is accepted: kept buckets go on with the new rates.
-    pub fn take_effect(&self) {
+    fn take_effect(&self) {
         let (upload, download) = self.wanted;
         self.upload.iter().for_each(|bucket| bucket.set_rate(upload));
         self.download.iter().for_each(|bucket| bucket.set_rate(download));

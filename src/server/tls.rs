@@ -13,6 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -144,20 +146,26 @@ impl Keyring {
         builder.map_err(|error| Flaw::of("minimum")(&error))
     }
 
-    /// Keys for a control connection that is about to become private, and the first handshake with them.
+    /// Keys for a control connection that is about to become private.
     ///
     /// # Errors
     /// When the system has no random numbers to give.
-    pub fn begin(self: &Rc<Self>, early: Vec<u8>) -> io::Result<(SessionKeys, Tls)> {
-        let resumable = Arc::new(Resumable::new().map_err(io::Error::other)?);
-        let visit = Arc::new(Resumable::first(&resumable));
-        let keys = SessionKeys { ring: Rc::clone(self), resumable };
-        let config = keys.config(&self.control, &visit, CONTROL_TICKETS);
-        Ok((keys, Tls::server(&config, early)?))
+    pub fn begin(self: &Rc<Self>) -> io::Result<SessionKeys> {
+        let resumable = Resumable::new().map_err(io::Error::other)?;
+        Ok(SessionKeys { ring: Rc::clone(self), resumable: Arc::new(resumable) })
     }
 }
 
 impl SessionKeys {
+    /// The server's side of the control connection. `early` are octets of the handshake that are here already.
+    ///
+    /// # Errors
+    /// As rustls has them.
+    pub fn control(&self, early: Vec<u8>) -> io::Result<Tls> {
+        let visit = Arc::new(Resumable::first(&self.resumable));
+        Tls::server(&self.config(&self.ring.control, &visit, CONTROL_TICKETS), early)
+    }
+
     /// The server's side of a data connection of this session, and what its client has to show.
     ///
     /// # Errors
@@ -213,7 +221,8 @@ pub fn self_signed() -> Result<Identity, String> {
     let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
     let pem = |label: &str, der: &[u8]| -> Vec<u8> {
         let mut text = format!("-----BEGIN {label}-----\n");
-        for line in base64(der).as_bytes().chunks(64) {
+        // rcgen's own PEM would bring a crate along for it.
+        for line in STANDARD.encode(der).as_bytes().chunks(64) {
             text.push_str(&String::from_utf8_lossy(line));
             text.push('\n');
         }
@@ -294,18 +303,4 @@ fn has_aes() -> bool {
     return std::arch::is_aarch64_feature_detected!("aes");
     #[allow(unreachable_code)] // the two above are all that is known of processors
     false
-}
-
-/// RFC 4648's alphabet. rcgen's own PEM would bring a crate along for it.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let index = (word >> (18 - 6 * place)) as usize % 64;
-            text.push(if place <= group.len() { char::from(ALPHABET[index]) } else { '=' });
-        }
-    }
-    text
 }

@@ -10,7 +10,14 @@ use crate::server::realm::Realm;
 use crate::server::settings::Settings;
 #[cfg(feature = "tls")]
 use crate::server::tls::Keyring;
+#[cfg(feature = "tls")]
+pub use crate::server::tls::SessionKeys;
 use crate::transfer::{Digests, Places};
+
+/// Without TLS there are none.
+#[cfg(not(feature = "tls"))]
+#[derive(Debug)]
+pub enum SessionKeys {}
 
 /// The surroundings of all sessions. Sessions read it; only the loop changes it, between turns.
 #[derive(Debug)]
@@ -54,6 +61,19 @@ impl World {
             keyring: None,
             draining: false,
         }
+    }
+
+    /// Keys for a session that is about to become private. None: the certificate cannot be put to use at the moment.
+    #[cfg(feature = "tls")]
+    pub fn keys(&self) -> Option<SessionKeys> {
+        let keys = self.keyring.as_ref()?.begin();
+        keys.inspect_err(|error| log::error!("cannot begin TLS: {error}")).ok()
+    }
+
+    /// There is no certificate.
+    #[cfg(not(feature = "tls"))]
+    pub const fn keys(&self) -> Option<SessionKeys> {
+        None
     }
 
     /// Whether a client's certificate stands for this user's password.

@@ -1,4 +1,8 @@
 //! Digests of files that were computed while they were received, so that HASH after an upload answers at once.
+//!
+//! A digest is that of what was received. Between its writes an upload sees by the file's times whether another program
+//! wrote there too, and then no digest is remembered. What that cannot show: a write of another program in the same
+//! tick of the file system's clock as one of ours (some milliseconds before Linux 6.13).
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -14,14 +18,14 @@ const MOST: usize = 1024;
 /// The change time is what makes this safe: nobody can set it back. It moves at every write, though in the kernel's
 /// tick of some milliseconds, so what this server writes itself is also forgotten by name ([`Digests::forget`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
+pub(super) struct Shape {
     size: u64,
     modified: (i64, u32),
     changed: (i64, u32),
 }
 
 impl Shape {
-    const fn of(stat: &Stat) -> Self {
+    pub const fn of(stat: &Stat) -> Self {
         Self { size: stat.size, modified: (stat.mtime, stat.mtime_nsec), changed: (stat.ctime, stat.ctime_nsec) }
     }
 }

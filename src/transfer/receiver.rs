@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Fault, LEAST_COST, RECEIVED, Scratch, Share, Sink, Step, TURN_BYTES};
+use super::{Fault, LEAST_COST, Scratch, Share, Sink, Step, TURN_BYTES};
 use crate::reactor::{Link, Moved, Ready, Sockets};
 
 /// Receives into a sink until the peer ends the connection.
@@ -68,8 +68,9 @@ impl Receiver {
         if let Some(until) = self.sink.hold(share.now) {
             return Ok(Step::Wait(until));
         }
-        let piece = scratch.piece.room(RECEIVED);
-        let mut budget = share.bytes.min(TURN_BYTES);
+        let most = if link.is_clear() { self.sink.turn_bytes() } else { TURN_BYTES };
+        let mut budget = share.bytes.min(most);
+        let piece = scratch.piece.room(budget);
         while budget > 0 {
             let cost = self.sink.work_off()?;
             if cost > 0 {
@@ -79,11 +80,14 @@ impl Receiver {
             if !ready.has(Ready::READ) {
                 return Ok(Step::Blocked);
             }
-            let room = budget.min(RECEIVED);
-            match link.read(ready, sockets, &mut piece[..room]).map_err(|error| Fault::of_link(&error))? {
+            match link.read(ready, sockets, &mut piece[..budget]).map_err(|error| Fault::of_link(&error))? {
                 Moved::Bytes(count) => {
-                    self.sink.write(&piece[..count])?;
-                    self.moved += count as u64;
+                    let before = self.sink.at();
+                    let written = self.sink.write(&piece[..count]);
+                    // Of a piece that found no room a part was stored.
+                    let stored = self.sink.at() - before;
+                    self.moved += if written.is_ok() { count as u64 } else { stored.min(count as u64) };
+                    written?;
                     budget = budget.saturating_sub(count.max(LEAST_COST));
                 }
                 Moved::Blocked => return Ok(Step::Blocked),

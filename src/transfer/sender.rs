@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::Piece;
 use super::disk::{self, Lanes, Visit, Wait};
 use super::source::{Disk, Filled};
-use super::{CHUNK, Fault, Scratch, Share, Source, Step, TURN_BYTES};
+use super::{CHUNK, Fault, LARGE_CHUNK, Scratch, Share, Source, Step, TURN_BYTES};
 use crate::filesystem::watch::watched;
 use crate::reactor::{Link, Moment, Moved, Ready, Sockets};
 
@@ -105,6 +105,9 @@ impl Sender {
         scratch: &mut Scratch,
         share: Share,
     ) -> Result<Step, Fault> {
+        if self.way == Way::SendFile && !link.is_clear() {
+            self.way = Way::Copy;
+        }
         let most =
             if self.way == Way::SendFile { self.source.turn_bytes() } else { self.source.turn_bytes().min(TURN_BYTES) };
         let mut budget = share.bytes.min(most);
@@ -125,8 +128,12 @@ impl Sender {
             };
             match passed {
                 Passed::Sent(count) => {
-                    budget = budget.saturating_sub(count.max(1));
                     self.warmed(share.now);
+                    if count == 0 && self.way != Way::Ending {
+                        // Work that gave nothing yet: names read to be sorted, text skipped up to a restart marker.
+                        return Ok(Step::More);
+                    }
+                    budget = budget.saturating_sub(count);
                 }
                 Passed::Blocked => return Ok(self.blocked(share.now)),
                 Passed::End => self.way = Way::Ending,
@@ -202,7 +209,7 @@ impl Sender {
         most: usize,
         disk: Disk,
     ) -> Result<Passed, Fault> {
-        let filled = self.source.fill(&mut scratch.piece, most, disk)?;
+        let filled = self.source.fill(&mut scratch.piece, most.min(LARGE_CHUNK), disk)?;
         if filled == Filled::Cold {
             return Ok(Passed::Cold);
         }
@@ -234,7 +241,7 @@ impl Sender {
             }
             Ok(Moved::Blocked) => Ok(Passed::Blocked),
             Err(error) => match Errno::from_io_error(&error) {
-                // Some file systems cannot feed sendfile, and TLS has to see the bytes: such files are copied.
+                // Some file systems cannot feed sendfile: their files are copied.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(self.copy_instead()),
                 Some(errno @ (Errno::IO | Errno::NOMEM | Errno::ISDIR)) => Err(Fault::of_file(errno)),
                 _ => Err(Fault::of_link(&error)),
@@ -245,5 +252,38 @@ impl Sender {
     const fn copy_instead(&mut self) -> Passed {
         self.way = Way::Copy;
         Passed::Sent(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::{Reactor, Weight};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_piece_that_gives_nothing_ends_the_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let _peer = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        let (socket, _) = listener.accept().expect("accepted");
+        socket.set_nonblocking(true).expect("a mode");
+        let mut link = Link::new(mio::net::TcpStream::from_std(socket));
+        let mut reactor = Reactor::new().expect("a poller");
+        let key = reactor.insert((), Weight::Heavy);
+        let (_, sockets, now) = reactor.turn(key).expect("alive");
+
+        let file = tempfile::tempfile().expect("a file");
+        let size = 4 * CHUNK as u64;
+        file.set_len(size).expect("a size");
+        let mut sender = Sender::new(Source::text(file.into(), size, 2 * CHUNK as u64 + 1));
+        let (mut ready, mut scratch) = (Ready::unknown(), Scratch::default());
+        let mut turn = |sender: &mut Sender| {
+            let share = Share { now, bytes: usize::MAX };
+            let step = sender.turn(&mut link, &mut ready, sockets, &mut scratch, share).expect("no fault");
+            (step, sender.source.stretch().map(|stretch| stretch.at), sender.handed)
+        };
+        assert_eq!(turn(&mut sender), (Step::More, Some(CHUNK as u64), 0));
+        assert_eq!(turn(&mut sender), (Step::More, Some(2 * CHUNK as u64), 0));
+        assert_eq!(turn(&mut sender), (Step::Done, Some(size), 2 * CHUNK as u64 - 1));
     }
 }

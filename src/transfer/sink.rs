@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::digests::Shape;
 use super::writing::Writing;
-use super::{Digests, Fault, Inflating};
+use super::{Digests, Fault, Inflating, RECEIVED, TURN_BYTES};
 use crate::codec::{Algorithm, Hasher};
 use crate::filesystem::quota::Charge;
 use crate::filesystem::watch::watched;
@@ -55,17 +56,28 @@ pub struct Seal {
     hasher: Hasher,
     fed: u64,
     table: Rc<Digests>,
+    /// The file after our last write.
+    shape: Option<Shape>,
 }
 
 impl Seal {
     /// A digest that goes into `table` when the file is complete.
     pub fn new(algorithm: Algorithm, table: &Rc<Digests>) -> Self {
-        Self { hasher: Hasher::new(algorithm), fed: 0, table: Rc::clone(table) }
+        Self { hasher: Hasher::new(algorithm), fed: 0, table: Rc::clone(table), shape: None }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
         self.hasher.feed(bytes);
         self.fed += bytes.len() as u64;
+    }
+
+    /// Whether nobody else has written since our last write.
+    fn holds(&self, file: &Incoming) -> bool {
+        self.shape.is_none_or(|shape| Stat::of(file).is_ok_and(|stat| Shape::of(&stat) == shape))
+    }
+
+    fn note(&mut self, file: &Incoming) {
+        self.shape = Stat::of(file).ok().map(|stat| Shape::of(&stat));
     }
 
     /// Only if the file is what was fed: somebody else may have made it longer.
@@ -103,6 +115,19 @@ impl Sink {
     #[must_use]
     pub fn charged(self, charge: Option<Charge>) -> Self {
         Self { charge, ..self }
+    }
+
+    /// Where the next byte goes.
+    pub const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// How many bytes make a turn of this sink: fewer where each of them is looked at.
+    pub const fn turn_bytes(&self) -> usize {
+        match (&self.lines, &self.inflating, &self.seal) {
+            (None, None, None) => RECEIVED,
+            _ => TURN_BYTES,
+        }
     }
 
     /// When to come back, if the disk has to catch up before more is taken from the peer.
@@ -170,6 +195,7 @@ impl Sink {
             lines.converter.finish(&mut lines.piece);
             self.put(&lines.piece)?;
         }
+        self.check_seal();
         self.settle().map_err(Fault::of_file)?;
         // Only now: a name that is given to a file counts as a change of it.
         if let Some(seal) = self.seal.take() {
@@ -192,11 +218,22 @@ impl Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let room = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let within = bytes.get(..room).unwrap_or(bytes);
+        self.check_seal();
         if let Some(seal) = &mut self.seal {
             seal.feed(within);
         }
         self.put_all(within)?;
+        if let Some(seal) = &mut self.seal {
+            seal.note(&self.file);
+        }
         if within.len() < bytes.len() { Err(Fault::OverQuota) } else { Ok(()) }
+    }
+
+    /// A file that somebody else writes as well has no digest of ours.
+    fn check_seal(&mut self) {
+        if self.seal.take_if(|seal| !seal.holds(&self.file)).is_some() {
+            log::debug!("another program writes into an upload; its digest is not kept");
+        }
     }
 
     /// Gives a hidden file its name. What it replaces is looked at only where somebody counts it.
@@ -232,5 +269,20 @@ impl Sink {
         }
         self.writing.advanced(self.file.as_fd(), self.at);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn bytes_that_are_looked_at_come_in_smaller_turns() {
+        let file = || OwnedFd::from(tempfile::tempfile().expect("a file"));
+        assert_eq!(Sink::image(file(), 0).turn_bytes(), RECEIVED);
+        assert_eq!(Sink::text(file(), 0).turn_bytes(), TURN_BYTES);
+        let seal = Seal::new(Algorithm::Sha256, &Rc::default());
+        assert_eq!(Sink::image(file(), 0).sealed(Some(seal)).turn_bytes(), TURN_BYTES);
     }
 }

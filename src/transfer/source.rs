@@ -81,7 +81,7 @@ impl Source {
         }
     }
 
-    /// Fills `piece` with what comes next, about a [`CHUNK`] and of a plain file no more than `most` bytes.
+    /// Fills `piece` with what comes next: of a file as it is no more than `most` bytes, else about a [`CHUNK`].
     ///
     /// # Errors
     /// What the file system says.
@@ -132,7 +132,7 @@ impl Text {
     }
 }
 
-/// Reads up to a chunk of the file.
+/// Reads up to `most` bytes of the file.
 pub(super) fn read_piece(
     file: &OwnedFd,
     at: &mut u64,
@@ -141,7 +141,7 @@ pub(super) fn read_piece(
     most: usize,
     disk: Disk,
 ) -> Result<Filled, Fault> {
-    let most = most.min(if disk == Disk::Ready { CHUNK } else { FORCED_PIECE });
+    let most = if disk == Disk::Ready { most } else { most.min(FORCED_PIECE) };
     let want = usize::try_from(end - *at).unwrap_or(most).min(most);
     let place = piece.room(want);
     if want == 0 {

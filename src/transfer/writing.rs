@@ -131,13 +131,11 @@ fn reader_of(file: BorrowedFd<'_>) -> Option<OwnedFd> {
 mod tests {
     use super::*;
     use crate::reactor::Clock;
+    use crate::transfer::RECEIVED;
 
-    /// As an upload is received: more at once than a canary is long.
-    const RECEIVED: u64 = 2 * GRAIN;
-
-    /// Writes one piece from `at` on and answers where it ends.
+    /// Writes one piece, as it is received, from `at` on and answers where it ends.
     fn put(owned: &OwnedFd, at: u64) -> u64 {
-        let (mut from, end) = (at, at + RECEIVED);
+        let (mut from, end) = (at, at + RECEIVED as u64);
         while from < end {
             let piece = vec![1; (end - from).min(Writing::room(from)) as usize];
             from += rustix::io::pwrite(owned, &piece, from).expect("written") as u64;

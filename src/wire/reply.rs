@@ -35,6 +35,20 @@ pub struct Reply {
     pub code: u16,
     width: Width,
     text: Text,
+    cause: Option<Cause>,
+}
+
+/// Why, for the administrator's log: the peer never hears of it. A number, so that replies stay small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The system's own (errno).
+    System(u8),
+    /// A name would have to go to another file system.
+    Elsewhere,
+    /// What a home holds is not known yet.
+    Counting,
+    /// An account has all that it may have.
+    UsedUp,
 }
 
 /// What the first digit says (RFC 959 4.2.1).
@@ -82,18 +96,18 @@ struct Lines {
 impl Reply {
     /// A reply of one line. A text known at compile time is not copied.
     pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Reply { code, width: Width::Short, text: Text::Line(octets(text.into())) }
+        Reply { code, width: Width::Short, text: Text::Line(octets(text.into())), cause: None }
     }
 
     /// A reply of one line that echoes what is not known to be text, a path as a rule.
     pub fn bytes(code: u16, text: Vec<u8>) -> Self {
-        Reply { code, width: Width::Short, text: Text::Line(Cow::Owned(text)) }
+        Reply { code, width: Width::Short, text: Text::Line(Cow::Owned(text)), cause: None }
     }
 
     /// A reply of one line that is never cut, as a program reads a path or an address out of it: 257, 213,
     /// 227, 229. The caller bounds it by bounding its path.
     pub fn path_line(code: u16, text: Vec<u8>) -> Self {
-        Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text)) }
+        Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text)), cause: None }
     }
 
     /// A reply of several lines (RFC 959 4.2). Each line of `body` gets a blank before it.
@@ -105,7 +119,7 @@ impl Reply {
     ) -> Self {
         let (first, last) = (octets(first.into()), octets(last.into()));
         let body = body.into_iter().map(Into::into).collect();
-        Reply { code, width: Width::Short, text: Text::Lines(Box::new(Lines { first, body, last })) }
+        Reply { code, width: Width::Short, text: Text::Lines(Box::new(Lines { first, body, last })), cause: None }
     }
 
     /// As [`Reply::lines`], never cut and with a first line that may hold a path: MLST's 250.
@@ -117,18 +131,29 @@ impl Reply {
     ) -> Self {
         let (first, last) = (Cow::Owned(first), octets(last.into()));
         let body = body.into_iter().map(Into::into).collect();
-        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(Lines { first, body, last })) }
+        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(Lines { first, body, last })), cause: None }
     }
 
     /// The first line of a reply that is not known yet, for a client that waits for it: HASH's 213 takes as long as
     /// the file. [`Reply::inner`] lines may follow, and a reply of one line with the same code must.
     pub fn opening(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Reply { code, width: Width::Short, text: Text::Opening(octets(text.into())) }
+        Reply { code, width: Width::Short, text: Text::Opening(octets(text.into())), cause: None }
     }
 
     /// Another line of a reply that was begun so.
     pub fn inner(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Reply { code, width: Width::Short, text: Text::Inner(octets(text.into())) }
+        Reply { code, width: Width::Short, text: Text::Inner(octets(text.into())), cause: None }
+    }
+
+    /// The same with a reason for the log alone.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        Reply { cause: Some(cause), ..self }
+    }
+
+    /// The reason that the log is told.
+    pub const fn cause(&self) -> Option<Cause> {
+        self.cause
     }
 
     /// What the first digit says. A code outside RFC 959 counts as [`Kind::Permanent`]: the safe reading.

@@ -7,11 +7,13 @@
 //!
 //! This machine's kernel answers a connection at once, which no distance does. The server therefore sees it three
 //! delays later (SYN, its answer, ours); a client that waits for its connection before it speaks is still flattered.
-//! Active mode and encrypted control connections are not relayed: their addresses cannot be replaced.
+//! Active mode is not relayed. Encrypted control connections, whose addresses cannot be replaced, are where the relay has an
+//! address of its own and the server's passive ports on it ([`Relay::beside`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -44,10 +46,20 @@ impl Relay {
 
     /// As [`Relay::start`], on an address of one's choice.
     pub fn listen(at: SocketAddr, server: SocketAddr, delay: Duration) -> io::Result<Self> {
+        Self::beside(at, server, delay, 0..0)
+    }
+
+    /// On an address that is not the server's, with the same passive ports: nothing needs to be replaced in a 229.
+    pub fn beside(at: SocketAddr, server: SocketAddr, delay: Duration, passive: Range<u16>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let bell = Arc::new(Waker::new(poll.registry(), BELL)?);
         let mut path = Path { poll, server, delay, doors: HashMap::new(), lines: HashMap::new(), names: 1 };
-        let address = path.open(Door { at, leads_to: server, lasting: true })?;
+        let control = if passive.is_empty() { Use::Control } else { Use::Data };
+        let address = path.open(Door { at, leads_to: server, used: control })?;
+        for port in passive {
+            let (at, leads_to) = (SocketAddr::new(at.ip(), port), SocketAddr::new(server.ip(), port));
+            path.open(Door { at, leads_to, used: Use::Data })?;
+        }
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
         let thread = std::thread::spawn(move || path.run(&stop).unwrap());
@@ -77,11 +89,22 @@ impl Drop for Relay {
     }
 }
 
-/// Where connections come in, and where they go. A door for data is shut behind the first one.
+/// Where connections come in, and where they go.
 struct Door {
     at: SocketAddr,
     leads_to: SocketAddr,
-    lasting: bool,
+    used: Use,
+}
+
+/// What a door is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Control connections, whose replies name ports to be replaced.
+    Control,
+    /// One data connection; it is shut behind it.
+    Once,
+    /// Whatever comes, as it is.
+    Data,
 }
 
 /// The relay's loop.
@@ -215,16 +238,16 @@ impl Path {
                 Ok((near, _)) => near,
                 Err(_) => return Ok(()),
             };
-            let (leads_to, lasting) = (door.leads_to, door.lasting);
+            let (leads_to, used) = (door.leads_to, door.used);
             near.set_nodelay(true)?;
             let name = self.name();
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut near, Token(name), both)?;
             let due = Instant::now() + 3 * self.delay;
-            let control = lasting.then(Vec::new);
+            let control = (used == Use::Control).then(Vec::new);
             let (out, back) = (Flow::new(), Flow::new());
             self.lines.insert(name, Line { near, far: None, leads_to, due, out, back, control, broken: false });
-            if !lasting {
+            if used == Use::Once {
                 self.doors.remove(&token);
             }
         }
@@ -257,7 +280,7 @@ impl Path {
                 Some(port) => {
                     let leads_to = SocketAddr::new(self.server.ip(), port);
                     let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-                    let door = self.open(Door { at, leads_to, lasting: false })?.port();
+                    let door = self.open(Door { at, leads_to, used: Use::Once })?.port();
                     out.extend_from_slice(told(&text, door).as_bytes());
                 }
                 None => out.extend_from_slice(line),

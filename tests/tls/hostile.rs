@@ -441,6 +441,22 @@ fn t17_ccc_by_policy_and_rein_lead_back_to_the_clear() {
 }
 
 #[test]
+fn a16_who_left_tls_and_then_the_session_is_a_stranger_in_the_clear() {
+    let pair = Pair::new();
+    let server = pair.server("ccc = true", "");
+    let mut ftp = Client::private(&server, pair.client(VERSIONS[1]));
+    ftp.say("CCC", 200);
+    ftp.bare();
+    ftp.say("USER anonymous", 331);
+    let config = std::fs::read_to_string(server.config()).unwrap();
+    std::fs::write(server.config(), config.replace("ccc = true", "ccc = true\nrequire = \"login\"")).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    server.wait_for("reloaded");
+    ftp.say("PASS x", 530);
+    ftp.say("PWD", 530);
+}
+
+#[test]
 fn t19_an_implicit_port_says_nothing_before_tls() {
     let pair = Pair::new();
     let (server, address) = implicit(&pair, "");

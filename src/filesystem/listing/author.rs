@@ -16,7 +16,8 @@ use std::rc::Rc;
 
 /// Appends the facts of `path`, one space and the path, without line end: the middle line of MLST's reply.
 ///
-/// A link is described by what it leads to; one that leads nowhere as a link; one that leads out is a fault.
+/// A link is described by what it leads to; one that leads nowhere, in circles or out as the link that it is, which its
+/// directory's listing shows as well.
 pub fn append_facts_of(
     root: &Rc<Root>,
     path: &VirtualPath,
@@ -26,7 +27,7 @@ pub fn append_facts_of(
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let stat = match root.stat(path) {
-        Err(Fault::Os(Errno::NOENT)) => root.lstat(path)?,
+        Err(Fault::Os(Errno::NOENT | Errno::LOOP | Errno::XDEV)) => root.lstat(path)?,
         other => other?,
     };
     let request = Request::facts(path.clone(), facts);

@@ -26,9 +26,10 @@ pub use author::append_facts_of;
 pub use request::{Form, Order, Request};
 
 use super::owners::Owners;
+use super::path::VirtualPath;
 use super::pattern::Pattern;
 use super::rights::Rules;
-use super::root::{Fault, Root, Stat};
+use super::root::{Fault, Kind, Root, Stat};
 use author::{Author, Line};
 use below::Below;
 use names::{Budget, Names, Read, Sieve};
@@ -125,6 +126,12 @@ impl Listing {
         match root.dir(&request.path) {
             Ok(directory) => Self::directory(root, request, rules, owners, now, directory),
             Err(Fault::NotDirectory) if request.lists_files() => Self::single(root, request, rules, owners, now),
+            // A link that leads nowhere, in circles or out is listed in its directory, and so by itself.
+            Err(Fault::Os(Errno::NOENT | Errno::LOOP | Errno::XDEV))
+                if request.lists_files() && !request.follow && Self::is_link(&root, &request.path) =>
+            {
+                Self::single(root, request, rules, owners, now)
+            }
             Err(fault) => Err(fault),
         }
     }
@@ -156,6 +163,10 @@ impl Listing {
                 return Ok(Fill::More);
             }
         }
+    }
+
+    fn is_link(root: &Root, path: &VirtualPath) -> bool {
+        root.lstat(path).is_ok_and(|stat| stat.kind == Kind::Link)
     }
 
     /// Lines written so far.

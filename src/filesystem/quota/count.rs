@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
-use super::{Tally, Usage, bytes};
+use super::{Changes, Tally, Usage, bytes};
 use crate::filesystem::path::VirtualPath;
 use crate::filesystem::root::{Fault, Kind, Root, Stat};
 use crate::filesystem::watch::watched;
@@ -24,7 +24,7 @@ pub struct Count {
     root: Rc<Root>,
     tally: Rc<Tally>,
     /// The tally's changes when the count began.
-    changes: u64,
+    changes: Changes,
     pending: Vec<VirtualPath>,
     reading: Option<(VirtualPath, OwnedFd, Dir)>,
     usage: Usage,
@@ -37,7 +37,7 @@ pub enum Progress {
     More,
     /// Counted; the tally has the result.
     Done(Usage),
-    /// The tree changed meanwhile: the result is worth nothing.
+    /// The tree changed too much meanwhile: the result is worth nothing.
     Disturbed,
     /// The tree cannot be read.
     Failed(Errno),
@@ -50,13 +50,20 @@ impl Count {
         Self { root, tally, changes, pending: vec![VirtualPath::root()], reading: None, usage: Usage::default() }
     }
 
-    /// A bounded piece of the work.
-    pub fn slice(&mut self) -> Progress {
+    /// The tally counted into.
+    pub const fn tally(&self) -> &Rc<Tally> {
+        &self.tally
+    }
+
+    /// A bounded piece of the work. `roughly`: first figures may come out too high rather than not at all.
+    pub fn slice(&mut self, roughly: bool) -> Progress {
         for _ in 0..NAMES_A_SLICE {
             match self.step() {
                 Ok(true) => {}
-                Ok(false) if self.tally.counted(self.usage, self.changes) => return Progress::Done(self.usage),
-                Ok(false) => return Progress::Disturbed,
+                Ok(false) => {
+                    let counted = self.tally.counted(self.usage, self.changes, roughly);
+                    return counted.map_or(Progress::Disturbed, Progress::Done);
+                }
                 Err(errno) => return Progress::Failed(errno),
             }
         }

@@ -14,7 +14,7 @@ fn counted(home: &Path, tally: &Rc<Tally>) -> Progress {
     let root = Rc::new(Root::open(home).expect("a root"));
     let mut count = Count::begin(root, Rc::clone(tally));
     for _ in 0..10_000 {
-        match count.slice() {
+        match count.slice(false) {
             Progress::More => {}
             end => return end,
         }
@@ -51,8 +51,44 @@ fn a_disturbed_count_is_worth_nothing() {
     let tally = Rc::new(Tally::default());
     let mut count = Count::begin(Rc::new(Root::open(home.path()).expect("a root")), Rc::clone(&tally));
     tally.created();
-    assert_eq!(count.slice(), Progress::Disturbed);
+    assert_eq!(count.slice(false), Progress::Disturbed);
     assert_eq!(tally.used(), None);
+}
+
+#[test]
+fn a_home_that_changes_under_its_count_is_counted_all_the_same() {
+    let home = tempfile::tempdir().expect("a home");
+    let root = Rc::new(Root::open(home.path()).expect("a root"));
+    fs::write(home.path().join("x"), [0; 100]).expect("a file");
+    let quota = quota(home.path(), Some(10_000), None);
+    let tally = quota.tally();
+    let store = |name: &str, size: u64| {
+        let path = home.path().join(name);
+        fs::write(&path, "").expect("a file");
+        let opened = Written { created: true, offset: 0, size: 0 };
+        let charge = Charge::in_place(Rc::clone(&quota), &stat_of(&path), &opened);
+        fs::write(&path, vec![0; size as usize]).expect("written");
+        charge.written(size);
+    };
+    // The count has not begun to look: what is stored before it does is met, and told as well.
+    let mut count = Count::begin(Rc::clone(&root), Rc::clone(tally));
+    store("y", 30);
+    assert_eq!(count.slice(false), Progress::Done(Usage { bytes: 130, files: 2 }));
+    // Another program's file is found, though not to the byte.
+    fs::write(home.path().join("foreign"), [0; 5000]).expect("a file");
+    let mut count = Count::begin(Rc::clone(&root), Rc::clone(tally));
+    store("z", 20);
+    assert_eq!(count.slice(false), Progress::Done(Usage { bytes: 5150, files: 4 }));
+    // What is in a directory that was renamed may have been met twice.
+    let mut count = Count::begin(Rc::clone(&root), Rc::clone(tally));
+    fs::create_dir(home.path().join("d")).expect("a directory");
+    tally.moved(&root.lstat(&VirtualPath::root().join(b"d")).expect("its facts"));
+    assert_eq!(count.slice(true), Progress::Disturbed);
+    // First figures may be too high, never too low.
+    let fresh = Rc::new(Tally::default());
+    let mut count = Count::begin(root, Rc::clone(&fresh));
+    fresh.created();
+    assert_eq!(count.slice(true), Progress::Done(Usage { bytes: 5150, files: 5 }));
 }
 
 #[test]

@@ -32,8 +32,8 @@ impl Root {
 
     /// Makes the directories above `path` that are missing, as long as `may` grants each of them.
     ///
-    /// What was there already is not asked about. [`Fault::Os`] with NOENT when one is not granted, or when more
-    /// than [`MOST_PARENTS`] are missing: nothing is made then.
+    /// What was there already is not asked about. [`Fault::Os`] with NOENT when one is not granted,
+    /// [`Fault::TooDeep`] when more than [`MOST_PARENTS`] are missing: nothing is made then.
     pub fn make_parents(&self, path: &VirtualPath, mode: u32, may: impl Fn(&VirtualPath) -> bool) -> Result<(), Fault> {
         if self.policy.denies(path.relative()) {
             return Err(Fault::Denied);
@@ -41,8 +41,11 @@ impl Root {
         let mut missing = Vec::new();
         let mut at = path.parent();
         while let Err(fault) = self.stat(&at) {
-            if fault != Fault::Os(Errno::NOENT) || missing.len() == MOST_PARENTS || !may(&at) {
+            if fault != Fault::Os(Errno::NOENT) || !may(&at) {
                 return Err(fault);
+            }
+            if missing.len() == MOST_PARENTS {
+                return Err(Fault::TooDeep);
             }
             let above = at.parent();
             missing.push(std::mem::replace(&mut at, above));
@@ -69,6 +72,7 @@ impl Root {
         // Even when replacing, the first try does not: only a taken name costs the look at what it is.
         match rename_new(&source, old, &target, new) {
             Err(Errno::EXIST) => {}
+            Err(Errno::XDEV) => return Err(Fault::Elsewhere),
             other => return Ok(other?),
         }
         if target.lstat(new)?.kind == Kind::Dir {

@@ -23,12 +23,16 @@ pub enum Fault {
     },
     /// What [`Allow`](super::Allow) does not grant, a link that leads out, or the root itself.
     Forbidden,
+    /// The new name is on another file system.
+    Elsewhere,
+    /// So many directories would have to be made on the way that it is no name meant for people.
+    TooDeep,
     /// The configuration says that there is no such name, and that none can be made.
     Denied,
 }
 
 impl Fault {
-    /// What to say about it, without a path and without a period.
+    /// What to say about it in the log, without a path and without a period.
     pub fn text(self) -> &'static str {
         match self {
             Self::Os(errno) => errno_text(errno),
@@ -38,16 +42,9 @@ impl Fault {
             Self::Exists => "File exists",
             Self::BeyondEnd { .. } => "Restart position is beyond the file size",
             Self::Forbidden => "Permission denied",
+            Self::Elsewhere => "On another file system",
+            Self::TooDeep => "Too many directories would have to be made",
             Self::Denied => errno_text(Errno::NOENT),
-        }
-    }
-
-    /// The same for verbs that only look: what may not be seen reads like what is not there, so that names
-    /// cannot be probed.
-    pub fn veiled_text(self) -> &'static str {
-        match self {
-            Self::Os(Errno::ACCESS | Errno::PERM) | Self::Forbidden => errno_text(Errno::NOENT),
-            other => other.text(),
         }
     }
 }
@@ -79,9 +76,12 @@ impl std::error::Error for Fault {}
 /// The words of strerror(3) for what file systems say, constant and free of allocation.
 fn errno_text(errno: Errno) -> &'static str {
     match errno {
-        // What leads out of the root is not there, and must not say where it would lead.
-        Errno::NOENT | Errno::XDEV | Errno::LOOP | Errno::NOTDIR => "No such file or directory",
-        Errno::ACCESS | Errno::PERM => "Permission denied",
+        Errno::NOENT => "No such file or directory",
+        Errno::NOTDIR => "Not a directory",
+        Errno::XDEV => "It leads out of the root",
+        Errno::LOOP => "A link that is not followed, or too many",
+        Errno::ACCESS => "Permission denied",
+        Errno::PERM => "not permitted, by the file's owner or by this process's sandbox",
         Errno::NOTEMPTY => "Directory not empty",
         Errno::NAMETOOLONG => "File name too long",
         Errno::INVAL => "Invalid argument",

@@ -11,7 +11,7 @@
 
 use super::change::rename_new;
 use super::upload::{create, random_letters};
-use super::writers::Claim;
+use super::writers::{Claim, Promise};
 use super::{Fault, Parent, Stat};
 use crate::filesystem::kernel;
 use rustix::fs::{AtFlags, FlockOperation, Mode};
@@ -50,6 +50,7 @@ struct Hidden {
     directory: OwnedFd,
     name: Vec<u8>,
     goal: Goal,
+    _promise: Promise,
 }
 
 /// What a hidden file shall be.
@@ -71,7 +72,7 @@ impl Incoming {
     /// Makes a hidden file beside the name it is to get.
     ///
     /// It is locked as long as it is open: whoever sweeps a tree tells leftovers by the lock that is missing.
-    pub(super) fn hidden(parent: &Parent<'_>, goal: Goal) -> Result<Self, Fault> {
+    pub(super) fn hidden(parent: &Parent<'_>, goal: Goal, promise: Promise) -> Result<Self, Fault> {
         let directory = parent.as_fd().try_clone_to_owned().map_err(|error| errno_of(&error))?;
         for _ in 0..TRIES {
             let name = [PREFIX, &random_letters::<LETTERS>()?].concat();
@@ -88,7 +89,7 @@ impl Incoming {
             if Stat::of(&file)?.nlink == 0 {
                 continue; // or has removed it already
             }
-            return Ok(Self { file, fate: Fate::Hidden(Hidden { directory, name, goal }) });
+            return Ok(Self { file, fate: Fate::Hidden(Hidden { directory, name, goal, _promise: promise }) });
         }
         Err(Fault::Os(Errno::AGAIN))
     }

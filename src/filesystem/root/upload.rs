@@ -2,6 +2,7 @@
 
 use super::incoming::Goal;
 use super::links::{self, Last};
+use super::writers::Extends;
 use super::{Fault, Incoming, Kind, Parent, Root, Stat, WARY};
 use crate::filesystem::kernel;
 use crate::filesystem::path::{NAME_LIMIT, VirtualPath};
@@ -78,9 +79,10 @@ impl Root {
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            allow.absent(start)?;
-            let (parent, name) = self.parent(path)?;
-            match self.make(&parent, name, mode, allow.overwrite) {
+            let (parent, name) = self.parent_of_new(path, start, allow)?;
+            // What was begun as an addition never takes another's place.
+            let replace = allow.overwrite && start != Start::Append;
+            match self.make(&parent, Goal { name: name.into(), mode, replace }, extends(start)) {
                 Ok(file) => {
                     return Ok((file, Written { created: true, offset: 0, size: 0 }));
                 }
@@ -100,10 +102,10 @@ impl Root {
                 allow.existing(*start, stat.size)?;
                 return if self.policy.writers.has(&file, &stat) { Err(Fault::Os(Errno::BUSY)) } else { Ok(()) };
             }
-            Err(Errno::NOENT) => allow.absent(*start)?,
+            Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let (parent, name) = self.parent(path)?;
+        let (parent, name) = self.parent_of_new(path, *start, *allow)?;
         match parent.lstat(name) {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
@@ -112,6 +114,23 @@ impl Root {
         }
         let test = Test::WRITE_OK | Test::EXEC_OK;
         Ok(kernel::accessat(&parent, ".", test, AtFlags::EACCESS)?)
+    }
+
+    /// Where a file would be made: rights, then names, then positions.
+    fn parent_of_new<'a>(
+        &'a self,
+        path: &'a VirtualPath,
+        start: Start,
+        allow: Allow,
+    ) -> Result<(Parent<'a>, &'a [u8]), Fault> {
+        if !allow.create {
+            return Err(Fault::Forbidden);
+        }
+        let parent = self.parent(path)?;
+        match start {
+            Start::At(offset) if offset > 0 => Err(Fault::BeyondEnd { size: 0 }),
+            _ => Ok(parent),
+        }
     }
 
     /// Makes a new file in `directory` under a name nobody has: `prefix`, a dot and random letters.
@@ -134,7 +153,8 @@ impl Root {
             if self.policy.denies(&name) {
                 return Err(Fault::Denied);
             }
-            match self.make(&parent, &name, mode, false) {
+            let goal = Goal { name: name.as_slice().into(), mode, replace: false };
+            match self.make(&parent, goal, Extends::No) {
                 Ok(file) => return Ok((file, name)),
                 Err(Fault::Exists) => {}
                 Err(fault) => return Err(fault),
@@ -144,15 +164,23 @@ impl Root {
     }
 
     /// Makes a file that is not there: at once, or when it is complete.
-    fn make(&self, parent: &Parent<'_>, name: &[u8], mode: u32, replace: bool) -> Result<Incoming, Fault> {
+    fn make(&self, parent: &Parent<'_>, goal: Goal, extends: Extends) -> Result<Incoming, Fault> {
         match self.policy.uploads {
-            Uploads::Direct => self.claimed(create(parent, name, mode)?),
-            Uploads::Atomic => match parent.lstat(name) {
-                Err(Errno::NOENT) => Incoming::hidden(parent, Goal { name: name.into(), mode, replace }),
+            Uploads::Direct => self.claimed(create(parent, &goal.name, goal.mode)?),
+            Uploads::Atomic => match parent.lstat(&goal.name) {
+                Err(Errno::NOENT) => self.hidden(parent, goal, extends),
                 Err(errno) => Err(errno.into()),
                 Ok(_) => Err(Fault::Exists),
             },
         }
+    }
+
+    fn hidden(&self, parent: &Parent<'_>, goal: Goal, extends: Extends) -> Result<Incoming, Fault> {
+        if self.policy.writers.awaits(parent, &goal.name, extends)? {
+            return Err(Fault::Os(Errno::BUSY));
+        }
+        let promise = self.policy.writers.promise(parent, &goal.name, extends)?;
+        Incoming::hidden(parent, goal, promise)
     }
 
     /// Judges an open file and prepares it, or another in its place, for writing.
@@ -176,6 +204,13 @@ impl Root {
         if start == Start::Truncate && self.policy.uploads == Uploads::Atomic {
             return Ok((self.replacement(path, &file, &stat)?, written));
         }
+        if self.policy.uploads == Uploads::Atomic {
+            // What is added now would be gone when the hidden file takes its place.
+            self.where_it_is(path, &stat, |parent, name| {
+                let busy = self.policy.writers.awaits(parent, name, Extends::Yes)?;
+                if busy { Err(Fault::Os(Errno::BUSY)) } else { Ok(()) }
+            })?;
+        }
         let claim = self.policy.writers.claim(&file, &stat).ok_or(Fault::Os(Errno::BUSY))?;
         if start == Start::Truncate && size > 0 {
             watched("truncate", || rustix::fs::ftruncate(&file, 0))?;
@@ -189,17 +224,28 @@ impl Root {
         if self.policy.writers.has(file, old) {
             return Err(Fault::Os(Errno::BUSY));
         }
-        let goal = |name: &[u8]| Goal { name: name.into(), mode: old.mode, replace: true };
+        self.where_it_is(path, old, |parent, name| {
+            self.hidden(parent, Goal { name: name.into(), mode: old.mode, replace: true }, Extends::No)
+        })
+    }
+
+    /// Does something in the directory where `old`, which is open at `path`, has its name: a link is followed there.
+    fn where_it_is<T>(
+        &self,
+        path: &VirtualPath,
+        old: &Stat,
+        act: impl FnOnce(&Parent<'_>, &[u8]) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let is_old = |stat: Stat| (stat.dev, stat.ino) == (old.dev, old.ino);
         let (parent, name) = self.parent(path)?;
         if is_old(parent.lstat(name)?) {
-            return Incoming::hidden(&parent, goal(name));
+            return act(&parent, name);
         }
         // A link: what it leads to is replaced, not the link.
         let real = links::settle(self.directory.as_fd(), path.clone(), self.policy.links, Last::Follow)?;
         let (parent, name) = self.parent(&real)?;
         match parent.lstat(name) {
-            Ok(stat) if is_old(stat) => Incoming::hidden(&parent, goal(name)),
+            Ok(stat) if is_old(stat) => act(&parent, name),
             _ => Err(Fault::Os(Errno::AGAIN)), // renamed under our feet
         }
     }
@@ -221,13 +267,12 @@ impl Allow {
             _ => Ok(()),
         }
     }
+}
 
-    fn absent(self, start: Start) -> Result<(), Fault> {
-        match start {
-            _ if !self.create => Err(Fault::Forbidden),
-            Start::At(offset) if offset > 0 => Err(Fault::BeyondEnd { size: 0 }),
-            _ => Ok(()),
-        }
+const fn extends(start: Start) -> Extends {
+    match start {
+        Start::Truncate => Extends::No,
+        Start::At(_) | Start::Append => Extends::Yes,
     }
 }
 

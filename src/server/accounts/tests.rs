@@ -93,7 +93,7 @@ fn a10_unusable_hashes_disable_their_account() {
 }
 
 #[test]
-fn wrong_accounts_are_faults() {
+fn p17_wrong_accounts_are_faults() {
     for (text, message) in [
         ("[[account]]", "a.toml:1: account.name: is missing"),
         ("[[account]]\nname = \"\"", "is empty"),

@@ -19,6 +19,7 @@
 //! nobody and only waits for the peer to close, so that a reset cannot swallow the end of the file.
 
 mod cloak;
+mod ending;
 mod pool;
 mod port;
 
@@ -30,7 +31,7 @@ use mio::net::TcpStream;
 
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets, reset};
 use crate::server::settings::Reuse;
-use crate::transfer::{Farewell, Fault, Flow, Job, Notice, Report, Scratch, Share, Step};
+use crate::transfer::{Fault, Flow, Job, Notice, Report, Scratch, Share, Step};
 
 #[cfg(feature = "tls")]
 pub use cloak::Voucher;
@@ -103,7 +104,7 @@ enum Dtp {
     Securing(Link, Box<Job>, Terms),
     /// Bytes flow.
     Running(Link, Box<Job>),
-    /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`Farewell::AfterPeer`]).
+    /// Our FIN is out; the session is told when the peer's is in or a moment has passed ([`crate::transfer::Farewell::AfterPeer`]).
     Settling(Link, u64),
     /// Our FIN is out, the session knows the result.
     Lingering(Link),
@@ -450,68 +451,6 @@ impl Data {
                 Ok(())
             }
         }
-    }
-
-    /// All bytes are where they belong: FIN, the good news, and for a download the wait for the peer's close.
-    fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
-        let moved = moved(&link, job);
-        let report = Some(self.done(moved, turn.now, Ok(())));
-        if let Flow::Receive(receiver) = &job.flow {
-            if receiver.is_cut() {
-                log::info!("{}: an upload ends without close_notify; what was sent may be longer", self.who);
-            }
-            self.sign_off(&mut link, turn);
-            return Outcome { next: Next::Close, report };
-        }
-        // An edge or a timer tells when to look whether the peer has closed; now would mostly be too early.
-        turn.ready.clear(Ready::READ);
-        self.since = turn.now;
-        match job.farewell {
-            Farewell::AtOnce => {
-                self.dtp = Dtp::Lingering(link);
-                Outcome { next: Next::Sleep, report }
-            }
-            Farewell::AfterPeer => {
-                if let Err(error) = link.register(turn.sockets) {
-                    log::warn!("cannot watch a data connection: {error}");
-                    return Outcome { next: Next::Close, report };
-                }
-                self.dtp = Dtp::Settling(link, moved);
-                Outcome::of(Next::Sleep)
-            }
-        }
-    }
-
-    fn sign_off(&self, link: &mut Link, turn: &mut Turn<'_>) {
-        if let Err(error) = link.sign_off(turn.ready, turn.sockets) {
-            log::debug!("{}: went before the close_notify of its data connection: {error}", self.who);
-        }
-    }
-
-    fn settle(&mut self, link: Link, moved: u64, turn: &mut Turn<'_>) -> Outcome {
-        let mut outcome = self.linger(link, turn);
-        if outcome.next == Next::Close {
-            outcome.report = Some(self.done(moved, turn.now, Ok(())));
-        } else if let Dtp::Lingering(link) = std::mem::replace(&mut self.dtp, Dtp::Over) {
-            self.dtp = Dtp::Settling(link, moved);
-        }
-        outcome
-    }
-
-    fn linger(&mut self, mut link: Link, turn: &mut Turn<'_>) -> Outcome {
-        let mut dust = [0; 4096];
-        while turn.ready.has(Ready::READ) && self.noise <= NOISE_LIMIT {
-            match link.read(turn.ready, turn.sockets, &mut dust) {
-                Ok(Moved::Bytes(count)) => self.noise += count,
-                Ok(Moved::Blocked) => {}
-                Ok(Moved::End | Moved::Cut) | Err(_) => return Outcome::of(Next::Close),
-            }
-        }
-        if self.noise > NOISE_LIMIT {
-            return Outcome::of(Next::Close);
-        }
-        self.dtp = Dtp::Lingering(link);
-        Outcome::of(Next::Sleep)
     }
 
     /// Who made the data connection, as exactly as can be told: at a passive port it may be somebody else on the same host.

@@ -4,7 +4,7 @@ use super::faults::named;
 use super::state::State;
 use super::{Endpoint, Mark, Mode, Session, Stage, Type};
 use crate::codec::Algorithm;
-use crate::filesystem::Fill;
+use crate::filesystem::{Fill, Links};
 use crate::server::world::World;
 use crate::wire::command::{RULES, Rule, Status, Verb, find};
 use crate::wire::reply::Reply;
@@ -17,7 +17,7 @@ const STAT_LOOKS: usize = 32;
 const HELP_COLUMNS: usize = 8;
 
 /// Extensions by the labels that clients compare, apart from those that depend on the session or the configuration.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 21] = [
     "AVBL",
     "CLNT",
     "CSID",
@@ -31,7 +31,6 @@ const FEATURES: [&str; 22] = [
     "PASV",
     "RANG STREAM",
     "REST STREAM",
-    "SITE SYMLINK",
     "SIZE",
     "TVFS",
     "UTF8",
@@ -56,6 +55,9 @@ impl Session {
             for label in ["AUTH TLS", "PBSZ", "PROT"] {
                 add(label.to_owned());
             }
+        }
+        if stage.world.settings.files.symlinks != Links::Never {
+            add("SITE SYMLINK".to_owned());
         }
         if stage.world.settings.limits.compressed > 0 {
             add("MODE Z".to_owned());
@@ -139,7 +141,7 @@ impl Session {
     pub(super) fn help(word: Option<&[u8]>, stage: &mut Stage<'_>) {
         let reply = match word {
             None => Reply::lines(214, "Commands:", table(RULES.iter()), "End"),
-            Some(word) if word.eq_ignore_ascii_case(b"SITE") => Self::site_help(),
+            Some(word) if word.eq_ignore_ascii_case(b"SITE") => Self::site_help(stage.world),
             Some(word) => match find(word) {
                 Some(rule) => Reply::new(214, format!("Syntax: {}", rule.syntax)),
                 None => Reply::new(502, "Unknown command."),

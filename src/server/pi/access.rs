@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::faults::ReplyTo;
 use super::state::{Member, Opening, State, Work};
 use super::{Abort, Mode, Output, Session, Stage, Type};
 use crate::codec::{Algorithm, Level};
@@ -212,7 +211,7 @@ impl Session {
         let path = member.textual(given)?;
         let real = member.settle(path.clone(), Last::Follow, given)?;
         member.require(Right::Enter, &real, given)?;
-        member.seat.root().enter(&real).map_err(|fault| fault.reply(given))?;
+        member.seat.root().enter(&real).map_err(|fault| member.faulted(fault, &real, given))?;
         // The session stays where it said: CDUP leads back to where the link is.
         Ok(path)
     }

@@ -75,27 +75,36 @@ impl Session {
 
     /// The file is read.
     pub(super) fn scanned(&mut self, outcome: Result<Found, transfer::Fault>, stage: &mut Stage<'_>) {
-        match self.work(Work::Idle) {
-            Some(Work::Computing(asked)) => stage.reply(match outcome {
-                Ok(found) => asked.answered(&found),
-                Err(fault) => asked.failed(of_transfer(fault)),
-            }),
-            Some(other) => {
-                self.work(other);
+        let mut ended = None;
+        self.step(|work| match work {
+            Work::Computing(asked) => {
+                ended = Some(asked);
+                Work::Idle
             }
-            None => {}
-        }
+            other => other,
+        });
+        let Some(asked) = ended else {
+            return log::warn!("{}: the end of a computation in {}, dropped", self.peer, self.state);
+        };
+        stage.reply(match outcome {
+            Ok(found) => asked.answered(&found),
+            Err(fault) => asked.failed(of_transfer(fault)),
+        });
     }
 
     /// It takes long: the client hears that nobody has died.
     pub(super) fn remark(&mut self, stage: &mut Stage<'_>) {
-        let Some(Work::Computing(mut asked)) = self.work(Work::Idle) else { return };
-        stage.reply(match asked.begun {
-            false => Reply::opening(213, "Computing, one moment."),
-            true => Reply::inner(213, "Still computing."),
+        self.step(|work| match work {
+            Work::Computing(mut asked) => {
+                stage.reply(match asked.begun {
+                    false => Reply::opening(213, "Computing, one moment."),
+                    true => Reply::inner(213, "Still computing."),
+                });
+                asked.begun = true;
+                Work::Computing(asked)
+            }
+            other => other,
         });
-        asked.begun = true;
-        self.work(Work::Computing(asked));
     }
 }
 
@@ -116,7 +125,7 @@ impl Member {
     fn to_be_read(&self, given: &[u8]) -> Result<(OwnedFd, Stat), Reply> {
         let path = self.resolve(given)?;
         self.require(Right::Read, &path, given)?;
-        self.seat.root().read(&path).map_err(|fault| fault.reply(given))
+        self.seat.root().read(&path).map_err(|fault| self.faulted(fault, &path, given))
     }
 }
 
@@ -172,7 +181,8 @@ fn digest(
 fn stretch(mark: Option<&Mark>, size: u64) -> Result<Range<u64>, Reply> {
     let Some(mark) = mark.filter(|mark| !mark.is_everything()) else { return Ok(0..size) };
     if mark.first >= size {
-        return Err(Reply::new(554, format!("Position {} is beyond the file size {size}.", mark.first)));
+        let place = if mark.first > size { "beyond the file size" } else { "the end of the file, whose size is" };
+        return Err(Reply::new(554, format!("Position {} is {place} {size}.", mark.first)));
     }
     Ok(mark.first..mark.end().min(size))
 }

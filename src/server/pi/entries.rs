@@ -20,6 +20,13 @@ const SEES_ONE: [Right; 3] = [Right::List, Right::Read, Right::Create];
 
 type Outcome = Result<Reply, Reply>;
 
+/// What is above a name that is to be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    AsItIs,
+    Made,
+}
+
 fn either(answer: Outcome) -> Reply {
     answer.unwrap_or_else(|refusal| refusal)
 }
@@ -43,7 +50,7 @@ impl Session {
         if path.is_root() || member.realm().rules.bind(&path) {
             return Err(Reply::new(550, "Permission denied."));
         }
-        member.seat.root().lstat(&path).map_err(|fault| fault.reply(given))?;
+        member.seat.root().lstat(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         Ok(path)
     }
 
@@ -61,16 +68,17 @@ impl Session {
         member.require(Right::Rename, &to, given)?;
         let replace = member.may(Right::Overwrite, &to);
         member.keeping_digest(world, (from, &to), || {
-            member.rename(from, &to, replace).map_err(|fault| fault.reply_new(given))
+            let make = || member.rename(from, &to, replace);
+            self.with_parents(&to, world, make).map_err(|fault| fault.reply_new(given))
         })?;
         log::info!("{}@{}: Renamed. {from:?} to {to:?}", member.realm().name, self.peer);
         Ok(Reply::new(250, "Rename successful."))
     }
 
     pub(super) fn dele(&self, given: &[u8], stage: &mut Stage<'_>) {
-        stage.reply(either(
-            self.remove(given, "File deleted.", |member, path| member.unlink(path).map_err(|fault| fault.reply(given))),
-        ));
+        stage.reply(either(self.remove(given, "File deleted.", |member, path| {
+            member.unlink(path).map_err(|fault| member.faulted(fault, path, given))
+        })));
     }
 
     pub(super) fn rmd(&self, given: &[u8], stage: &mut Stage<'_>) {
@@ -78,7 +86,7 @@ impl Session {
             if *path == member.whereabouts()? {
                 return Err(named(550, given, "Is the current directory."));
             }
-            member.seat.root().rmdir(path).map_err(|fault| fault.reply(given))
+            member.seat.root().rmdir(path).map_err(|fault| member.faulted(fault, path, given))
         })));
     }
 
@@ -124,14 +132,25 @@ impl Session {
         world: &World,
         make: impl Fn() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let first = make();
-        let absent = matches!(first, Err(Fault::Os(Errno::NOENT)));
-        let (true, Some(member)) = (absent && world.settings.files.make_parents, self.member()) else {
-            return first;
-        };
-        let mode = DIRECTORY_MODE & !self.umask_in_force(world);
-        member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))?;
-        make()
+        let mut way = Way::AsItIs;
+        loop {
+            match make() {
+                Err(fault) if way == Way::AsItIs => self.make_way(path, world, fault)?,
+                outcome => return outcome,
+            }
+            way = Way::Made;
+        }
+    }
+
+    /// Makes the directories above a name where it is their lack that `fault` tells of.
+    fn make_way(&self, path: &VirtualPath, world: &World, fault: Fault) -> Result<(), Fault> {
+        match self.member() {
+            Some(member) if fault == Fault::Os(Errno::NOENT) && world.settings.files.make_parents => {
+                let mode = DIRECTORY_MODE & !self.umask_in_force(world);
+                member.seat.root().make_parents(path, mode, |directory| member.may(Right::MakeDir, directory))
+            }
+            _ => Err(fault),
+        }
     }
 
     pub(super) fn pwd(&self, stage: &mut Stage<'_>) {
@@ -155,7 +174,7 @@ impl Session {
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
         let root = member.seat.root();
-        let stat = root.stat(&path).map_err(|fault| fault.reply(given))?;
+        let stat = root.stat(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         if stat.kind != Kind::File {
             return Err(named(550, given, "Not a plain file."));
         }
@@ -165,7 +184,7 @@ impl Session {
         if stat.size > world.settings.limits.ascii_size {
             return Err(Reply::new(550, "SIZE not available in ASCII mode."));
         }
-        let (file, stat) = root.read(&path).map_err(|fault| fault.reply(given))?;
+        let (file, stat) = root.read(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         Ok(Self::count_lines(file, stat.size, given))
     }
 
@@ -189,7 +208,7 @@ impl Session {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require_any(&SEES_ONE, &path, given)?;
-        let stat = member.seat.root().stat(&path).map_err(|fault| fault.reply(given))?;
+        let stat = member.seat.root().stat(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         if stat.kind != Kind::File {
             return Err(named(550, given, "Not a plain file."));
         }
@@ -210,9 +229,9 @@ impl Session {
         member.require(Right::Time, &path, given)?;
         let root = member.seat.root();
         member.keeping_digest(world, (&path, &path), || {
-            root.set_times(&path, time, None).map_err(|fault| fault.reply(given))
+            root.set_times(&path, time, None).map_err(|fault| member.faulted(fault, &path, given))
         })?;
-        let stored = root.stat(&path).map_err(|fault| fault.reply(given))?.mtime;
+        let stored = root.stat(&path).map_err(|fault| member.faulted(fault, &path, given))?.mtime;
         let mut facts = b"Modify=".to_vec();
         date::append_stamp(stored, &mut facts);
         facts.push(b';');
@@ -220,11 +239,11 @@ impl Session {
     }
 
     pub(super) fn mff(&self, facts: &[(PathText, PathText)], given: &[u8], stage: &mut Stage<'_>) {
-        stage.reply(either(self.set_facts(facts, given)));
+        stage.reply(either(self.set_facts(facts, given, stage.world)));
     }
 
     /// All facts are checked before any is changed.
-    fn set_facts(&self, facts: &[(PathText, PathText)], given: &[u8]) -> Outcome {
+    fn set_facts(&self, facts: &[(PathText, PathText)], given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let wanted: Vec<Wanted> = facts.iter().map(|(name, value)| wanted(name, value)).collect::<Result<_, _>>()?;
@@ -232,14 +251,16 @@ impl Session {
         for fact in &wanted {
             member.require(if matches!(fact, Wanted::Modify(_)) { Right::Time } else { Right::Mode }, &path, given)?;
         }
-        root.stat(&path).map_err(|fault| fault.reply(given))?;
+        root.stat(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         let mut told = Vec::new();
-        for (fact, (name, value)) in wanted.iter().zip(facts) {
-            match fact {
-                Wanted::Modify(time) => root.set_times(&path, *time, None),
-                Wanted::Mode(mode) => root.chmod(&path, *mode),
-            }
-            .map_err(|fault| fault.reply(given))?;
+        let set = |fact: &Wanted| match fact {
+            Wanted::Modify(time) => root.set_times(&path, *time, None),
+            Wanted::Mode(mode) => root.chmod(&path, *mode),
+        };
+        member.keeping_digest(world, (&path, &path), || {
+            wanted.iter().try_for_each(set).map_err(|fault| member.faulted(fault, &path, given))
+        })?;
+        for (name, value) in facts {
             told.extend_from_slice(name);
             told.push(b'=');
             told.extend_from_slice(value);
@@ -253,7 +274,7 @@ impl Session {
         let answer = self.logged_in().and_then(|member| {
             let path = member.resolve(given)?;
             member.require(Right::List, &path, given)?;
-            let free = member.seat.root().available(&path).map_err(|fault| fault.reply(given))?;
+            let free = member.seat.root().available(&path).map_err(|fault| member.faulted(fault, &path, given))?;
             let left = member.quota_left()?;
             Ok(Reply::new(213, left.map_or(free, |left| left.min(free)).to_string()))
         });
@@ -266,12 +287,13 @@ impl Session {
 
     fn facts_of(&self, given: &[u8], world: &World) -> Outcome {
         let member = self.logged_in()?;
-        let path = member.resolve(given)?;
+        // A link that leads nowhere this account may go is there by itself.
+        let path = member.resolve(given).or_else(|refusal| member.resolve_name(given).map_err(|_| refusal))?;
         member.require_any(&SEES_ONE, &path, given)?;
         let mut line = Vec::new();
         let root = member.seat.root();
         append_facts_of(root, &path, &member.realm().rules, &world.owners, self.facts, &mut line)
-            .map_err(|fault| fault.reply(given))?;
+            .map_err(|fault| member.faulted(fault, &path, given))?;
         let mut first = b"Listing ".to_vec();
         first.extend_from_slice(path.as_bytes());
         Ok(Reply::path_lines(250, first, vec![line], "End"))
@@ -285,7 +307,7 @@ impl Member {
     }
 
     /// Does something to a file that leaves its contents as they are: what is known of them stays known.
-    fn keeping_digest(
+    pub(super) fn keeping_digest(
         &self,
         world: &World,
         (before, after): (&VirtualPath, &VirtualPath),

@@ -5,10 +5,12 @@ use rustix::io::Errno;
 use super::state::Member;
 use crate::filesystem::{Fault, Last, PathFault, Right, VirtualPath};
 use crate::transfer;
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Cause, Reply};
 
 /// What is absent and what is forbidden get the same words: existence is not given away.
 const ABSENT: &str = "No such file or directory.";
+
+const FORBIDDEN: &str = "Permission denied.";
 
 impl Member {
     /// What a client's path really means, for verbs that open what is there: the path that rights are judged on and
@@ -49,6 +51,17 @@ impl Member {
         Err(named(550, given, ABSENT))
     }
 
+    /// A fault of the file system at the path. Whoever may list the names there knows already that this one exists,
+    /// and is told when it is the system that forbids it.
+    pub(super) fn faulted(&self, fault: Fault, path: &VirtualPath, given: &[u8]) -> Reply {
+        match fault {
+            Fault::Os(errno @ (Errno::ACCESS | Errno::PERM)) if self.may(Right::List, &path.parent()) => {
+                named(550, given, FORBIDDEN).because(system(errno))
+            }
+            other => other.reply(given),
+        }
+    }
+
     pub(super) fn may(&self, right: Right, path: &VirtualPath) -> bool {
         self.realm().rules.at(path).has(right)
     }
@@ -79,6 +92,8 @@ impl ReplyTo for Fault {
             Self::Exists => named(550, given, "File exists."),
             Self::BeyondEnd { size } => Reply::new(554, format!("Restart position is beyond the file size {size}.")),
             Self::Forbidden => Reply::new(550, "Permission denied."),
+            Self::Elsewhere => named(550, given, "Cannot be moved to another file system.").because(Cause::Elsewhere),
+            Self::TooDeep => named(553, given, "Too many directories would have to be made."),
             Self::Denied => named(550, given, ABSENT),
         }
     }
@@ -87,17 +102,16 @@ impl ReplyTo for Fault {
         match self {
             Self::Os(Errno::NOENT | Errno::NOTDIR) => named(553, given, "No such directory to put it in."),
             Self::Denied => named(553, given, "File name not allowed."),
+            // A new name gives nothing away: the directory refuses any.
+            Self::Os(errno @ (Errno::ACCESS | Errno::PERM)) => named(550, given, FORBIDDEN).because(system(errno)),
             other => other.reply(given),
         }
     }
 }
 
+/// What the client itself can mend is no cause for the log.
 fn of_errno(errno: Errno, given: &[u8]) -> Reply {
-    if errno == Errno::PERM {
-        // The client hears the same as of what is not there; somebody should know that it may be the sandbox.
-        log::info!("{}: not permitted, by the file's owner or by this process's sandbox", given.escape_ascii());
-    }
-    match errno {
+    let reply = match errno {
         Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::XDEV => named(550, given, ABSENT),
         Errno::NOTDIR => named(550, given, "Not a directory."),
         Errno::ISDIR => named(550, given, "Is a directory."),
@@ -109,6 +123,24 @@ fn of_errno(errno: Errno, given: &[u8]) -> Reply {
         Errno::NOSPC => named(452, given, "No space left on the device."),
         Errno::DQUOT | Errno::FBIG => named(552, given, "Quota or size limit exceeded."),
         other => named(451, given, &format!("Local error: {}.", std::io::Error::from(other))),
+    };
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::NAMETOOLONG => reply,
+        _ => reply.because(system(errno)),
+    }
+}
+
+fn system(errno: Errno) -> Cause {
+    Cause::System(u8::try_from(errno.raw_os_error()).unwrap_or_default())
+}
+
+/// A cause in words.
+pub fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::System(number) => Fault::Os(Errno::from_raw_os_error(number.into())).text(),
+        Cause::Elsewhere => Fault::Elsewhere.text(),
+        Cause::Counting => "what the home holds is being counted",
+        Cause::UsedUp => "the quota is used up",
     }
 }
 
@@ -136,8 +168,8 @@ pub(super) fn of_transfer(fault: transfer::Fault) -> Reply {
         F::Stalled => Reply::new(426, "Data connection stalled; transfer aborted."),
         F::Aborted => Reply::new(426, "Transfer aborted; data connection closed."),
         F::Noise => Reply::new(426, "Unexpected data from the client; transfer aborted."),
-        F::Truncated => Reply::new(451, "The file became shorter during the transfer."),
-        F::Local(_) => Reply::new(451, "Local error; transfer aborted."),
+        F::Truncated => Reply::new(451, "The file became shorter meanwhile."),
+        F::Local(errno) => Reply::new(451, "Local error; transfer aborted.").because(system(errno)),
         F::DiskFull => Reply::new(452, "No space left on the device."),
         F::Damaged => Reply::new(426, "Compressed stream damaged or incomplete; transfer aborted."),
         F::OverQuota => Reply::new(552, "Quota or size limit exceeded."),

@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// Whether a verb uses up REST's marker, even when it fails.
-    pub(super) const fn uses_marker(&self, verb: Verb) -> bool {
+    pub(super) const fn uses_marker(verb: Verb) -> bool {
         use Verb::{Appe, Hash, List, Mlsd, Nlst, Retr, Stor, Stou};
         matches!(verb, Retr | Stor | Appe | Stou | List | Nlst | Mlsd | Hash)
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Verdict;
 use crate::filesystem::VirtualPath;
+use crate::server::world::SessionKeys;
 use crate::transfer::{Order, Report};
 use crate::wire::command::{PathText, Verb};
 use crate::wire::reply::Reply;
@@ -61,8 +62,8 @@ pub enum Output {
     },
     /// A login failed; its guess, as a keyed digest.
     Guessed(u64),
-    /// Go on in TLS, after the replies so far.
-    Secure,
+    /// Go on in TLS with these keys, after the replies so far.
+    Secure(SessionKeys),
     /// Go on in the clear, after the replies so far.
     Bare,
     /// A transfer is over: for the transfer log.

@@ -21,6 +21,7 @@ pub mod state;
 mod tests;
 mod transfer;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::wire::reply::Reply;
 use state::{Member, State, Work};
 
 pub use access::Verdict;
+pub(super) use faults::words;
 pub use interface::{Certificate, Finished, Input, Output, Patience};
 
 /// TYPE as the session has it.
@@ -306,8 +308,34 @@ impl Session {
         match command::split(line) {
             Err(Unknown::Word) => self.unknown(stage),
             Err(Unknown::NotFtp) => self.foreign(stage),
-            Ok((rule, argument)) => self.ruled(rule, argument, stage),
+            Ok((rule, argument)) => {
+                let before = stage.out.len();
+                self.ruled(rule, argument, stage);
+                stage.out.iter().skip(before).for_each(|wish| self.tell_refusal(rule, argument, wish));
+            }
         }
+    }
+
+    /// A refusal's line in the log: `info` when the system or a quota is the cause, which an administrator can mend;
+    /// `debug` for names that are not there or not granted, with which a client could fill the log.
+    fn tell_refusal(&self, rule: &Rule, argument: &[u8], wish: &Output) {
+        let Output::Reply(reply) = wish else { return };
+        if !matches!(reply.code, 450 | 452 | 550 | 552 | 553) {
+            return;
+        }
+        let level = if reply.cause().is_some() { log::Level::Info } else { log::Level::Debug };
+        let cause = reply
+            .cause()
+            .map(|cause| Cow::Borrowed(faults::words(cause)))
+            .unwrap_or_else(|| String::from_utf8_lossy(reply.text()));
+        let (who, peer) = (self.user().unwrap_or("-"), self.peer);
+        log::log!(
+            level,
+            "{who}@{peer}: {} \"{}\" refused, {}: {cause}",
+            rule.name,
+            argument.escape_ascii(),
+            reply.code
+        );
     }
 
     /// The order of checks: known, login, sequence, syntax, and only then the command itself.
@@ -337,7 +365,7 @@ impl Session {
 
     /// What a command uses up it uses up even when it is not understood.
     fn malformed(&mut self, rule: &Rule, malformed: Malformed, stage: &mut Stage<'_>) {
-        if self.uses_marker(rule.verb) || rule.verb == Verb::Rang {
+        if Self::uses_marker(rule.verb) || rule.verb == Verb::Rang {
             self.mark = None;
         }
         if rule.verb == Verb::Rnto {

@@ -148,10 +148,9 @@ impl Session {
     /// Answers from the quota and the free space. A quota that is not counted yet says nothing.
     pub(super) fn allo(&self, bytes: u64, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
-        if let Ok(Some(left)) = member.quota_left()
-            && bytes > left
-        {
-            return stage.say(552, "Not enough left of your quota.");
+        // What is left may be more by the file that this one replaces; only what is more than all will never fit.
+        if member.realm().quota.allotment().bytes.is_some_and(|most| bytes > most) {
+            return stage.say(552, "More than your quota.");
         }
         match member.seat.root().available(&member.cwd) {
             Ok(free) if bytes > free => stage.say(452, "Not enough space."),

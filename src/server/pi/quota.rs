@@ -6,16 +6,15 @@ use super::faults::ReplyTo;
 use super::state::Member;
 use crate::filesystem::quota::{Charge, Quota, Refusal};
 use crate::filesystem::{Fault, Incoming, Start, Stat, VirtualPath, Written};
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Cause, Reply};
 
 impl Member {
-    fn quota(&self) -> Option<&Rc<Quota>> {
-        self.realm().quota.as_ref()
+    fn quota(&self) -> &Rc<Quota> {
+        &self.realm().quota
     }
 
     /// Whether an upload may begin at all. The disk is asked only when the room is used up.
     pub(super) fn admit_upload(&self, path: &VirtualPath, start: Start) -> Result<(), Reply> {
-        let Some(quota) = self.quota() else { return Ok(()) };
         let replaced = || {
             let size = self.seat.root().stat(path).ok()?.size;
             Some(match start {
@@ -24,69 +23,69 @@ impl Member {
                 Start::Append => 0,
             })
         };
-        quota.admit_upload(replaced).map_err(refused)
+        self.quota().admit_upload(replaced).map_err(refused)
     }
 
     /// Whether a file of a new name may be made and filled.
     pub(super) fn admit_new_file(&self) -> Result<(), Reply> {
-        self.quota().map_or(Ok(()), |quota| quota.admit_upload(|| None).map_err(refused))
+        self.quota().admit_upload(|| None).map_err(refused)
     }
 
     /// Whether a link may be made: a name without bytes.
     pub(super) fn admit_link(&self) -> Result<(), Reply> {
-        self.quota().map_or(Ok(()), |quota| quota.admit_file().map_err(refused))
+        self.quota().admit_file().map_err(refused)
     }
 
     /// Puts a file that was just opened to be written on the account.
-    pub(super) fn charge(&self, file: &Incoming, written: &Written) -> Result<Option<Charge>, Reply> {
-        let Some(quota) = self.quota().map(Rc::clone) else { return Ok(None) };
+    pub(super) fn charge(&self, file: &Incoming, written: &Written) -> Result<Charge, Reply> {
+        let quota = Rc::clone(self.quota());
         let stat = Stat::of(file).map_err(|errno| Fault::Os(errno).reply(b"Upload"))?;
-        Ok(Some(match file.is_hidden() {
+        Ok(match file.is_hidden() {
             true => Charge::hidden(quota, &stat, written),
             false => Charge::in_place(quota, &stat, written),
-        }))
+        })
     }
 
     /// A link was made.
     pub(super) fn count_link(&self) {
-        if let Some(quota) = self.quota() {
-            quota.tally().created();
-        }
+        self.quota().tally().created();
     }
 
     /// Removes a file and takes it off the account.
     pub(super) fn unlink(&self, path: &VirtualPath) -> Result<(), Fault> {
         let root = self.seat.root();
-        let Some(quota) = self.quota() else { return root.unlink(path) };
         let stat = root.lstat(path)?;
         root.unlink(path)?;
-        quota.tally().removed(&stat);
+        self.quota().tally().removed(&stat);
         Ok(())
     }
 
     /// Renames, and takes what was replaced off the account.
     pub(super) fn rename(&self, from: &VirtualPath, to: &VirtualPath, replace: bool) -> Result<(), Fault> {
         let root = self.seat.root();
-        let Some(quota) = self.quota() else { return root.rename(from, to, replace) };
         let (moved, replaced) = (root.lstat(from), root.lstat(to));
         root.rename(from, to, replace)?;
-        if let (Ok(moved), Ok(replaced)) = (moved, replaced)
+        let Ok(moved) = moved else { return Ok(()) };
+        self.quota().tally().moved(&moved);
+        if let Ok(replaced) = replaced
             && (moved.dev, moved.ino) != (replaced.dev, replaced.ino)
         {
-            quota.tally().removed(&replaced);
+            self.quota().tally().removed(&replaced);
         }
         Ok(())
     }
 
     /// Bytes that may still come, as far as the quota goes.
     pub(super) fn quota_left(&self) -> Result<Option<u64>, Reply> {
-        self.quota().map_or(Ok(None), |quota| quota.bytes_left().map_err(refused))
+        self.quota().bytes_left().map_err(refused)
     }
 }
 
 fn refused(refusal: Refusal) -> Reply {
     match refusal {
-        Refusal::Counting => Reply::new(450, "What you store is being counted, try again later."),
-        Refusal::Full => Reply::new(552, "Quota exceeded."),
+        Refusal::Counting => {
+            Reply::new(450, "What you store is being counted, try again later.").because(Cause::Counting)
+        }
+        Refusal::Full => Reply::new(552, "Quota exceeded.").because(Cause::UsedUp),
     }
 }

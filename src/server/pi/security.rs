@@ -34,11 +34,13 @@ impl Session {
         if self.cover.is_on() {
             return stage.say(534, "TLS is already on.");
         }
+        // Not for a certificate that has expired: who pins it can go on with it, and others must not be led into the clear.
+        let Some(keys) = stage.world.keys() else { return stage.say(431, "TLS is not available now.") };
         self.log_out(stage);
         (self.type_, self.mode, self.level) = (Type::Unset, Mode::Stream, Level::DEFAULT);
         (self.cover, self.protection) = (Cover::Private, protection);
         stage.say(234, "Proceed with negotiation.");
-        stage.out.push(Output::Secure);
+        stage.out.push(Output::Secure(keys));
         self.enter(State::Switching);
     }
 
@@ -132,8 +134,9 @@ impl Session {
         }
         use Verb::{Auth, Ccc, Clnt, Csid, Feat, Help, Host, Lang, Noop, Opts, Pbsz, Prot, Quit, Syst, User};
         match verb {
-            // After CCC whoever is in stays in: it was let go into the clear by the configuration.
-            _ if self.cover == Cover::Lifted && verb != User => None,
+            // After CCC whoever is in stays in: it was let go into the clear by the configuration. Whoever has left is a
+            // stranger in the clear like any other, should a reload want TLS between its USER and its PASS.
+            _ if self.cover == Cover::Lifted && self.member().is_some() && verb != User => None,
             Auth | Host | Feat | Opts | Lang | Clnt | Csid | Syst | Help | Noop | Quit | Pbsz | Prot | Ccc => None,
             User => Some(Reply::new(534, "Policy requires TLS: AUTH TLS comes first.")),
             _ => Some(Reply::new(530, "Policy requires TLS: AUTH TLS comes first.")),

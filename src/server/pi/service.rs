@@ -35,7 +35,7 @@ impl Session {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Read, &path, given)?;
-        let (file, stat) = member.seat.root().read(&path).map_err(|fault| fault.reply(given))?;
+        let (file, stat) = member.seat.root().read(&path).map_err(|fault| member.faulted(fault, &path, given))?;
         self.range_fits(mark, world)?;
         let (first, end) = mark.map_or((0, u64::MAX), |mark| (mark.first, mark.end()));
         let ranged = mark.is_some_and(|mark| mark.last.is_some());
@@ -84,14 +84,9 @@ impl Session {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         let allow = member.upload_rights(&path)?;
-        if self.ascii(world) && matches!(start, Start::At(_)) {
-            return Err(Reply::new(554, "No restart of uploads in TYPE A."));
-        }
-        self.range_fits(mark, world)?;
-        member.admit_upload(&path, start)?;
         let root = member.seat.root();
-        if let Some(refusal) = self.no_endpoint() {
-            // Nothing may be touched when there is no connection to fill it from, but a wrong name is told first.
+        if let Err(refusal) = self.may_begin(member, &path, start, mark, world) {
+            // Nothing may be touched when nothing will come, but a wrong name is told first.
             match root.probe_write(&path, &start, &allow) {
                 Err(Fault::Os(Errno::NOENT)) if world.settings.files.make_parents => {}
                 probed => probed.map_err(|fault| upload_fault(fault, given, &start))?,
@@ -109,6 +104,23 @@ impl Session {
         Ok((path, incoming_job(sink, member, world)))
     }
 
+    /// What keeps an upload from beginning, apart from its name and the rights there.
+    fn may_begin(
+        &self,
+        member: &Member,
+        path: &VirtualPath,
+        start: Start,
+        mark: Option<&Mark>,
+        world: &World,
+    ) -> Result<(), Reply> {
+        if self.ascii(world) && matches!(start, Start::At(_)) {
+            return Err(Reply::new(554, "No restart of uploads in TYPE A."));
+        }
+        self.range_fits(mark, world)?;
+        self.no_endpoint().map_or(Ok(()), Err)?;
+        member.admit_upload(path, start)
+    }
+
     /// Where an upload goes; `whole`: it will be all of the file.
     fn sink(
         &self,
@@ -121,7 +133,7 @@ impl Session {
         let charge = member.charge(&file, written)?;
         let seal = seal(&file, whole, world);
         let sink = if self.ascii(world) { Sink::text(file, written.offset) } else { Sink::image(file, written.offset) };
-        Ok(sink.charged(charge).sealed(seal))
+        Ok(sink.charged(Some(charge)).sealed(seal))
     }
 
     pub(super) fn stou(&mut self, prefix: Option<&[u8]>, stage: &mut Stage<'_>) {
@@ -142,18 +154,20 @@ impl Session {
         let wanted = member.resolve_name(if prefix.is_empty() { b"x" } else { prefix })?;
         let directory = wanted.parent();
         member.require(Right::Create, &wanted, prefix)?;
-        if marked {
-            return Err(Reply::new(554, "STOU cannot restart."));
-        }
-        member.admit_new_file()?;
-        if let Some(refusal) = self.no_endpoint() {
+        let marked = if marked { Err(Reply::new(554, "STOU cannot restart.")) } else { Ok(()) };
+        let may_begin = marked.and_then(|()| self.no_endpoint().map_or(Ok(()), Err));
+        if let Err(refusal) = may_begin.and_then(|()| member.admit_new_file()) {
+            match member.seat.root().enter(&directory) {
+                Err(Fault::Os(Errno::NOENT)) if world.settings.files.make_parents => {}
+                probed => probed.map_err(|fault| fault.reply_new(prefix))?,
+            }
             return Err(refusal);
         }
         let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let stem = if prefix.is_empty() { b"ftp".as_slice() } else { wanted.name() };
-        let (file, name) =
-            member.seat.root().create_unique(&directory, stem, mode).map_err(|fault| fault.reply_new(prefix))?;
+        let make = || member.seat.root().create_unique(&directory, stem, mode);
+        let (file, name) = self.with_parents(&wanted, world, make).map_err(|fault| fault.reply_new(prefix))?;
         let written = Written { created: true, offset: 0, size: 0 };
         let sink = self.sink(member, file, &written, true, world)?.inflating(inflating(place, world));
         Ok((directory.join(&name), incoming_job(sink, member, world)))
@@ -245,7 +259,14 @@ impl Member {
         let mut request = parse(argument, &self.cwd, root).map_err(|_| Reply::new(553, "File name not allowed."))?;
         let given = argument.unwrap_or(b".");
         request.path = self.settle(request.path, Last::Keep, given)?;
-        let real = self.settle(request.path.clone(), Last::Follow, given)?;
+        let real = match root.settle(request.path.clone(), Last::Follow) {
+            // The link alone can be shown.
+            Err(Fault::Os(Errno::LOOP | Errno::XDEV)) => request.path.clone(),
+            other => other.map_err(|fault| fault.reply(given))?,
+        };
+        if given.ends_with(b"/") {
+            root.stat(&real).map_err(|fault| fault.reply(given))?; // a slash asks for what is behind it
+        }
         self.require(Right::List, &request.path, given)?;
         self.require(Right::List, &real, given)?;
         // A link to a directory is listed as that, unless it is asked for itself; one to a file is shown as a link.

@@ -2,7 +2,8 @@
 
 use super::faults::{ReplyTo, named};
 use super::{Session, Stage};
-use crate::filesystem::Right;
+use crate::filesystem::{Links, Right};
+use crate::server::world::World;
 use crate::wire::command::SiteCommand;
 use crate::wire::date;
 use crate::wire::reply::Reply;
@@ -23,39 +24,45 @@ const WORDS: [&str; 7] = [
 impl Session {
     pub(super) fn site(&mut self, word: SiteCommand, stage: &mut Stage<'_>) {
         let answer = match word {
-            SiteCommand::Chmod { mode, path } => self.chmod(mode, &path),
-            SiteCommand::Utime(argument) => self.utime(&argument),
+            SiteCommand::Chmod { mode, path } => self.chmod(mode, &path, stage.world),
+            SiteCommand::Utime(argument) => self.utime(&argument, stage.world),
             SiteCommand::Symlink { target, link } => self.symlink(&target, &link),
             SiteCommand::Umask(mask) => Ok(self.set_umask(mask, stage)),
             SiteCommand::Idle(seconds) => self.set_idle(seconds, stage),
             // Nobody is an administrator of a server that has no such account: who else is here is not told.
             SiteCommand::Who => Err(Reply::new(550, "Permission denied.")),
-            SiteCommand::Help(_) => Ok(Self::site_help()),
+            SiteCommand::Help(_) => Ok(Self::site_help(stage.world)),
         };
         stage.reply(answer.unwrap_or_else(|refusal| refusal));
     }
 
-    pub(super) fn site_help() -> Reply {
-        let body = WORDS.iter().map(|word| word.as_bytes().to_vec()).collect();
+    pub(super) fn site_help(world: &World) -> Reply {
+        let links = world.settings.files.symlinks != Links::Never;
+        let offered = WORDS.iter().filter(|word| links || !word.starts_with("SYMLINK"));
+        let body = offered.map(|word| word.as_bytes().to_vec()).collect();
         Reply::lines(214, "SITE commands:", body, "End")
     }
 
-    fn chmod(&self, mode: u32, given: &[u8]) -> Result<Reply, Reply> {
+    fn chmod(&self, mode: u32, given: &[u8], world: &World) -> Result<Reply, Reply> {
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Mode, &path, given)?;
-        member.seat.root().chmod(&path, mode & CHANGEABLE_BITS).map_err(|fault| fault.reply(given))?;
+        let change = || member.seat.root().chmod(&path, mode & CHANGEABLE_BITS);
+        member
+            .keeping_digest(world, (&path, &path), || change().map_err(|fault| member.faulted(fault, &path, given)))?;
         self.note(member, &format!("Mode set to {:04o}.", mode & CHANGEABLE_BITS), &path);
         Ok(Reply::new(200, "SITE CHMOD command ok."))
     }
 
     /// Two forms are in the field: `path atime mtime ctime UTC`, and `time path`.
-    fn utime(&self, argument: &[u8]) -> Result<Reply, Reply> {
+    fn utime(&self, argument: &[u8], world: &World) -> Result<Reply, Reply> {
         let (given, mtime, atime) = utime_words(argument).ok_or_else(|| Reply::new(501, "Bad time or path."))?;
         let member = self.logged_in()?;
         let path = member.resolve(given)?;
         member.require(Right::Time, &path, given)?;
-        member.seat.root().set_times(&path, mtime, atime).map_err(|fault| fault.reply(given))?;
+        let change = || member.seat.root().set_times(&path, mtime, atime);
+        member
+            .keeping_digest(world, (&path, &path), || change().map_err(|fault| member.faulted(fault, &path, given)))?;
         Ok(Reply::new(200, "SITE UTIME command ok."))
     }
 

@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::state::TRANSITIONS;
+use rustix::io::Errno;
+
+use super::faults::{ReplyTo, words};
+use super::state::{Member, Opening, TRANSITIONS, Work};
 use super::{Input, Output, Patience, Session, Stage, Verdict};
 use crate::codec::{Algorithm, Hasher};
-use crate::filesystem::{Rights, Rules, Stat};
-use crate::server::realm::{GUEST, Realm};
+use crate::filesystem::{Fault as FileFault, Rights, Rules, Stat, VirtualPath};
+use crate::server::realm::{GUEST, Rates, Realm, Seat};
 use crate::server::settings::Settings;
 use crate::server::world::World;
 use crate::transfer::{Fault, Found, Notice, Order, Protection, Report};
@@ -354,4 +357,57 @@ fn a_client_that_opens_with_pwd_hears_of_its_port_in_a_moment() {
         assert_eq!(ftp.say("EPSV"), [0_u16; 0]);
         assert!(ftp.ordered(|order| matches!(order, Order::Promise(told) if *told == notice)), "{lines:?}");
     }
+}
+
+/// TLS as it is configured; the world has keys for it or not.
+#[cfg(feature = "tls")]
+fn under_tls(identity: crate::server::settings::Identity) -> crate::server::settings::TlsSettings {
+    crate::server::settings::TlsSettings {
+        identity,
+        require: crate::server::settings::Require::None,
+        implicit: Vec::new(),
+        reuse: crate::server::settings::Reuse::Log,
+        minimum: crate::server::settings::Minimum::Tls12,
+        client_ca: None,
+        client_login: false,
+        ccc: false,
+        strict_close: false,
+        files: Vec::new(),
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn auth_with_a_certificate_that_cannot_be_used_changes_nothing() {
+    use crate::server::tls::{Keyring, self_signed};
+    let tls = under_tls(self_signed().expect("a certificate"));
+    let mut ftp = Dialogue::guest();
+    ftp.world.settings = Rc::new(Settings { tls: Some(tls.clone()), ..Settings::default() });
+    assert_eq!(ftp.say("AUTH KERBEROS_V4"), [504]);
+    assert_eq!(ftp.say("AUTH TLS"), [431]);
+    assert!(!ftp.out.iter().any(|wish| matches!(wish, Output::Secure(_))));
+    assert_eq!(ftp.say("PBSZ 0"), [503], "there is no TLS");
+    assert_eq!(ftp.say("PWD"), [257], "and who was in is in");
+    ftp.world.keyring = Some(Rc::new(Keyring::new(&tls).expect("a keyring")));
+    assert_eq!(ftp.say("AUTH TLS"), [234]);
+    assert!(ftp.out.iter().any(|wish| matches!(wish, Output::Secure(_))));
+}
+
+#[test]
+fn what_the_system_forbids_is_told_to_those_who_may_see_the_name() {
+    let home = tempfile::tempdir().expect("a directory");
+    let told = |rights: &str| {
+        let rules = Rules::uniform(Rights::parse(rights).expect("letters"));
+        let realm = Rc::new(Realm::new("ann", home.path().to_owned(), rules));
+        let seat = Seat::take(&realm, Rates::default()).expect("a seat");
+        let (cwd, opening, work) = (VirtualPath::root(), Opening::Unsaid, Work::Idle);
+        let member = Member { seat, cwd, opening, work };
+        let reply = member.faulted(FileFault::Os(Errno::ACCESS), &VirtualPath::root().join(b"x"), b"x");
+        (reply.cause().map(words), String::from_utf8_lossy(reply.text()).into_owned())
+    };
+    let cause = Some("Permission denied");
+    assert_eq!(told("full"), (cause, "x: Permission denied.".to_owned()));
+    assert_eq!(told("rd"), (cause, "x: No such file or directory.".to_owned()));
+    let new = FileFault::Os(Errno::ACCESS).reply_new(b"x");
+    assert_eq!((new.cause().map(words), new.text()), (cause, b"x: Permission denied.".as_slice()));
 }

@@ -49,7 +49,9 @@ impl Session {
             }
             other => other,
         });
-        let Some(errand) = ended else { return };
+        let Some(errand) = ended else {
+            return log::warn!("{}: the end of a transfer in {}, dropped", self.peer, self.state);
+        };
         match result {
             Ok(()) if errand.verb == Verb::Stou => {
                 let name = String::from_utf8_lossy(errand.path.name()).into_owned();

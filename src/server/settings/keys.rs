@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::tls::TlsDraft;
 use super::{Bans, Fault, Files, Limits, LogSettings, Origin, Passive, Settings, Size, Source, Span, Table};
 use crate::codec::Algorithm;
+use crate::filesystem::Pattern;
 use crate::filesystem::path::NAME_LIMIT;
 use crate::server::accounts::Permissions;
 
@@ -320,6 +321,9 @@ impl FromStr for Glob {
             "" => Err("wants patterns, not an empty word".to_owned()),
             word if word.contains('/') => Err(format!("\"{word}\" holds a slash, and is held against single names")),
             word if word.len() > NAME_LIMIT => Err(format!("a pattern of more than {NAME_LIMIT} bytes")),
+            word if !Pattern::is_closed(word.as_bytes()) => {
+                Err(format!("\"{word}\" has a [ without its ]; [[] is one that stands for itself"))
+            }
             word => Ok(Glob(word.to_owned())),
         }
     }

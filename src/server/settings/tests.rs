@@ -217,6 +217,7 @@ fn faults_name_file_line_and_key() {
         ("[files]\nlisting_time = \"CET\"", "files.listing_time: \"CET\" is none of utc, local"),
         ("[files]\nmake_parents = 1", "files.make_parents: \"1\": provided string"),
         ("[files]\ndeny = [\"a/b\"]", "m.toml:2: files.deny: \"a/b\" holds a slash"),
+        ("[files]\ndeny = [\"[a\"]", "m.toml:2: files.deny: \"[a\" has a [ without its ]"),
         ("[files]\ndeny = [\"\"]", "m.toml:2: files.deny: wants patterns"),
         ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of"),
         ("accounts = \"gone.toml\"", "gone.toml: No such file"),
@@ -428,6 +429,7 @@ fn safety_is_not_promised_without_a_certificate() {
         "client_ca = \"ca.pem\"",
         "reuse = \"require\"",
         "client_login = true",
+        "ccc = true",
         "minimum = \"1.3\"",
         "strict_close = true",
     ] {

@@ -263,7 +263,8 @@ impl TlsDraft {
         }
     }
 
-    /// Whoever wants connections to be safer than in the clear must not get them in the clear for want of a certificate.
+    /// Whoever wants connections to be safer than in the clear must not get them in the clear for want of a certificate,
+    /// and what is said of TLS must not be passed over.
     fn nothing_asked(&self) -> Result<(), Fault> {
         let asked = [
             ("require", self.require != Require::None),
@@ -273,6 +274,7 @@ impl TlsDraft {
             ("reuse", self.reuse == Reuse::Require),
             ("minimum", self.minimum != Minimum::Tls12),
             ("strict_close", self.strict_close),
+            ("ccc", self.ccc),
         ];
         match asked.iter().find(|(_, asked)| *asked) {
             Some((key, _)) => Err(Fault::of(&self.origin(key), "wants a certificate and its key")),

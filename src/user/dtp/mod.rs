@@ -176,9 +176,10 @@ impl Data {
         }
     }
 
-    /// Bytes moved so far.
+    /// Bytes moved so far, with those that are here and were not told of.
     pub fn moved(&self) -> u64 {
         match &self.dtp {
+            Dtp::Running(link, Pump::In(intake)) => intake.moved() + intake.kept_back(link),
             Dtp::Running(link, pump) => pump.moved(link),
             _ => 0,
         }
@@ -227,6 +228,12 @@ impl Data {
     /// One bounded turn.
     pub fn advance(&mut self, turn: &mut Turn<'_>) -> Outcome {
         if turn.ready.take(Ready::EXPIRED) && self.is_overdue(turn) {
+            if let Dtp::Running(link, Pump::In(intake)) = &mut self.dtp
+                && intake.wake_again(link)
+            {
+                self.since = turn.now;
+                return Outcome::of(Next::Sleep);
+            }
             return self.expired(turn.now);
         }
         match std::mem::replace(&mut self.dtp, Dtp::Over) {

@@ -1,7 +1,8 @@
 //! What the verbs do.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -33,6 +34,9 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     if ui.options.output.as_deref() == Some("-") {
         return cat(ui, arguments);
     }
+    if let (Some(stream), [argument]) = (special(ui)?, &arguments[..]) {
+        return pour(ui, argument, stream);
+    }
     let mut items = Vec::with_capacity(arguments.len());
     for argument in &arguments {
         let remote = ui.remote(argument)?;
@@ -57,6 +61,23 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         return Ok(());
     }
     ui.launch(Job::Batch(Batch::new("get", items)))
+}
+
+/// What `-o` names when it is a device or a pipe: written to, never renamed over.
+fn special(ui: &Ui) -> Result<Option<OwnedFd>, Trouble> {
+    let Some(output) = &ui.options.output else { return Ok(None) };
+    let path = ui.shell.local_directory().join(output);
+    if !fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(None);
+    }
+    let stream = File::options().write(true).open(&path);
+    stream.map(|stream| Some(stream.into())).map_err(|error| Trouble::local(&path, errno_of(&error)))
+}
+
+fn pour(ui: &mut Ui, argument: &str, stream: OwnedFd) -> Result<(), Trouble> {
+    let remote = ui.remote(argument)?;
+    let errand = fetch(ui, &remote, Goal::Stream(Some(stream)));
+    ui.run(remote.site, errand).map(drop).map_err(|trouble| about(&remote, trouble))
 }
 
 fn fetch(ui: &Ui, remote: &Remote, goal: Goal) -> Errand {
@@ -101,11 +122,8 @@ pub fn cat(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         return Err(usage("cat what?"));
     }
     for argument in &arguments {
-        let remote = ui.remote(argument)?;
         let out = std::io::stdout().as_fd().try_clone_to_owned();
-        let out = out.map_err(|error| Trouble::local(Path::new("standard output"), errno_of(&error)))?;
-        let errand = fetch(ui, &remote, Goal::Stream(Some(out)));
-        ui.run(remote.site, errand).map_err(|trouble| about(&remote, trouble))?;
+        pour(ui, argument, out.map_err(|error| Trouble::local(Path::new("standard output"), errno_of(&error)))?)?;
     }
     Ok(())
 }

@@ -7,12 +7,16 @@ use rustix::io::Errno;
 
 use super::Snag;
 use super::audit::{Appetite, Audit};
+use super::low_water::set_low_water;
 use crate::reactor::{Link, Moved, Ready, Sockets};
 use crate::transfer::{Fault, LEAST_COST, SEND_FILE_BYTES, Step, TURN_BYTES};
 use crate::wire::text::FromWire;
 
 /// How much is read at once; larger pieces fall out of the second-level cache.
 const PIECE: usize = 128 * 1024;
+
+/// What has to be there before the kernel wakes us, once so much has come: a fraction of what its buffer grows to.
+const RARE_BYTES: u32 = 1024 * 1024;
 
 /// Bytes of one line of a listing. Names have 255; what has no line end at all is no listing.
 const LINE_LIMIT: usize = 64 * 1024;
@@ -33,6 +37,19 @@ pub struct Intake {
     moved: u64,
     /// Bytes since the last line end, where they are held in memory.
     unended: usize,
+    waking: Waking,
+}
+
+/// When the kernel wakes us for what goes nowhere. A sender on loopback is told of every piece otherwise, and half of the
+/// receiver's time is waking up for a tenth of a socket buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waking {
+    /// For every piece: the first byte is timed.
+    Each,
+    /// For [`RARE_BYTES`] or the end.
+    Rare,
+    /// For every piece again: the stream was slower than the time-out.
+    Settled,
 }
 
 #[derive(Debug)]
@@ -57,7 +74,17 @@ struct Lines {
 
 impl Intake {
     const fn new(place: Place, at: u64) -> Self {
-        Self { place, proof: Vec::new(), proven: 0, at, end: None, lines: None, moved: 0, unended: 0 }
+        Self {
+            place,
+            proof: Vec::new(),
+            proven: 0,
+            at,
+            end: None,
+            lines: None,
+            moved: 0,
+            unended: 0,
+            waking: Waking::Each,
+        }
     }
 
     /// Into a file, from byte `at` of the remote file and of the local one on.
@@ -179,6 +206,7 @@ impl Intake {
         let mut left = budget;
         while left > 0 {
             if !ready.has(Ready::READ) {
+                self.wake_rarely(link);
                 return Ok(Step::Blocked);
             }
             let appetite = match &self.place {
@@ -217,6 +245,29 @@ impl Intake {
             }
         }
         Ok(Step::More)
+    }
+
+    /// A large stream in the clear: one in TLS ends with a record, and who waits for more than that waits for ever.
+    fn wake_rarely(&mut self, link: &Link) {
+        let fits = matches!(self.place, Place::Nowhere(_)) && self.moved >= u64::from(RARE_BYTES) && is_plain(link);
+        if fits && self.waking == Waking::Each && set_low_water(link.socket(), RARE_BYTES) {
+            self.waking = Waking::Rare;
+        }
+    }
+
+    /// Bytes that have arrived and of which the kernel does not tell yet.
+    pub fn kept_back(&self, link: &Link) -> u64 {
+        let rare = self.waking == Waking::Rare;
+        if rare { rustix::io::ioctl_fionread(link.socket()).unwrap_or(0) } else { 0 }
+    }
+
+    /// Nothing was told for a time-out's length. Whether there may be something that was kept back; the kernel tells of it now.
+    pub fn wake_again(&mut self, link: &Link) -> bool {
+        let rare = self.waking == Waking::Rare;
+        if rare {
+            self.waking = Waking::Settled;
+        }
+        rare && set_low_water(link.socket(), 1)
     }
 
     fn forget(&mut self, count: usize) {
@@ -302,6 +353,16 @@ impl Intake {
             }
         }
     }
+}
+
+#[cfg(feature = "tls")]
+const fn is_plain(link: &Link) -> bool {
+    link.tls().is_none()
+}
+
+#[cfg(not(feature = "tls"))]
+const fn is_plain(_: &Link) -> bool {
+    true
 }
 
 /// Whether a file goes on with these bytes.

@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod intake;
+mod low_water;
 mod outlet;
 
 use std::fmt;

@@ -153,7 +153,7 @@ impl ReplyReader {
             }
             None => Ok(match start {
                 Start::Last(code) => {
-                    Some(Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text_of(&line))) })
+                    Some(Reply { code, width: Width::Whole, text: Text::Line(Cow::Owned(text_of(&line))), cause: None })
                 }
                 Start::First(code) => {
                     let first = text_of(&line);
@@ -170,7 +170,7 @@ impl Open {
     fn close(self, last: Vec<u8>) -> Reply {
         let Open { code, first, body, .. } = self;
         let lines = Lines { first: Cow::Owned(first), body, last: Cow::Owned(last) };
-        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(lines)) }
+        Reply { code, width: Width::Whole, text: Text::Lines(Box::new(lines)), cause: None }
     }
 }
 

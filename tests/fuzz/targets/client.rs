@@ -11,7 +11,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use miniftp::transfer::Fault;
-use miniftp::user::mail::{Answer, Death, News, Order, Protection, Ticket, Transfer, Wish};
+use miniftp::user::mail::{Answer, Death, Missed, News, Order, Protection, Ticket, Transfer, Wish};
 use miniftp::user::pi::{Guise, Input, Login, Manners, Output, Session, Stage};
 use miniftp::user::profile::Profile;
 use miniftp::user::pump::{Intake, Pump, Snag};
@@ -33,7 +33,12 @@ enum Event {
     /// One of the replies that matter.
     Reply(u8),
     Ask(Vec<u8>, bool),
-    Move { verb: u8, argument: Vec<u8>, text: bool, restart: u16 },
+    Move {
+        verb: u8,
+        argument: Vec<u8>,
+        text: bool,
+        restart: u16,
+    },
     Quit,
     Abort,
     Up(u8),
@@ -45,11 +50,39 @@ enum Event {
 
 /// What servers say, good and bad, at the places where it counts.
 const REPLIES: [&str; 32] = [
-    "220 ready", "230 in", "331 password", "332 account", "530 no", "202 superfluous", "211-Features\r\n EPSV\r\n\
-     REST STREAM\r\n211 End", "200 ok", "150 opening", "125 go on", "226 done", "225 aborted", "426 cut", "425 never",
-    "227 Entering (192,0,2,7,200,1)", "227 nonsense", "229 Entering (|||5000|)", "229 (|||0|)", "350 go", "500 what",
-    "502 no", "550 no such file", "421 bye", "450 busy", "120 wait", "257 \"/\"", "213 5", "100 odd", "552 full",
-    "110 MARK 1 = 1", "232 in", "221 bye",
+    "220 ready",
+    "230 in",
+    "331 password",
+    "332 account",
+    "530 no",
+    "202 superfluous",
+    "211-Features\r\n EPSV\r\n\
+     REST STREAM\r\n211 End",
+    "200 ok",
+    "150 opening",
+    "125 go on",
+    "226 done",
+    "225 aborted",
+    "426 cut",
+    "425 never",
+    "227 Entering (192,0,2,7,200,1)",
+    "227 nonsense",
+    "229 Entering (|||5000|)",
+    "229 (|||0|)",
+    "350 go",
+    "500 what",
+    "502 no",
+    "550 no such file",
+    "421 bye",
+    "450 busy",
+    "120 wait",
+    "257 \"/\"",
+    "213 5",
+    "100 odd",
+    "552 full",
+    "110 MARK 1 = 1",
+    "232 in",
+    "221 bye",
 ];
 
 struct Desk {
@@ -94,12 +127,13 @@ impl Desk {
                 let verbs = [Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou, Verb::List, Verb::Nlst, Verb::Mlsd];
                 let verb = verbs[usize::from(verb) % verbs.len()];
                 let pump = Pump::In(Box::new(Intake::memory(1000)));
-                self.wish(Wish::Transfer(Box::new(Transfer { verb, argument, text, restart: restart.into(), pump })));
+                let restart = restart.into();
+                self.wish(Wish::Transfer(Box::new(Transfer { verb, argument, text, restart, pump, only: None })));
             }
             Event::Quit => self.wish(Wish::Quit),
             Event::Abort => self.handle(Input::Abort),
             Event::Up(ticket) => self.news(ticket, |_| Some(News::Up)),
-            Event::Never(ticket) => self.news(ticket, |pump| pump.map(News::Never)),
+            Event::Never(ticket) => self.news(ticket, |pump| pump.map(|pump| News::Never(pump, Missed::Unanswered))),
             Event::Done(ticket, good) => self.news(ticket, |pump| {
                 let result = if good { Ok(()) } else { Err(Snag::Fault(Fault::Stalled)) };
                 pump.map(|pump| News::Done { pump, moved: 5, elapsed: Duration::ZERO, result })

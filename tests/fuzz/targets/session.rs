@@ -23,6 +23,7 @@ use miniftp::server::pi::state::State;
 use miniftp::server::pi::{Certificate, Input, Output, Patience, Session, Stage, Verdict};
 use miniftp::server::realm::{GUEST, Realm};
 use miniftp::server::settings::{Identity, Minimum, Require, Reuse, Settings, TlsSettings};
+use miniftp::server::tls::{Keyring, self_signed};
 use miniftp::server::world::World;
 use miniftp::transfer::{Fault, Flow, Job, Order, Protection, Report, Scan, Scratch, Sight};
 use miniftp::wire::address::may_dial;
@@ -75,6 +76,31 @@ struct Play {
     gone: bool,
     /// There was TLS once, so that there are keys for data connections.
     keyed: bool,
+}
+
+fn tls_settings(identity: Identity) -> TlsSettings {
+    TlsSettings {
+        identity,
+        require: Require::None,
+        implicit: Vec::new(),
+        reuse: Reuse::Log,
+        minimum: Minimum::Tls12,
+        client_ca: None,
+        client_login: false,
+        ccc: false,
+        strict_close: false,
+        files: Vec::new(),
+    }
+}
+
+fn keyring() -> Rc<Keyring> {
+    thread_local! {
+        static RING: Rc<Keyring> = {
+            let settings = tls_settings(self_signed().expect("a certificate"));
+            Rc::new(Keyring::new(&settings).expect("a keyring"))
+        };
+    }
+    RING.with(Rc::clone)
 }
 
 /// What the octets of the control connection are in.
@@ -141,21 +167,18 @@ impl Play {
     fn configure_tls(&mut self, choice: u8) {
         let bit = |number: u8| choice >> number & 1 == 1;
         let tls = TlsSettings {
-            // Sessions do not look at it; the handshake, which does, is `tls.rs`'s.
-            identity: Identity { chain: Vec::new(), key: Vec::new() },
             require: [Require::None, Require::Login, Require::Data, Require::None][usize::from(choice >> 1 & 3)],
-            implicit: Vec::new(),
-            reuse: Reuse::Log,
-            minimum: Minimum::Tls12,
-            client_ca: None,
             client_login: bit(3),
             ccc: bit(4),
             strict_close: bit(5),
-            files: Vec::new(),
+            // Sessions do not look at it; the handshake, which does, is `tls.rs`'s.
+            ..tls_settings(Identity { chain: Vec::new(), key: Vec::new() })
         };
         let mut settings = Settings::clone(&self.world.settings);
         settings.tls = bit(0).then_some(tls);
         self.world.settings = Rc::new(settings);
+        // Without one AUTH is answered 431.
+        self.world.keyring = (bit(0) && !bit(7)).then(keyring);
     }
 
     fn required(&self) -> Require {
@@ -298,7 +321,7 @@ impl Play {
                     self.checking = true;
                 }
                 Output::Record(_) | Output::Guessed(_) => {}
-                Output::Secure => {
+                Output::Secure(_) => {
                     assert!(self.wire == Wire::Clear, "TLS in TLS");
                     self.wire = Wire::Securing;
                     self.lines.clear();

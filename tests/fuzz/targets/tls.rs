@@ -132,7 +132,7 @@ impl Pair {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
                 .expect("a pair");
-        let (_keys, tls) = keyring().begin(play.early.clone()).expect("keys");
+        let tls = keyring().begin().and_then(|keys| keys.control(play.early.clone())).expect("TLS");
         let mut link = Link::new(mio::net::TcpStream::from_std(TcpStream::from(ours)));
         link.dress(tls);
         let key = REACTOR.with_borrow_mut(|reactor| reactor.insert(link, Weight::Light));
@@ -210,7 +210,10 @@ impl Pair {
         let mut answer = [0; 64 * 1024];
         while let Ok(count @ 1..) = (&self.peer).read(&mut answer) {
             let mut rest = &answer[..count];
-            while !rest.is_empty() && self.client.read_tls(&mut rest).is_ok() && self.client.process_new_packets().is_ok() {
+            while !rest.is_empty()
+                && self.client.read_tls(&mut rest).is_ok_and(|count| count > 0)
+                && self.client.process_new_packets().is_ok()
+            {
                 let mut heard = Vec::new();
                 let _none_yet = self.client.reader().read_to_end(&mut heard);
             }
