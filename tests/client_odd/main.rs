@@ -10,6 +10,7 @@ mod login;
 mod probe;
 mod replies;
 mod restart;
+mod terminal;
 
 use fake::{Client, Fake, Talk};
 
