@@ -27,6 +27,8 @@ pub enum Message {
     Typed(Option<String>),
     /// Ctrl-C at the prompt.
     Cancelled,
+    /// The names in a directory of the server, as it was typed, would help to complete one.
+    Wanted(String),
 }
 
 /// The loop's end of the channel.

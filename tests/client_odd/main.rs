@@ -11,6 +11,7 @@ mod probe;
 mod replies;
 mod restart;
 mod safety;
+mod terminal;
 
 use fake::{Client, Fake, Talk};
 

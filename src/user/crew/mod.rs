@@ -108,6 +108,8 @@ pub enum Told {
     Typed(Option<String>),
     /// Ctrl-C at the prompt.
     Cancelled,
+    /// Names of this directory are wanted for completion.
+    Wanted(String),
     /// SIGINT or SIGTERM.
     Interrupted,
     /// The time asked for with [`Crew::tick_every`] has passed.
@@ -315,6 +317,7 @@ impl Crew {
             }
             Event::Helped(Message::Resolved { host, port, addresses }) => self.resolved(&host, port, addresses),
             Event::Helped(Message::Typed(line)) => self.told.push_back(Told::Typed(line)),
+            Event::Helped(Message::Wanted(directory)) => self.told.push_back(Told::Wanted(directory)),
             Event::Helped(Message::Cancelled) => self.told.push_back(Told::Cancelled),
             Event::Woken => self.woken(),
             Event::Passed(..) => {}

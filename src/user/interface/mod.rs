@@ -92,7 +92,9 @@ fn start_log(options: &Options) {
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    if options.verbose > 0 && SimpleLogger::new().with_level(level).init().is_err() {
+    // Nobody else's words: the line editor would log every key, those of passwords too.
+    let logger = SimpleLogger::new().with_level(LevelFilter::Off).with_module_level("miniftp", level);
+    if options.verbose > 0 && logger.init().is_err() {
         screen::complain("the log is kept by somebody else");
     }
 }

@@ -1,11 +1,13 @@
 //! What the user sees: data on standard output, words for people on standard error, JSON where that is wished.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use super::bars::{BEAT, Bars, Progress};
 use super::json::Object;
 use super::options::Options;
+use super::typist::Above;
 use crate::user::crew::{Cause, Moved, Trouble};
 use crate::user::text::Shown;
 use crate::wire::date::Civil;
@@ -24,6 +26,8 @@ pub struct Screen {
     bars: Option<Bars>,
     /// The terminal belongs to the prompt for now.
     paused: bool,
+    /// Writes above the prompt.
+    above: RefCell<Option<Above>>,
 }
 
 /// How a listing is shown.
@@ -40,7 +44,7 @@ impl Screen {
     pub fn new(options: &Options) -> Self {
         let terminal = io::stdout().is_terminal();
         let (json, quiet) = (options.json, options.quiet);
-        Self { json, quiet, terminal, closed: false, bars: None, paused: false }
+        Self { json, quiet, terminal, closed: false, bars: None, paused: false, above: RefCell::default() }
     }
 
     /// Whether progress is shown.
@@ -73,6 +77,11 @@ impl Screen {
         }
     }
 
+    /// From now on what is said while the user types goes through this.
+    pub fn speak_through(&mut self, above: Option<Above>) {
+        self.above = RefCell::new(above);
+    }
+
     /// Whether objects are written instead of text.
     pub const fn json(&self) -> bool {
         self.json
@@ -103,9 +112,10 @@ impl Screen {
     }
 
     fn say(&self, text: &str) {
-        match &self.bars {
-            Some(bars) => bars.aside(|| complain(text)),
-            None => complain(text),
+        match (&mut *self.above.borrow_mut(), &self.bars) {
+            (Some(above), _) if self.paused => above.say(&format!("miniftp: {text}\n")),
+            (_, Some(bars)) => bars.aside(|| complain(text)),
+            (_, None) => complain(text),
         }
     }
 

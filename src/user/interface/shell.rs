@@ -2,22 +2,22 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::PoisonError;
 
 use super::line::{self, Typed};
 use super::options::{Options, usage};
-use super::typist::Lines;
+use super::typist::{Lines, Names};
 use super::ui::{Heard, Remote, Ui};
 use super::words::{self, Where, Word};
 use crate::user::crew::{Cause, Trouble};
 use crate::user::text::Shown;
+use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 
 /// Where the shell is, and what was switched on and off.
 #[derive(Debug, Default)]
 pub struct Shell {
-    /// The open site and the directory on it.
-    pub here: Option<Here>,
+    /// Which server, and which directory there.
+    pub place: Whereabouts,
     /// Where `cd -` leads.
     pub before: Option<Vec<u8>>,
     /// mget and mput ask before each file.
@@ -31,6 +31,18 @@ pub struct Shell {
     lines: Option<Lines>,
     /// Somebody sits at a terminal.
     interactive: bool,
+}
+
+/// Where the shell is.
+#[derive(Debug, Clone, Default)]
+pub enum Whereabouts {
+    /// With nobody.
+    #[default]
+    Nowhere,
+    /// A server is chosen, and nobody has logged in (`-N`).
+    AtTheDoor(Place),
+    /// In a directory of a server.
+    Inside(Here),
 }
 
 /// A directory on a server.
@@ -70,16 +82,31 @@ impl Shell {
         self.interactive
     }
 
-    /// Names that a listing brought, for completion.
-    pub fn learn(&self, entries: &[Found]) {
+    /// The directory on a server, if there is one.
+    pub const fn here(&self) -> Option<&Here> {
+        match &self.place {
+            Whereabouts::Inside(here) => Some(here),
+            Whereabouts::Nowhere | Whereabouts::AtTheDoor(_) => None,
+        }
+    }
+
+    /// Goes elsewhere. Names that were known are those of another directory.
+    pub fn go(&mut self, place: Whereabouts) -> Whereabouts {
+        if let Some(lines) = &self.lines {
+            lines.names.forget();
+        }
+        std::mem::replace(&mut self.place, place)
+    }
+
+    /// Names that a listing of a directory brought, for completion; the directory as it is typed, with its slash.
+    pub fn learn(&self, directory: &str, entries: &[Found]) {
         let Some(lines) = &self.lines else { return };
         let name = |found: &Found| {
             let slash = if found.kind == FoundKind::Dir { "/" } else { "" };
             String::from_utf8(found.name.clone()).ok().map(|name| format!("{name}{slash}"))
         };
-        let mut names = lines.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.remote =
-            entries.iter().filter_map(name).filter(|name| Shown(name.as_bytes()).to_string() == *name).collect();
+        let plain = |name: &String| Shown(name.as_bytes()).to_string() == *name;
+        lines.names.learn(directory, entries.iter().filter_map(name).filter(plain).collect());
     }
 }
 
@@ -92,13 +119,9 @@ pub fn interact(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
     ui.shell.interactive = interactive;
     ui.shell.asks = interactive && !ui.options.no_questions;
     let typist = ui.crew.client().helper().typist();
-    let lines = if interactive { Lines::edited(typist) } else { Lines::piped(typist) };
-    let lines = lines.map_err(|error| Trouble::new(Cause::Local, format!("no thread for the prompt: {error}")))?;
-    {
-        let mut names = lines.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.words = words::all_shell().map(|word| word.name.to_owned()).collect();
-        names.local = ["put", "mput", "lcd", "append", "send"].map(str::to_owned).to_vec();
-    }
+    let lines = if interactive { Lines::edited(typist, Names::new()) } else { Lines::piped(typist) };
+    let mut lines = lines.map_err(|error| Trouble::new(Cause::Local, format!("no thread for the prompt: {error}")))?;
+    ui.screen.speak_through(lines.above.take());
     ui.shell.lines = Some(lines);
     let mut failed = None;
     if !start.is_empty() {
@@ -157,7 +180,7 @@ fn judge(ui: &Ui, outcome: Result<(), Trouble>, failed: &mut Option<Trouble>) ->
     let Err(trouble) = outcome else { return Ok(()) };
     if ui.shell.interactive || ui.options.keep_going {
         if !trouble.text.is_empty() {
-            super::screen::complain(&trouble.text);
+            ui.screen.trouble("", &trouble);
         }
         failed.get_or_insert(trouble);
         return Ok(());
@@ -245,9 +268,10 @@ fn word_options(word: &Word, arguments: Vec<String>, base: &Options) -> Result<(
 }
 
 fn prompt(ui: &Ui) -> String {
-    match &ui.shell.here {
-        Some(here) => format!("{}:{}> ", here.at.place.host, Shown(&here.at.path)),
-        None => "miniftp> ".to_owned(),
+    match &ui.shell.place {
+        Whereabouts::Inside(here) => format!("{}:{}> ", here.at.place.host, Shown(&here.at.path)),
+        Whereabouts::AtTheDoor(place) => format!("{} (not logged in)> ", place.host),
+        Whereabouts::Nowhere => "miniftp> ".to_owned(),
     }
 }
 

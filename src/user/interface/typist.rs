@@ -4,11 +4,14 @@
 //! questions the terminal is the loop's, for progress and words.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, BufRead};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -16,22 +19,83 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor};
+use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter};
 
+use super::words;
 use crate::user::{Message, Typist};
 
 /// Lines of history that are kept.
 const HISTORY: usize = 1000;
 
-/// What names can be completed to; the loop keeps it up to date, the editor reads it.
+/// How long a key waits for a listing: as long as a person does before taking it for broken.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Verbs whose arguments are local names.
+const LOCAL: [&str; 5] = ["put", "mput", "lcd", "append", "send"];
+
+/// What names can be completed to: the loop brings those of the server, the editor reads them.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Verbs.
-    pub words: Vec<String>,
-    /// Names in the remote directory as it was last listed; directories end in a slash.
-    pub remote: Vec<String>,
-    /// Verbs whose arguments are local names.
-    pub local: Vec<String>,
+    /// Names in the server's directories, which are called as they are typed, with their slash; directories in them end in
+    /// a slash too.
+    remote: Mutex<HashMap<String, Vec<String>>>,
+    came: Condvar,
+}
+
+impl Names {
+    /// None yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Vec<String>>> {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is in a directory.
+    pub fn learn(&self, directory: &str, names: Vec<String>) {
+        self.held().insert(directory.to_owned(), names);
+        self.came.notify_all();
+    }
+
+    /// Directories are called otherwise from now on.
+    pub fn forget(&self) {
+        self.held().clear();
+    }
+
+    /// Names of a directory that begin so, with it before them. Asks for them if they are not known.
+    fn complete(&self, begun: &str, typist: &Typist) -> Vec<String> {
+        let (directory, head) = begun.rfind('/').map_or(("", begun), |slash| begun.split_at(slash + 1));
+        let mut held = self.held();
+        if !held.contains_key(directory) {
+            if !typist.say(Message::Wanted(directory.to_owned())) {
+                return Vec::new();
+            }
+            let waited = self.came.wait_timeout_while(held, PATIENCE, |held| !held.contains_key(directory));
+            held = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let names = held.get(directory).map(Vec::as_slice).unwrap_or_default();
+        names.iter().filter(|name| name.starts_with(head)).map(|name| format!("{directory}{name}")).collect()
+    }
+}
+
+/// Writes above the line that is being edited.
+pub struct Above(Box<dyn ExternalPrinter + Send>);
+
+impl Above {
+    /// A text with its line end.
+    pub fn say(&mut self, text: &str) {
+        if let Err(error) = self.0.print(text.to_owned()) {
+            log::debug!("nothing can be said above the prompt: {error}");
+        }
+    }
+}
+
+impl fmt::Debug for Above {
+    /// rustyline's type has none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Above")
+    }
 }
 
 /// The loop's end of the editor.
@@ -39,7 +103,9 @@ pub struct Names {
 pub struct Lines {
     questions: Sender<String>,
     /// Shared with the completer.
-    pub names: Arc<Mutex<Names>>,
+    pub names: Arc<Names>,
+    /// The way past the editor, until somebody takes it.
+    pub above: Option<Above>,
 }
 
 impl Lines {
@@ -47,12 +113,14 @@ impl Lines {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn edited(typist: Typist) -> io::Result<Self> {
+    pub fn edited(typist: Typist, names: Arc<Names>) -> io::Result<Self> {
         let (questions, asked) = mpsc::channel();
-        let names = Arc::new(Mutex::new(Names::default()));
-        let helper = Helper(Arc::clone(&names));
-        thread::Builder::new().name("editor".into()).spawn(move || edit(&typist, &asked, helper))?;
-        Ok(Self { questions, names })
+        let (printers, printer) = mpsc::channel();
+        let helper = Helper { names: Arc::clone(&names), typist };
+        thread::Builder::new().name("editor".into()).spawn(move || edit(helper, &asked, &printers))?;
+        // The editor has it at once, or never.
+        let above = printer.recv().ok().flatten();
+        Ok(Self { questions, names, above })
     }
 
     /// Starts a reader of standard input that is no terminal.
@@ -62,7 +130,7 @@ impl Lines {
     pub fn piped(typist: Typist) -> io::Result<Self> {
         let (questions, asked) = mpsc::channel();
         thread::Builder::new().name("reader".into()).spawn(move || pipe(&typist, &asked))?;
-        Ok(Self { questions, names: Arc::default() })
+        Ok(Self { questions, names: Names::new(), above: None })
     }
 
     /// Asks for a line; it comes as [`Message::Typed`]. False: the editor is gone.
@@ -82,7 +150,8 @@ fn pipe(typist: &Typist, asked: &Receiver<String>) {
     }
 }
 
-fn edit(typist: &Typist, asked: &Receiver<String>, helper: Helper) {
+fn edit(helper: Helper, asked: &Receiver<String>, printers: &Sender<Option<Above>>) {
+    let typist = helper.typist.clone();
     let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY);
     let config = config.map_or_else(|_| Config::default(), |builder| builder.auto_add_history(false).build());
     let Ok(mut editor) = Editor::<Helper, FileHistory>::with_config(config) else {
@@ -90,6 +159,8 @@ fn edit(typist: &Typist, asked: &Receiver<String>, helper: Helper) {
         return;
     };
     editor.set_helper(Some(helper));
+    let above = editor.create_external_printer().map(|printer| Above(Box::new(printer)));
+    drop(printers.send(above.ok()));
     let history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
@@ -131,7 +202,10 @@ fn history_file() -> Option<PathBuf> {
 
 /// Completes verbs, then remote names, or local ones where the verb takes those.
 #[derive(Debug)]
-struct Helper(Arc<Mutex<Names>>);
+struct Helper {
+    names: Arc<Names>,
+    typist: Typist,
+}
 
 impl Completer for Helper {
     type Candidate = Pair;
@@ -140,29 +214,23 @@ impl Completer for Helper {
         let typed = line.get(..at).unwrap_or(line);
         let start = typed.rfind([' ', ';']).map_or(0, |blank| blank + 1);
         let begun = typed.get(start..).unwrap_or_default();
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = &begun.replace("\\ ", " ");
         let command = typed.get(..start).unwrap_or_default().rsplit(';').next().unwrap_or_default().trim_start();
         let verb = command.split(' ').next().unwrap_or_default();
         let found: Vec<String> = if verb.is_empty() {
-            begin(&names.words, begun)
-        } else if names.local.iter().any(|word| word == verb) {
+            words::all_shell().map(|word| word.name.to_owned()).filter(|name| name.starts_with(begun)).collect()
+        } else if LOCAL.contains(&verb) {
             local_names(begun)
         } else {
-            begin(&names.remote, begun)
+            self.names.complete(begun, &self.typist)
         };
         let pair = |name: String| Pair { display: name.clone(), replacement: name.replace(' ', "\\ ") };
         Ok((start, found.into_iter().map(pair).collect()))
     }
 }
 
-fn begin(names: &[String], begun: &str) -> Vec<String> {
-    let begun = begun.replace("\\ ", " ");
-    names.iter().filter(|name| name.starts_with(&begun)).cloned().collect()
-}
-
 fn local_names(begun: &str) -> Vec<String> {
-    let begun = begun.replace("\\ ", " ");
-    let (folder, head) = begun.rfind('/').map_or(("", begun.as_str()), |slash| begun.split_at(slash + 1));
+    let (folder, head) = begun.rfind('/').map_or(("", begun), |slash| begun.split_at(slash + 1));
     let shown = if folder.is_empty() { "." } else { folder };
     let entries = std::fs::read_dir(shown).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use super::bars::Progress;
 use super::credentials;
 use super::job::{Job, JobId, Summary};
-use super::options::{Options, Tls};
+use super::options::{Options, Tls, usage};
 use super::screen::Screen;
-use super::shell::Shell;
-use crate::user::crew::{Cause, Crew, Errand, ErrandId, Rules, SiteId, Target, Told, Trouble, Yield};
+use super::shell::{Shell, Whereabouts};
+use crate::user::crew::{Cause, Crew, Errand, ErrandId, List, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::guard::{Protection, Trust};
 use crate::user::mail::Spoken;
 use crate::user::url::{Place, Scheme};
@@ -70,6 +70,8 @@ pub struct Ui {
     /// Results of errands that somebody waits for by name.
     kept: HashMap<ErrandId, Option<Result<Yield, Trouble>>>,
     next_job: u64,
+    /// Listings for the completion of names, and of which directory as it was typed.
+    peeks: HashMap<ErrandId, String>,
     /// Ctrl-C was heard and not yet acted on.
     interrupted: bool,
     /// The next interrupt was meant for a command that has ended by it; over with the next line.
@@ -101,6 +103,7 @@ impl Ui {
             owners: HashMap::new(),
             kept: HashMap::new(),
             next_job: 0,
+            peeks: HashMap::new(),
             interrupted: false,
             forgiving: false,
         };
@@ -118,8 +121,11 @@ impl Ui {
         if let Some(place) = Place::url(text).map_err(malformed)? {
             return self.visit(place);
         }
-        if let Some(here) = &self.shell.here {
+        if let Some(here) = self.shell.here() {
             return here.resolve(text.as_bytes());
+        }
+        if matches!(self.shell.place, Whereabouts::AtTheDoor(_)) {
+            return Err(usage("not logged in; user NAME [PASSWORD] first"));
         }
         if Place::looks_short(text) {
             return self.visit(Place::short(text).map_err(malformed)?);
@@ -211,6 +217,7 @@ impl Ui {
             self.pump()?;
         }
         let summary = self.jobs.remove(&id).map(|job| job.summary()).unwrap_or_default();
+        self.tick();
         if cancelled { Err(Trouble::new(Cause::Interrupted, "interrupted")) } else { summary.verdict() }
     }
 
@@ -300,14 +307,27 @@ impl Ui {
                     self.screen.note(&Spoken(&reply).to_string());
                 }
             }
-            Told::Tick => {
-                let running = self.crew.progress();
-                let named =
-                    running.into_iter().map(|(id, moved, total)| Progress { id, name: self.name(id), moved, total });
-                self.screen.tick(&named.collect::<Vec<_>>());
-            }
+            Told::Wanted(directory) => self.peek(directory),
+            Told::Tick => self.tick(),
         }
         Ok(Heard::Nothing)
+    }
+
+    fn tick(&mut self) {
+        let running = self.crew.progress();
+        let named = running.into_iter().map(|(id, moved, total)| Progress { id, name: self.name(id), moved, total });
+        self.screen.tick(&named.collect::<Vec<_>>());
+    }
+
+    /// Somebody is about to type a name of this directory.
+    fn peek(&mut self, directory: String) {
+        match self.shell.here().and_then(|here| here.resolve(directory.trim_end_matches('/').as_bytes()).ok()) {
+            Some(remote) => {
+                let id = self.crew.add(remote.site, Errand::List(Box::new(List::new(remote.path))));
+                self.peeks.insert(id, directory);
+            }
+            None => self.shell.learn(&directory, &[]),
+        }
     }
 
     /// What a bar says an errand is about: the last component of a path.
@@ -331,6 +351,10 @@ impl Ui {
         if let Some(place) = self.kept.get_mut(&id) {
             *place = Some(result);
             return;
+        }
+        if let Some(directory) = self.peeks.remove(&id) {
+            let entries = if let Ok(Yield::Listing(parsed)) = result { parsed.entries } else { Vec::new() };
+            return self.shell.learn(&directory, &entries);
         }
         let Some(owner) = self.owners.remove(&id) else { return };
         let Some(job) = self.jobs.get_mut(&owner) else { return };

@@ -188,6 +188,9 @@ pub fn ls(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     for argument in &arguments {
         let remote = ui.remote(argument)?;
         let entries = list(ui, &remote).map_err(|trouble| about(&remote, trouble))?;
+        let directory = argument.trim_end_matches('/');
+        let directory = if matches!(directory, "" | ".") { String::new() } else { format!("{directory}/") };
+        ui.shell.learn(&directory, &entries);
         ui.screen.entries(&entries, columns)?;
     }
     Ok(())
@@ -203,7 +206,6 @@ pub fn list(ui: &mut Ui, remote: &Remote) -> Result<Vec<Found>, Trouble> {
             }
             let mut entries = parsed.entries;
             entries.sort_by(|a, b| a.name.cmp(&b.name));
-            ui.shell.learn(&entries);
             Ok(entries)
         }
         Ok(_) => Ok(Vec::new()),
@@ -272,7 +274,7 @@ pub fn mv(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let [from, to] = &arguments[..] else { return Err(usage("mv FROM TO")) };
     let source = ui.remote(from)?;
     let url = Place::url(to).map_err(|why| usage(&format!("{to}: {why}")))?.is_some();
-    let target = if url || ui.shell.here.is_some() { ui.remote(to)? } else { source.at(to.clone().into_bytes()) };
+    let target = if url || ui.shell.here().is_some() { ui.remote(to)? } else { source.at(to.clone().into_bytes()) };
     if source.site != target.site {
         return Err(usage("a file is renamed on one server; use get and put for two"));
     }

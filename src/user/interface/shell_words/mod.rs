@@ -6,7 +6,7 @@ mod sites;
 mod switches;
 
 use super::options::usage;
-use super::shell::{Here, ask};
+use super::shell::{Here, Whereabouts, ask};
 use super::ui::{Remote, Ui};
 use super::verbs;
 use crate::filesystem::Pattern;
@@ -29,7 +29,11 @@ fn replies(ui: &mut Ui, site: crate::user::crew::SiteId, lines: Vec<Vec<u8>>) ->
 }
 
 fn here(ui: &Ui) -> Result<Here, Trouble> {
-    ui.shell.here.clone().ok_or_else(|| usage("not connected; open HOST first"))
+    match &ui.shell.place {
+        Whereabouts::Inside(here) => Ok(here.clone()),
+        Whereabouts::AtTheDoor(_) => Err(usage("not logged in; user NAME [PASSWORD] first")),
+        Whereabouts::Nowhere => Err(usage("not connected; open HOST first")),
+    }
 }
 
 /// Enough arguments, asked for one by one where somebody can answer.

@@ -3,12 +3,11 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::user::crew::Target;
 use crate::user::crew::Trouble;
 use crate::user::interface::files::Bookmarks;
 use crate::user::interface::options::usage;
 use crate::user::interface::screen::Columns;
-use crate::user::interface::shell::Here;
+use crate::user::interface::shell::{Here, Whereabouts};
 use crate::user::interface::ui::{Remote, Ui};
 use crate::user::interface::verbs;
 use crate::user::local::{errno_of, safe_name};
@@ -38,11 +37,7 @@ pub fn open(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     }
     close(ui, Vec::new())?;
     if ui.options.no_login {
-        let protection = ui.protection(&place)?;
-        let login = crate::user::pi::Login::anonymous();
-        let target = Target { host: place.host.clone(), port: place.port, login, protection };
-        let at = Remote { site: ui.crew.site(target), path: Vec::new(), text: None, place };
-        ui.shell.here = Some(Here { at });
+        ui.shell.go(Whereabouts::AtTheDoor(place));
         return Ok(());
     }
     let remote = ui.visit(place)?;
@@ -61,15 +56,18 @@ fn enter(ui: &mut Ui, remote: Remote) -> Result<(), Trouble> {
     let path = replies.last().and_then(directory_in).filter(|path| path.starts_with(b"/"));
     let path = path.unwrap_or_else(|| remote.path.clone());
     ui.shell.before = None;
-    ui.shell.here = Some(Here { at: remote.at(path) });
+    ui.shell.go(Whereabouts::Inside(Here { at: remote.at(path) }));
     Ok(())
 }
 
 /// `user NAME [PASSWORD]`
 pub fn user(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let arguments = wanted(ui, arguments, 1, &["username"])?;
-    let here = here(ui)?;
-    let mut place = here.at.place.clone();
+    let mut place = match &ui.shell.place {
+        Whereabouts::Inside(here) => here.at.place.clone(),
+        Whereabouts::AtTheDoor(place) => place.clone(),
+        Whereabouts::Nowhere => return Err(usage("not connected; open HOST first")),
+    };
     place.user = arguments.first().map(|name| name.as_bytes().to_vec());
     place.password = arguments.get(1).map(|password| password.as_bytes().to_vec());
     place.path = Vec::new();
@@ -79,7 +77,7 @@ pub fn user(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 
 /// `close`
 pub fn close(ui: &mut Ui, _: Vec<String>) -> Result<(), Trouble> {
-    if let Some(here) = ui.shell.here.take() {
+    if let Whereabouts::Inside(here) = ui.shell.go(Whereabouts::Nowhere) {
         ui.crew.close_site(here.at.site);
     }
     Ok(())

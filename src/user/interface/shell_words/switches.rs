@@ -32,7 +32,7 @@ pub fn passive(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     ui.options.active = !on;
     ui.crew.client().set_active(!on);
     // Sessions keep the manners they began with.
-    if let Some(here) = &ui.shell.here {
+    if let Some(here) = ui.shell.here() {
         ui.crew.close_site(here.at.site);
     }
     ui.screen.note(if on { "passive mode on" } else { "passive mode off" });
@@ -73,7 +73,7 @@ fn switched(arguments: &[String], now: bool) -> Result<bool, Trouble> {
 /// `status`
 pub fn status(ui: &mut Ui, _: Vec<String>) -> Result<(), Trouble> {
     let on = |is: bool| if is { "on" } else { "off" };
-    let place = match &ui.shell.here {
+    let place = match ui.shell.here() {
         Some(here) => {
             format!("connected to {}:{}, in {}", here.at.place.host, here.at.place.port, Shown(&here.at.path))
         }

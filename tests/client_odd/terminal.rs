@@ -1,0 +1,142 @@
+//! The shell on a terminal, which script(1) provides: completion, Ctrl-C, and what is said while somebody types.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use crate::fake::{Client, Fake, Talk};
+use crate::plain;
+
+/// How long something on the screen is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    screen: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    /// `None`: there is no script(1).
+    fn start(client: &Client, arguments: &[&str]) -> Option<Self> {
+        let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_miniftp"), words.join(" "));
+        let mut command = std::process::Command::new("script");
+        command.args(["-qfec", &line, "/dev/null"]).current_dir(client.path(""));
+        command.env("HOME", client.path("")).env("TERM", "xterm").env_remove("XDG_STATE_HOME");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let (keys, mut shown) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (sender, screen) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = shown.read(&mut piece) {
+                let _ = sender.send(piece[..count].to_vec());
+            }
+        });
+        Some(Self { child, keys, screen, seen: String::new() })
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is on the screen behind what was waited for before.
+    #[track_caller]
+    fn sees(&mut self, what: &str) {
+        let begun = Instant::now();
+        loop {
+            if let Some(at) = self.seen.find(what) {
+                self.seen.drain(..at + what.len());
+                return;
+            }
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match self.screen.recv_timeout(left) {
+                Ok(piece) => self.seen += &String::from_utf8_lossy(&piece),
+                Err(why) => panic!("no {what:?} ({why}): {:?}", self.seen),
+            }
+        }
+    }
+
+    /// Leaves; everything that was still to be seen.
+    fn ends(mut self) -> String {
+        self.types("bye\r");
+        while let Ok(piece) = self.screen.recv_timeout(PATIENCE) {
+            self.seen += &String::from_utf8_lossy(&piece);
+        }
+        self.child.wait().unwrap();
+        self.seen
+    }
+}
+
+#[test]
+fn names_are_completed_without_a_listing_having_been_asked_for() {
+    let (fake, client) = (Fake::start(&[("alpha.txt", b"hello"), ("two words", b"x")], plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", &fake.url("")]) else { return };
+    terminal.sees("> ");
+    terminal.types("get al\t");
+    terminal.sees("get alpha.txt");
+    terminal.types("\r");
+    terminal.sees("5 bytes");
+    terminal.sees("> ");
+    terminal.types("get tw\t");
+    terminal.sees("two\\ words");
+    terminal.types("\r");
+    terminal.sees("1 bytes");
+    terminal.ends();
+    assert_eq!(client.read("alpha.txt"), Some(b"hello".to_vec()));
+    assert_eq!(fake.heard("MLSD"), 1, "one listing serves two names");
+}
+
+#[test]
+fn an_interrupt_ends_the_transfer_and_not_the_shell() {
+    let stalls = |talk: &mut Talk, verb: &str, _: &str| match verb {
+        "RETR" => {
+            talk.say("150 now");
+            let mut data = talk.data().unwrap();
+            data.write_all(b"he").unwrap();
+            // Until the client closes it.
+            let _ = data.read_to_end(&mut Vec::new());
+            talk.say("426 lost");
+            true
+        }
+        "ABOR" => {
+            talk.say("226 aborted");
+            true
+        }
+        _ => false,
+    };
+    let (fake, client) = (Fake::start(&[("a", b"hello")], stalls), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", "-t", "30", &fake.url("")]) else { return };
+    terminal.sees("> ");
+    terminal.types("get a\r");
+    // The bar says that it is under way.
+    terminal.sees("2 B of");
+    terminal.types("\x03");
+    terminal.sees("interrupted");
+    terminal.sees("> ");
+    terminal.types("pwd\r");
+    terminal.sees("/\r\n");
+    terminal.ends();
+    assert_eq!((fake.heard("RETR"), client.read("a")), (1, None));
+    let heard = fake.shared.heard.lock().unwrap();
+    assert!(heard.iter().any(|line| line.contains("ABOR")), "{heard:?}");
+}
+
+#[test]
+fn nobody_is_logged_in_who_did_not_say_so_and_no_log_holds_what_is_typed() {
+    let (fake, client) = (Fake::start(&[("a", b"hello")], plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["-N", "-v", "--tls", "off", &fake.url("")]) else { return };
+    terminal.sees("not logged in");
+    terminal.types("ls\r");
+    terminal.sees("user NAME");
+    terminal.sees("> ");
+    assert_eq!(*fake.shared.sessions.lock().unwrap(), 0);
+    terminal.types("user ann hidden\r");
+    terminal.sees("PASS ****");
+    let rest = terminal.ends();
+    assert!(!rest.contains("SelfInsert") && !rest.contains("rustyline"), "{rest}");
+    assert_eq!((fake.heard("USER ann"), fake.heard("PASS hidden")), (1, 1));
+}
