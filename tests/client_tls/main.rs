@@ -106,6 +106,10 @@ fn automatic_goes_on_in_the_clear_only_when_auth_is_refused_and_says_so() {
     let output = client.run(&options("ca.pem", &["get", &url]));
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("in the clear"));
+    // Whoever pins a certificate wants one to be shown.
+    let pin = "0".repeat(64);
+    assert_eq!(client.code(&["-t", "5", "--retries", "0", "--pin", &pin, "get", &url, "-o", "y"]), 3);
+    assert!(!fake.heard().iter().skip_while(|line| !line.starts_with("QUIT")).any(|line| line.starts_with("USER")));
     // A certificate that is not accepted is no refusal of AUTH.
     let fake = Fake::start(&Authority::new(), "localhost", &[]);
     let url = format!("ftp://localhost:{}/a", fake.port);

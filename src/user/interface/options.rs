@@ -240,8 +240,8 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
         parallel: number(matches, "parallel", 1, PARALLEL_LIMIT)?,
         segments,
         tls: match matches.opt_str("tls").as_deref() {
-            // Whoever says whom to trust means not to trust just anybody.
-            None | Some("auto") if matches.opt_present("pin") || matches.opt_present("ca-file") => Tls::Required,
+            // Whoever names the one certificate to be accepted does not mean "or none".
+            None | Some("auto") if matches.opt_present("pin") => Tls::Required,
             None | Some("auto") => Tls::Auto,
             Some("off") => Tls::Off,
             Some("required") => Tls::Required,
