@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, accept, noise};
+use rustix::net;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -274,7 +275,10 @@ fn errors_have_classes() {
     let refusing = |wanted: &'static str, text: &'static str| {
         fake(move |verb, _| if verb == wanted { Move::Say(text) } else { Move::Usual }).address
     };
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that it is nobody else's, and not listening.
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let nobody = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
     for (address, scenario, class) in [
         (refusing("PASS", "530 no"), "command", "login"),
         (refusing("NOOP", "502 no"), "command", "command refused"),
