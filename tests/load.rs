@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, Server, accept, noise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
@@ -275,7 +276,10 @@ fn errors_have_classes() {
     let refusing = |wanted: &'static str, text: &'static str| {
         fake(move |verb, _| if verb == wanted { Move::Say(text) } else { Move::Usual }).address
     };
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that it is nobody else's, and not listening.
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let nobody = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
     for (address, scenario, class) in [
         (refusing("PASS", "530 no"), "command", "login"),
         (refusing("NOOP", "502 no"), "command", "command refused"),
