@@ -9,6 +9,7 @@ use common::{Peer, Server, noise, read_all, read_some};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use rustix::process::Signal;
 
 /// The hash of `secret`.
 const SECRET: &str =
@@ -119,6 +120,25 @@ fn files_come_in_compressed() {
     drop(data);
     ftp.reply().expect(226);
     assert_eq!(server.get("slow"), b"byte by byte");
+}
+
+/// Whoever adds up the log's bytes wants those of the files, not those of the wire.
+#[test]
+fn the_transfer_log_counts_bytes_of_the_file() {
+    let server = Server::full_and(&format!("{OFFERED}[log]\ntransfers = \"xferlog\"\n"));
+    let mut ftp = in_z(&server);
+    let plain = vec![b'a'; 300_000];
+    ftp.store("STOR up", &deflated(&plain)).expect(226);
+    fetch(&mut ftp, "RETR up");
+    ftp.say("REST 299000").expect(350);
+    fetch(&mut ftp, "RETR up");
+    ftp.say("MODE S").expect(200);
+    ftp.fetch("RETR up");
+    server.signal(Signal::TERM);
+    server.drain_log(&mut String::new());
+    let log = std::fs::read_to_string(server.config().with_file_name("xferlog")).unwrap();
+    let bytes: Vec<&str> = log.lines().filter_map(|line| line.split_whitespace().nth(7)).collect();
+    assert_eq!(bytes, ["300000", "300000", "1000", "300000"], "{log}");
 }
 
 #[test]
