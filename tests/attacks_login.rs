@@ -50,7 +50,8 @@ fn is_silent(ftp: &Peer) -> bool {
 
 #[test]
 fn a02_a_name_that_is_not_there_costs_the_check_of_one_that_is() {
-    const GUESSES: usize = 6;
+    /// What lies far above what the clock of the kernel can be off by.
+    const ENOUGH: u64 = 40;
     let server = server("login_delay = \"0s\"", DEAR_HASH);
     // Where everybody's hash is dear, the check of nobody's must be.
     let accounts = server.config().with_file_name("accounts.toml");
@@ -60,13 +61,19 @@ fn a02_a_name_that_is_not_there_costs_the_check_of_one_that_is() {
     let verifier = child(server.pid(), "miniftpd: verifier");
     let cost = |user: &str| {
         let before = cpu_ticks_of(verifier);
-        for _ in 0..GUESSES {
-            assert_eq!(guess(&mut server.connect(), user, "wrong"), 530);
-        }
+        assert_eq!(guess(&mut server.connect(), user, "wrong"), 530);
         cpu_ticks_of(verifier) - before
     };
-    let (known, unknown) = (cost("ann"), cost("nobody"));
-    assert!(known >= 20, "the hash is too cheap for this test: {known}");
+    // In turn, and as often as this machine needs for figures that say something.
+    let (mut known, mut unknown) = (0, 0);
+    for _ in 0..1000 {
+        known += cost("ann");
+        unknown += cost("nobody");
+        if known >= ENOUGH {
+            break;
+        }
+    }
+    assert!(known >= ENOUGH, "the hash is too cheap for this test: {known}");
     // Processor time, not time: what else the machine does is not in it.
     assert!(unknown > known / 2 && unknown < known * 2, "{known} for a name, {unknown} for none");
 }

@@ -150,14 +150,25 @@ impl Folder {
         if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(Errno::EXIST);
         }
-        // Not every file system has locks: only "taken" counts.
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
-            return Err(Errno::TXTBSY);
-        }
+        self.lock(&file, name)?;
         if fresh {
             rustix::fs::ftruncate(&file, 0)?;
         }
         Ok(file)
+    }
+
+    fn lock(&self, file: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+        // Not every file system has locks: only "taken" counts.
+        if rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::AGAIN) {
+            return Err(Errno::TXTBSY);
+        }
+        // Whoever had the lock may have given the file its final name since it was opened: then it is whole, and not ours.
+        let opened = rustix::fs::fstat(file)?;
+        match rustix::fs::statat(self.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) => Ok(()),
+            Ok(_) | Err(Errno::NOENT) => Err(Errno::TXTBSY),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Opens a file for reading. Links are followed: what is uploaded is the user's choice.
@@ -353,6 +364,9 @@ mod tests {
         assert_eq!(inner.create(OsStr::new("y"), true).err(), Some(Errno::TXTBSY), "it is being written");
         drop(held);
         inner.create(OsStr::new("y"), true).expect("a file");
+        let late = inner.create(OsStr::new("x"), true).expect("a file");
+        inner.rename(OsStr::new("x"), OsStr::new("whole")).expect("renamed");
+        assert_eq!(inner.lock(&late, OsStr::new("x")).err(), Some(Errno::TXTBSY), "it has got its final name");
         inner.create(OsStr::new("x"), true).expect("a file");
         assert!(target.path().join("new/a/b/x").is_file());
         root.remove_all(OsStr::new("a")).expect("removed");

@@ -108,6 +108,9 @@ pub enum Failure {
     NoChannel(String, Option<u16>),
     /// The data connection or the local side failed.
     Snag(Snag),
+    /// The server says that it went well, but TLS does not confirm that these were all the bytes. Whoever knows how many
+    /// there should be may believe it.
+    Unclosed(Reply),
     /// The wish was withdrawn.
     Aborted,
     /// It could not be put into a line: a control character in a path.
@@ -219,6 +222,7 @@ impl fmt::Display for Failure {
             Self::NoType(reply) => write!(f, "the server refuses the transfer type: {}", Spoken(reply)),
             Self::NoChannel(why, _) => write!(f, "no data connection: {why}"),
             Self::Snag(snag) => write!(f, "{snag}"),
+            Self::Unclosed(_) => write!(f, "{}", Snag::Unclosed),
             Self::Aborted => f.write_str("aborted"),
             Self::Unsendable => f.write_str("a name with a line break or NUL in it cannot be sent"),
         }

@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv6Addr, Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::content;
@@ -434,4 +436,56 @@ fn one_way_that_works_is_kept_for_the_host() {
     let urls = [fake.url("a"), fake.url("b"), fake.url("c")];
     assert_eq!(client.code(&["-P", "1", "get", &urls[0], &urls[1], &urls[2]]), 0);
     assert_eq!((fake.heard("EPSV"), fake.heard("PASV")), (1, 3));
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_is_our_own_fault() {
+    for leaves in [true, false] {
+        let client = Client::new();
+        let path = client.path("up");
+        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let shrinks = move |talk: &mut Talk, verb: &str, _: &str| {
+            verb == "STOR" && {
+                // More than the sockets hold is still to be read.
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+                talk.say("150 go on");
+                talk.receive();
+                if leaves {
+                    talk.hang_up()
+                } else {
+                    talk.say("426 you left")
+                }
+                true
+            }
+        };
+        let fake = Fake::start(&[], shrinks);
+        let output = client.run(&["-t", "5", "put", "up", &fake.url("x")]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(7), "{told}");
+        assert!(told.contains("shorter"), "{told}");
+        assert_eq!(fake.heard("STOR"), 1, "trying again does not help");
+    }
+}
+
+#[test]
+fn a_download_without_end_does_not_fill_the_disk() {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&sent);
+    let endless = move |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "RETR" && {
+            talk.say("150 go");
+            let mut data = talk.data().unwrap();
+            let piece = vec![b'x'; 1 << 20];
+            while counter.load(Ordering::Relaxed) < 1000 && data.write_all(&piece).is_ok() {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            talk.say("426 you left");
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[("a", b"hello")], endless), Client::new());
+    assert_eq!(client.code(&["get", &fake.url("a")]), 6);
+    assert_eq!(client.names().len(), 0);
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < 200, "{sent} MiB were taken");
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// How long the server waits for a data connection or bytes on one: a client that never comes must not hang a test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -282,18 +284,9 @@ impl Talk {
 }
 
 fn accept(listener: &TcpListener) -> Option<TcpStream> {
-    listener.set_nonblocking(true).unwrap();
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < PATIENCE {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false).unwrap();
-                return Some(stream);
-            }
-            Err(_) => thread::yield_now(),
-        }
-    }
-    None
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let called = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&patience)).unwrap() > 0;
+    called.then(|| listener.accept().unwrap().0)
 }
 
 /// Waits for a program's end. One that hangs is killed, so that the test fails instead of waiting for ever.

@@ -324,7 +324,7 @@ fn a_listing_without_end_is_left() {
         let (fake, client) = (Fake::start(&[], endless), Client::new());
         let (code, memory) = client.code_and_memory(&["-t", "3", "--retries", "0", "ls", &fake.url("")]);
         assert_eq!(code, 6, "{what}");
-        assert!(memory < if what == "lines" { 192 << 20 } else { 32 << 20 }, "{what}: {memory} bytes of memory");
+        assert!(memory < if what == "lines" { 56 << 20 } else { 32 << 20 }, "{what}: {memory} bytes of memory");
     }
     let drips = |talk: &mut Talk, verb: &str, _: &str| {
         verb == "MLSD" && {

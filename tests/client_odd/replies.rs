@@ -135,7 +135,7 @@ fn silence_at_any_moment_is_bounded() {
 fn a_host_whose_epsv_hangs_is_asked_for_pasv_the_next_time() {
     let hangs = |_: &mut Talk, verb: &str, _: &str| verb == "EPSV";
     let (fake, client) = (Fake::start(&[("a", b"hello")], hangs), Client::new());
-    assert_eq!(client.code(&["-t", "1", "--retries", "1", "get", &fake.url("a")]), 0);
+    assert_eq!(client.code(&["-t", "3", "--retries", "1", "get", &fake.url("a")]), 0);
     assert_eq!((fake.heard("EPSV"), fake.heard("PASV")), (1, 1));
 }
 

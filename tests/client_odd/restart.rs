@@ -3,6 +3,8 @@
 use crate::fake::{Client, Fake, Talk};
 use crate::{content, plain};
 
+type Odd = fn(&mut Talk, &str, &str) -> bool;
+
 #[test]
 fn a_file_cut_short_is_no_file() {
     let file = content(50_000);
@@ -137,11 +139,140 @@ fn a_server_that_is_cut_short_may_say_anything_or_nothing() {
 }
 
 #[test]
+fn segments_are_verified_before_they_have_a_name() {
+    let file = content(5 << 20);
+    let wrong = |talk: &mut Talk, verb: &str, argument: &str| {
+        verb == "RETR" && {
+            let from = std::mem::take(&mut talk.restart);
+            let mut file = talk.file(argument).unwrap();
+            // Only those who begin at the first byte hear the truth everywhere.
+            if from > 0 {
+                file[from + 5] ^= 1;
+            }
+            talk.send(&file[from..]);
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[("a", &file)], wrong), Client::new());
+    client.write("a", b"an older one that was good");
+    assert_eq!(client.code(&["-n", "4", "--verify", "get", &fake.url("a")]), 9);
+    assert_eq!(
+        (client.read("a"), client.names()),
+        (Some(b"an older one that was good".to_vec()), vec!["a".to_owned()])
+    );
+    let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+    assert_eq!(client.code(&["-n", "4", "--verify", "get", &fake.url("a")]), 0);
+    assert!(client.read("a") == Some(file) && client.names() == ["a"]);
+    assert_eq!(fake.heard("RETR"), 5, "four pieces, and the whole to compare");
+}
+
+#[test]
+fn segments_go_on_with_a_proven_beginning_only() {
+    let file = content(6 << 20);
+    let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+    client.write("a.part", &file[..2 << 20]);
+    assert_eq!(client.code(&["-c", "-n", "4", "get", &fake.url("a")]), 0);
+    assert!(client.read("a") == Some(file.clone()) && client.names() == ["a"]);
+    let restarts = fake.shared.heard.lock().unwrap().iter().filter(|line| line.starts_with("REST")).cloned().collect();
+    let expected: Vec<String> = [2, 3, 4, 5].iter().map(|megabyte| format!("REST {}", megabyte << 20)).collect();
+    let mut restarts: Vec<String> = restarts;
+    assert_eq!(restarts.remove(0), format!("REST {}", (2 << 20) - (16 << 10)), "the proof");
+    restarts.sort();
+    assert_eq!(restarts, expected);
+
+    let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+    client.write("a.part", &vec![b'x'; 2 << 20]);
+    assert_eq!(client.code(&["-c", "-n", "4", "get", &fake.url("a")]), 0);
+    assert!(client.read("a") == Some(file.clone()) && client.names() == ["a"]);
+    // What is left is too little to be divided, or all of it is here.
+    for here in [file.len() - 1000, file.len()] {
+        let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+        client.write("a.part", &file[..here]);
+        assert_eq!(client.code(&["-c", "-n", "4", "get", &fake.url("a")]), 0);
+        assert!(client.read("a") == Some(file.clone()) && client.names() == ["a"]);
+    }
+}
+
+#[test]
+fn text_has_no_segments() {
+    let file = b"one\r\ntwo\r\n".repeat(300_000);
+    for arguments in [&["--ascii", "-n", "4", "get"][..], &["-n", "4", "get"]] {
+        let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+        let url = if arguments.len() == 3 { fake.url("a;type=a") } else { fake.url("a") };
+        assert_eq!(client.code(&[arguments, &[&url, "-o", "a"]].concat()), 0);
+        assert!(client.read("a") == Some(b"one\ntwo\n".repeat(300_000)), "{arguments:?}");
+        assert_eq!((fake.heard("TYPE A"), fake.heard("RETR")), (1, 1));
+    }
+}
+
+#[test]
+fn a_report_of_segments_counts_the_files_bytes() {
+    let file = content(5 << 20);
+    let (fake, client) = (Fake::start(&[("a", &file)], plain), Client::new());
+    let output = client.run(&["--json", "-n", "4", "get", &fake.url("a")]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains(&format!("\"bytes\":{}", file.len())), "{told}");
+}
+
+#[test]
+fn what_has_changed_since_is_not_there_already() {
+    let (fake, client) = (Fake::start(&[("a", b"new bytes")], plain), Client::new());
+    client.write("a", b"old bytes");
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(client.path("a")).unwrap().set_modified(old).unwrap();
+    assert_eq!(client.code(&["-c", "get", &fake.url("a")]), 0);
+    assert_eq!(client.read("a"), Some(b"new bytes".to_vec()));
+    // And with the time it has there it is.
+    assert_eq!(client.code(&["-c", "get", &fake.url("a")]), 0);
+    assert_eq!(fake.heard("RETR"), 1);
+}
+
+#[test]
 fn an_upload_goes_on_behind_what_is_there() {
+    for here in [15_000, 40_000] {
+        let file = content(40_000);
+        let (fake, client) = (Fake::start(&[("x", &file[..here])], plain), Client::new());
+        client.write("up", &file);
+        assert_eq!(client.code(&["-c", "put", "up", &fake.url("x")]), 0);
+        assert_eq!(fake.shared.files.lock().unwrap().get("x"), Some(&file));
+        assert_eq!((fake.heard("APPE"), fake.heard("STOR")), (usize::from(here < file.len()), 0));
+    }
+}
+
+#[test]
+fn an_upload_does_not_go_on_behind_another_file() {
     let file = content(40_000);
-    let (fake, client) = (Fake::start(&[("x", &file[..15_000])], plain), Client::new());
-    client.write("up", &file);
-    assert_eq!(client.code(&["-c", "put", "up", &fake.url("x")]), 0);
-    assert_eq!(fake.shared.files.lock().unwrap().get("x"), Some(&file));
-    assert_eq!((fake.heard("APPE"), fake.heard("STOR")), (1, 0));
+    let unreadable = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "RETR" && {
+            talk.say("550 not yours to read");
+            true
+        }
+    };
+    let ignores = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "REST" && {
+            talk.say("350 yes, yes");
+            true
+        }
+    };
+    let refuses = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "REST" && {
+            talk.say("502 no");
+            true
+        }
+    };
+    let rules: [(&[u8], Odd); 6] = [
+        (b"older", plain),
+        (&[b'x'; 30_000], plain),
+        (&[b'x'; 40_000], plain),
+        (&file[..15_000], unreadable),
+        (&file[..30_000], ignores),
+        (&file[..30_000], refuses),
+    ];
+    for (number, (there, rule)) in rules.into_iter().enumerate() {
+        let (fake, client) = (Fake::start(&[("x", there)], rule), Client::new());
+        client.write("up", &file);
+        assert_eq!(client.code(&["-c", "put", "up", &fake.url("x")]), 0, "{number}");
+        assert_eq!(fake.shared.files.lock().unwrap().get("x"), Some(&file), "{number}");
+        assert_eq!((fake.heard("APPE"), fake.heard("STOR")), (0, 1), "{number}");
+    }
 }

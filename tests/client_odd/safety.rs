@@ -94,3 +94,27 @@ fn two_transfers_do_not_write_one_file() {
     let whole = client.read("a").unwrap();
     assert!(whole == vec![1; 300_000] || whole == vec![2; 300_000], "a mixture of {} bytes", whole.len());
 }
+
+#[test]
+fn nothing_is_deleted_on_another_server_where_a_line_is_not_understood() {
+    let odd = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "MLSD" && {
+            talk.send(b"type=file;size=1; a\r\nsize=5;type=fi\r\n");
+            true
+        }
+    };
+    let deletes = |talk: &mut Talk, verb: &str, argument: &str| {
+        verb == "DELE" && {
+            talk.shared.files.lock().unwrap().remove(argument.trim_start_matches('/'));
+            talk.say("250 gone");
+            true
+        }
+    };
+    for (odd_source, left) in [(true, true), (false, false)] {
+        let source = if odd_source { Fake::start(&[("a", b"1")], odd) } else { Fake::start(&[("a", b"1")], says(&[])) };
+        let (target, client) = (Fake::start(&[("theirs", b"hello")], deletes), Client::new());
+        assert_eq!(client.code(&["--delete", "mirror", &source.url(""), &target.url("")]), 0);
+        let there = target.shared.files.lock().unwrap().clone();
+        assert_eq!((there.get("a"), there.contains_key("theirs")), (Some(&b"1".to_vec()), left), "{odd_source}");
+    }
+}

@@ -319,7 +319,7 @@ fn transfer(listener: &TcpListener, verb: &str, argument: &str, house: &House) -
         return Ok("522 SSL connection failed: session reuse required");
     }
     if matches!(verb, "RETR" | "NLST") {
-        data.write_all(b"hello")?;
+        data.write_all(if verb == "NLST" { b"hello\r\n" } else { b"hello" })?;
         data.flush()?;
         if !house.is(Oddity::Cut) {
             data.conn.send_close_notify();

@@ -237,11 +237,40 @@ fn a_certificate_of_our_own() {
 #[test]
 fn c12_data_without_close_notify_is_cut() {
     let authority = Authority::new();
+    for size in ["550 who knows", "213 9", "213 3"] {
+        let fake = Fake::start(&authority, "localhost", &[Oddity::Cut, Oddity::Refuses("SIZE", size)]);
+        let client = Client::new(&authority);
+        let url = format!("ftpes://localhost:{}/a", fake.port);
+        assert_eq!(client.code(&options("ca.pem", &["get", &url])), 6, "{size}");
+        let kept = client.read("a.part");
+        assert_eq!((client.read("a"), kept.as_deref()), (None, Some(b"hello".as_slice())), "{size}");
+    }
+}
+
+#[test]
+fn data_without_close_notify_is_whole_where_size_says_so() {
+    let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::Cut]);
     let client = Client::new(&authority);
     let url = format!("ftpes://localhost:{}/a", fake.port);
-    assert_eq!(client.code(&options("ca.pem", &["get", &url])), 6);
-    assert_eq!((client.read("a"), client.read("a.part").as_deref()), (None, Some(b"hello".as_slice())));
+    let output = client.run(&options("ca.pem", &["-v", "get", &url]));
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(client.read("a").as_deref(), Some(b"hello".as_slice()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("without TLS's farewell; all 5 bytes"));
+}
+
+#[test]
+fn a_listing_without_close_notify_is_shown_and_deletes_nothing() {
+    let authority = Authority::new();
+    let fake = Fake::start(&authority, "localhost", &[Oddity::Cut]);
+    let client = Client::new(&authority);
+    let url = format!("ftpes://localhost:{}/", fake.port);
+    let output = client.run(&options("ca.pem", &["ls", &url]));
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), b"hello\n".as_slice()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there may be more"));
+    client.write("mine", b"mine");
+    assert_eq!(client.code(&options("ca.pem", &["--delete", "mirror", &url, "."])), 0);
+    assert_eq!((client.read("hello"), client.read("mine")), (Some(b"hello".to_vec()), Some(b"mine".to_vec())));
 }
 
 #[test]

@@ -26,7 +26,7 @@ mod table;
 pub use peer::{Peer, Reply};
 pub use scene::{
     cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, limit_descriptors, resident, stuck_download,
-    upload,
+    until_counted, upload,
 };
 pub use server::Server;
 pub use table::{rows, states};
@@ -39,7 +39,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// How long anything may take. Far more than it takes on a busy machine: only a hang gets here.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an accounts file holds for the password "secret". SHA-256 crypt, since argon2 is dear on purpose.
 pub const SECRET_HASH: &str = "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA";

@@ -29,6 +29,14 @@ pub fn upload(server: &Server) -> (Peer, TcpStream) {
     (ftp, data)
 }
 
+/// Asks until the home is counted: before that nothing may be stored under a quota.
+pub fn until_counted(ftp: &mut Peer) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while ftp.say("AVBL").code != 213 {
+        assert!(std::time::Instant::now() < end, "never counted");
+    }
+}
+
 /// A few ports that nobody uses right now.
 pub fn free_ports(count: u16) -> (u16, u16) {
     // Tests run side by side: each search begins where no other one looks.

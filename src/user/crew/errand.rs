@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::fetch::Fetch;
 use super::list::List;
 use super::piece::Piece;
+use super::proof::Proof;
 use super::send::Send;
 use super::stat::Stat;
 use super::trouble::Trouble;
@@ -37,6 +38,8 @@ pub enum Errand {
     Verify(Box<Verify>),
     /// A stretch of a file.
     Piece(Box<Piece>),
+    /// Whether two files begin alike.
+    Proof(Box<Proof>),
     /// Plain commands, one after the other.
     Ask(Ask),
 }
@@ -100,6 +103,7 @@ impl Errand {
             Self::Digest(digest) => digest.begin(scene),
             Self::Verify(verify) => verify.begin(scene),
             Self::Piece(piece) => piece.begin(),
+            Self::Proof(proof) => proof.begin(scene),
             Self::Ask(ask) => ask.begin(),
         }
     }
@@ -114,6 +118,7 @@ impl Errand {
             Self::Digest(digest) => digest.heard(answer),
             Self::Verify(verify) => verify.heard(answer),
             Self::Piece(piece) => piece.heard(answer, scene),
+            Self::Proof(proof) => proof.heard(answer, scene),
             Self::Ask(ask) => ask.heard(answer),
         }
     }
@@ -130,7 +135,7 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.repeatable(),
             Self::Send(send) => send.repeatable(),
-            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => true,
+            _ => true,
         }
     }
 
@@ -144,7 +149,7 @@ impl Errand {
             Self::Send(send) => send.size_known().is_some_and(|size| size <= LIGHT),
             Self::List(_) => profile.mlsd == Standing::Works,
             Self::Ask(ask) => ask.is_single(),
-            Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) => false,
+            Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Proof(_) => false,
         }
     }
 
@@ -158,17 +163,18 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.size_known(),
             Self::Send(send) => send.size_known(),
-            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Ask(_) => None,
+            Self::Piece(piece) => Some(piece.length()),
+            _ => None,
         }
     }
 
-    /// Where in the file the running transfer began.
+    /// Where in the file, or in its stretch of one, the running transfer began.
     pub fn offset(&self) -> u64 {
         match self {
             Self::Fetch(fetch) => fetch.offset(),
             Self::Send(send) => send.offset(),
             Self::Piece(piece) => piece.offset(),
-            Self::List(_) | Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Ask(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! that are here are asked for once more and compared, so a server that ignores REST, or a file that has changed, is
 //! noticed before a wrong byte is written.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,17 +21,19 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::errand::{Move, Moved, Scene, Yield, ask};
+use super::proof::PROOF;
 use super::stat::{questions, size_in, time_in};
 use super::trouble::{Again, Cause, Trouble};
 use super::verify::Verify;
-use crate::user::local::{Folder, PART, set_time};
+use crate::user::local::{Folder, PART, Present, set_time};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
 use crate::user::pump::{Intake, Pump, Snag};
 use crate::wire::command::Verb;
 
-/// How much of what is here is compared before a transfer goes on behind it.
-const PROOF: u64 = 16 * 1024;
+/// A file may grow while it is fetched: to twice what SIZE said, or by so much where that is more. What goes on behind
+/// that has no end that anybody knows, and would fill the disk.
+const GROWTH: u64 = 64 * 1024 * 1024;
 
 /// Fetches one file.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct Fetch {
     /// Answers owed to the questions asked before the transfer.
     asked: Asked,
     offset: u64,
+    /// The byte that is too much.
+    ceiling: Rc<Cell<u64>>,
     /// Something of this run is in the unfinished file, so a second try can go on with it.
     begun: bool,
     outcome: Option<Box<Outcome>>,
@@ -102,7 +107,7 @@ struct Asked {
 
 impl Fetch {
     /// A whole file, nothing known about it.
-    pub const fn new(remote: Vec<u8>, goal: Goal) -> Self {
+    pub fn new(remote: Vec<u8>, goal: Goal) -> Self {
         Self {
             remote,
             goal,
@@ -115,6 +120,7 @@ impl Fetch {
             state: State::Looking,
             asked: Asked { size: false, time: false },
             offset: 0,
+            ceiling: Rc::new(Cell::new(u64::MAX)),
             begun: false,
             outcome: None,
             verifying: None,
@@ -195,6 +201,7 @@ impl Fetch {
             Answer::Reply(reply) => {
                 if std::mem::take(&mut self.asked.size) {
                     self.size = size_in(&reply, scene.profile);
+                    self.bound();
                 } else if std::mem::take(&mut self.asked.time) {
                     self.modify = time_in(&reply, scene.profile).or(self.modify);
                 }
@@ -219,8 +226,15 @@ impl Fetch {
         if here > there {
             return self.transfer(Vec::new());
         }
-        if self.is_whole(there) {
-            return Move::Done(Ok(Yield::Moved(Moved { skipped: true, offset: there, ..Moved::default() })));
+        match self.whole_here(there) {
+            // What has changed there since is fetched anew, though it may be as long.
+            Some(present) if self.modify.is_some_and(|modify| modify > present.modify) => {
+                return self.transfer(Vec::new());
+            }
+            Some(_) => {
+                return Move::Done(Ok(Yield::Moved(Moved { skipped: true, offset: there, ..Moved::default() })));
+            }
+            None => {}
         }
         let proof = here.min(PROOF);
         match self.tail(here, proof) {
@@ -241,11 +255,11 @@ impl Fetch {
         if absent && shorter { folder.rename(name, part).map_err(failed) } else { Ok(()) }
     }
 
-    /// Whether the final name has a file of that size and there is nothing unfinished.
-    fn is_whole(&self, there: u64) -> bool {
-        let Goal::File { folder, name, part } = &self.goal else { return false };
-        let whole = folder.look(name).ok().flatten().is_some_and(|now| now.kind.is_file() && now.size == there);
-        whole && folder.look(part).ok().flatten().is_none()
+    /// The file of the final name, if it has that size and there is nothing unfinished.
+    fn whole_here(&self, there: u64) -> Option<Present> {
+        let Goal::File { folder, name, part } = &self.goal else { return None };
+        let whole = folder.look(name).ok().flatten().filter(|now| now.kind.is_file() && now.size == there);
+        whole.filter(|_| folder.look(part).ok().flatten().is_none())
     }
 
     /// The last bytes of the unfinished file.
@@ -267,6 +281,7 @@ impl Fetch {
 
     fn transfer(&mut self, proof: Vec<u8>) -> Move {
         self.state = State::Moving;
+        self.bound();
         let intake = match &mut self.goal {
             Goal::Stream(stream) => match stream.take() {
                 Some(stream) => Intake::stream(stream, 0),
@@ -286,12 +301,31 @@ impl Fetch {
             argument: self.remote.clone(),
             text: self.text,
             restart: self.offset,
-            pump: Pump::In(Box::new(intake.as_text(self.text))),
+            pump: Pump::In(Box::new(intake.as_text(self.text).below(Rc::clone(&self.ceiling)))),
             only: None,
         }))])
     }
 
+    /// How much may come, as far as that is known by now. Some servers say 0 where they mean that they do not know.
+    fn bound(&self) {
+        let most = self.size.filter(|size| !self.text && *size > 0).map(|size| size.saturating_add(size.max(GROWTH)));
+        self.ceiling.set(most.unwrap_or(u64::MAX));
+    }
+
+    /// Where TLS does not confirm the end, SIZE can: the server says that it went well, and all is here.
+    fn settled(&self, outcome: Outcome) -> Outcome {
+        let there = self.offset + outcome.moved;
+        match &outcome.result {
+            Err(Failure::Unclosed(reply)) if !self.text && self.size == Some(there) => {
+                log::info!("the data connection ended without TLS's farewell; all {there} bytes of the file are here");
+                Outcome { result: Ok(reply.clone()), ..outcome }
+            }
+            _ => outcome,
+        }
+    }
+
     fn moved(&mut self, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
+        let outcome = self.settled(outcome);
         match &outcome.result {
             Ok(_) => {
                 let there = self.offset + outcome.moved;
@@ -358,6 +392,10 @@ impl Fetch {
             Failure::Refused(reply) => restarted && moved == 0 && matches!(reply.code, 501 | 550 | 554),
             _ => false,
         };
+        if matches!(failure, Failure::Snag(Snag::Endless)) {
+            self.forget();
+            return Move::Done(Err(trouble));
+        }
         if elsewhere {
             if matches!(failure, Failure::NoRestart(_)) {
                 scene.profile.rest = Standing::Fails;

@@ -11,8 +11,9 @@ use crate::wire::command::Verb;
 use crate::wire::directory::{Found, Parsed, parse_list, parse_mlsd, parse_nlst};
 use crate::wire::reply::{Kind, Reply, directory_in};
 
-/// Bytes of a listing that are held: half a million entries. A server that sends more wants our memory.
-const LISTING_LIMIT: usize = 64 * 1024 * 1024;
+/// Bytes of a listing that are held: a quarter of a million entries with all their facts, more than most servers list
+/// at all. A server that sends more wants our memory, and would have this much of it for as long as it sends.
+const LISTING_LIMIT: usize = 32 * 1024 * 1024;
 
 /// Lists a directory.
 #[derive(Debug)]
@@ -118,13 +119,18 @@ impl List {
 
     fn listed(&mut self, form: Form, outcome: Outcome, scene: &mut Scene<'_>) -> Move {
         let Outcome { pump, moved, result, .. } = outcome;
+        let text = match pump {
+            Some(Pump::In(intake)) => intake.into_bytes(),
+            _ => Vec::new(),
+        };
         match result {
-            Ok(_) => {
-                let text = match pump {
-                    Some(Pump::In(intake)) => intake.into_bytes(),
-                    _ => Vec::new(),
-                };
-                self.parsed(form, parse(form, &text, scene.wall), scene)
+            Ok(_) => self.parsed(form, parse(form, &text, scene.wall), scene),
+            // Nothing says how long a listing should be. What ends with a line is shown, since there are servers that
+            // never end TLS; nothing is deleted on the strength of it, nor is nothing taken for an empty directory.
+            Err(Failure::Unclosed(_)) if text.ends_with(b"\n") => {
+                let mut parsed = parse(form, &text, scene.wall);
+                parsed.odd.push(b"the end of the listing, which TLS did not confirm: there may be more".to_vec());
+                self.parsed(form, parsed, scene)
             }
             Err(Failure::Refused(reply)) => self.refused(form, &reply, moved, scene),
             Err(failure) => Move::Done(Err(Trouble::of_transfer(&failure, moved))),

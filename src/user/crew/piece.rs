@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -11,12 +12,14 @@ use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
+use crate::wire::reply::Reply;
 
 /// Fetches bytes `at` to `end` into an open file.
 #[derive(Debug)]
 pub struct Piece {
     remote: Vec<u8>,
     file: Rc<OwnedFd>,
+    first: u64,
     at: u64,
     end: u64,
     /// The last piece is not cut short: the server must end it exactly at the file's end. One that ignores REST sends
@@ -27,11 +30,16 @@ pub struct Piece {
 impl Piece {
     /// Bytes `at` to `end`; the last piece runs to the end of the file.
     pub const fn new(remote: Vec<u8>, file: Rc<OwnedFd>, at: u64, end: u64, last: bool) -> Self {
-        Self { remote, file, at, end, last }
+        Self { remote, file, first: at, at, end, last }
     }
 
+    /// How much of it earlier tries have brought.
     pub(super) const fn offset(&self) -> u64 {
-        self.at
+        self.at.saturating_sub(self.first)
+    }
+
+    pub(super) const fn length(&self) -> u64 {
+        self.end.saturating_sub(self.first)
     }
 
     pub(super) fn begin(&self) -> Move {
@@ -68,19 +76,20 @@ impl Piece {
                 scene.profile.rest = Standing::Fails;
                 Move::Done(Err(Trouble::new(Cause::Transfer, "the server does not honour REST, or the file has grown")))
             }
+            // The file's size is known, and this is its end.
+            Err(Failure::Unclosed(reply)) if self.at == self.end => self.whole(begun, elapsed, &reply),
             Err(failure) => Move::Done(Err(Trouble::of_transfer(&failure, moved))),
             Ok(_) if self.at < self.end => {
                 let text = format!("cut after {} of {} bytes", self.at - begun, self.end - begun);
                 Move::Done(Err(Trouble::new(Cause::Transfer, text).again(Again::Later)))
             }
-            Ok(reply) => Move::Done(Ok(Yield::Moved(Moved {
-                bytes: moved,
-                offset: begun,
-                elapsed,
-                skipped: false,
-                code: Some(reply.code),
-            }))),
+            Ok(reply) => self.whole(begun, elapsed, &reply),
         }
+    }
+
+    fn whole(&self, begun: u64, elapsed: Duration, reply: &Reply) -> Move {
+        let bytes = self.at - begun;
+        Move::Done(Ok(Yield::Moved(Moved { bytes, offset: begun, elapsed, skipped: false, code: Some(reply.code) })))
     }
 }
 

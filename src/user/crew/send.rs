@@ -1,17 +1,21 @@
 //! A file from here to there.
 //!
 //! ```text
-//!   begin ──▶ Moving (STOR) ──────────────────▶ Stamping (MFMT) ──▶ done
-//!     │ to be continued   ▲ APPE                   ▲
-//!     └──▶ Looking (SIZE) ┘                        │
-//!                └── all of it is there ───────────┘
+//!   begin ──▶ Moving (STOR) ───────────────────────────▶ Stamping (MFMT) ──▶ Checking (SIZE) ──▶ done
+//!     │ to be continued              ▲ APPE                                                      ▲
+//!     └──▶ Looking (SIZE) ──▶ proof ─┤                                                           │
+//!                               │    └── all of it is there ─────────────────────────────────────┘
+//!                               └── other bytes: begun anew
 //! ```
+//!
+//! Nothing is put behind what is there before its last bytes have been read back and are those of the file here.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::errand::{Move, Moved, Scene, Yield, ask};
+use super::proof::{Behind, Proof};
 use super::stat::size_in;
 use super::trouble::{Again, Cause, Trouble};
 use super::verify::Verify;
@@ -52,6 +56,7 @@ pub struct Send {
     modify: Option<i64>,
     stamp: Stamp,
     moved: Moved,
+    proving: Option<Box<Proof>>,
     verifying: Option<Box<Verify>>,
 }
 
@@ -96,6 +101,7 @@ impl Send {
             fresh: false,
             check_size: true,
             verify: false,
+            proving: None,
             verifying: None,
             stamp: Stamp::Unsent,
             state: State::Looking,
@@ -128,7 +134,7 @@ impl Send {
 
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
         self.offset = 0;
-        self.verifying = None;
+        (self.proving, self.verifying) = (None, None);
         self.stamp = Stamp::Unsent;
         // What a try of this run left is gone on with only where nothing was before: a server that failed before it
         // emptied the old file, or that writes elsewhere first, still has that one, and ours would go behind it.
@@ -145,11 +151,14 @@ impl Send {
             let next = verifying.heard(answer);
             return self.verified(next);
         }
+        if let Some(proving) = self.proving.take() {
+            let next = proving.heard(answer, scene);
+            return self.proven(proving, next, scene);
+        }
         match (self.state, answer) {
             (State::Looking, Answer::Reply(reply)) => {
-                // Never with what is longer than the file.
-                self.offset = size_in(&reply, scene.profile).unwrap_or(0);
-                self.transfer(scene)
+                let there = size_in(&reply, scene.profile).unwrap_or(0);
+                self.looked(there, scene)
             }
             (State::Moving, Answer::Moved(outcome)) => self.sent(*outcome, scene),
             (State::Moving | State::Stamping, Answer::Reply(reply)) => self.stamped(&reply, scene),
@@ -158,6 +167,37 @@ impl Send {
                 self.checked(size, scene)
             }
             _ => Move::Wishes(Vec::new()),
+        }
+    }
+
+    /// So much is there already.
+    fn looked(&mut self, there: u64, scene: &mut Scene<'_>) -> Move {
+        let Origin::File(folder, name) = &self.origin else { return self.transfer(scene) };
+        let here = folder.open(name).map_or(0, |(_, present)| present.size);
+        // What is longer than the file is something else.
+        if there == 0 || there > here {
+            return self.transfer(scene);
+        }
+        self.offset = there;
+        let proof = Proof::new(self.remote.clone(), Rc::clone(folder), name.clone(), there, Behind::Nothing);
+        let next = proof.begin(scene);
+        self.proven(Box::new(proof), next, scene)
+    }
+
+    fn proven(&mut self, proof: Box<Proof>, next: Move, scene: &mut Scene<'_>) -> Move {
+        match next {
+            Move::Done(Ok(_)) => self.transfer(scene),
+            // Other bytes, or nobody may read it: then it is replaced, as it would be by a transfer from the beginning.
+            Move::Done(Err(trouble)) if matches!(trouble.cause, Cause::Verify | Cause::Denied) => {
+                (self.resume, self.begun) = (false, false);
+                let text = format!("what the server has is replaced: {}", trouble.text);
+                Move::Done(Err(Trouble { text, ..trouble }.again(Again::Otherwise)))
+            }
+            Move::Done(Err(trouble)) => Move::Done(Err(trouble)),
+            wishes @ Move::Wishes(_) => {
+                self.proving = Some(proof);
+                wishes
+            }
         }
     }
 

@@ -117,6 +117,7 @@ impl Trouble {
                 Self { code: *code, ..trouble }
             }
             Failure::Snag(snag) => Self::of_snag(*snag),
+            Failure::Unclosed(_) => Self::of_snag(Snag::Unclosed),
             Failure::Aborted => Self::new(Cause::Interrupted, "aborted"),
             Failure::Unsendable => Self::new(Cause::Usage, failure.to_string()),
         }
@@ -125,12 +126,12 @@ impl Trouble {
     fn of_snag(snag: Snag) -> Self {
         let (cause, again) = match snag {
             Snag::Fault(Fault::Stalled | Fault::NeverConnected) => (Cause::TimedOut, Again::Later),
-            Snag::Fault(Fault::Lost(_)) => (Cause::Transfer, Again::Later),
+            Snag::Fault(Fault::Lost(_)) | Snag::Unclosed => (Cause::Transfer, Again::Later),
             Snag::Fault(Fault::Aborted) => (Cause::Interrupted, Again::Never),
             Snag::Handshake => (Cause::Tls, Again::Later),
             Snag::Impostor => (Cause::Tls, Again::Never),
             Snag::Fault(_) => (Cause::Local, Again::Never),
-            Snag::Differs | Snag::Overlong => (Cause::Transfer, Again::Never),
+            Snag::Differs | Snag::Overlong | Snag::Endless => (Cause::Transfer, Again::Never),
         };
         Self::new(cause, snag.to_string()).again(again)
     }

@@ -61,7 +61,10 @@ impl Verify {
             (Stage::Reading { size }, Answer::Moved(outcome)) => {
                 let same = outcome.moved == *size;
                 Move::Done(match outcome.result {
-                    Ok(_) if same => Ok(Yield::Moved(Moved { bytes: outcome.moved, ..Moved::default() })),
+                    // The lengths were compared before, or the server has just taken so many bytes.
+                    Ok(_) | Err(Failure::Unclosed(_)) if same => {
+                        Ok(Yield::Moved(Moved { bytes: outcome.moved, ..Moved::default() }))
+                    }
                     Ok(_) => Err(different("lengths differ")),
                     Err(Failure::Snag(Snag::Differs)) => Err(different("contents differ")),
                     Err(failure) => Err(Trouble::of_transfer(&failure, outcome.moved)),
@@ -103,7 +106,7 @@ impl Verify {
             argument: self.remote.clone(),
             text: false,
             restart: 0,
-            pump: Pump::In(Box::new(Intake::comparing(file))),
+            pump: Pump::In(Box::new(Intake::comparing(file, 0))),
             only: None,
         }))])
     }

@@ -68,7 +68,7 @@ impl Job {
         match self {
             Self::Batch(batch) => batch.begin(crew),
             Self::Mirror(mirror) => mirror.begin(crew, screen),
-            Self::Segments(segments) => segments.begin(crew),
+            Self::Segments(segments) => segments.begin(crew, screen),
         }
     }
 

@@ -1,11 +1,18 @@
 //! One file in several pieces at once.
 //!
+//! ```text
+//!   Asking (MLST) ──▶ [Proving] ──▶ Pieces ──▶ [Verifying] ──▶ Over: it gets its name
+//!      │   │              │ a beginning of another file │ other bytes: it does not
+//!      │   └── from the first byte on ◀┘
+//!      └──▶ Whole: small, of unknown length, as text, or a server that does not restart
+//! ```
+//!
 //! While pieces are under way the file has holes, so it is not called `NAME.part`, which means "a good beginning":
 //! it is `NAME.part.seg` until all pieces are there. Stopped in an orderly way, it is cut to what is there without a
 //! hole and becomes `NAME.part`; after a crash it means nothing and is begun anew.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -14,8 +21,11 @@ use rustix::io::Errno;
 use super::job::{Summary, moved};
 use super::screen::Screen;
 use super::ui::Remote;
-use crate::user::crew::{Crew, Errand, ErrandId, Fetch, Goal, Moved, Piece, Stat, Trouble, Yield};
+use crate::user::crew::{
+    Behind, Cause, Crew, Errand, ErrandId, Fetch, Goal, Moved, Piece, Proof, Stat, Trouble, Verify, Yield,
+};
 use crate::user::local::{Folder, set_time};
+use crate::user::profile::Standing;
 
 /// Pieces smaller than this are not worth a session.
 const SMALLEST: u64 = 1024 * 1024;
@@ -23,18 +33,33 @@ const SMALLEST: u64 = 1024 * 1024;
 /// What is appended to the name while there are holes.
 const HOLES: &str = ".seg";
 
+/// How a file is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Pieces at most.
+    pub wanted: usize,
+    /// Go on with what an earlier run left.
+    pub resume: bool,
+    /// As text (TYPE A), which has no places to begin at.
+    pub text: bool,
+    /// Compare digests, or the file itself once more, before it gets its name.
+    pub verify: bool,
+}
+
 /// A file that is fetched in pieces.
 #[derive(Debug)]
 pub struct Segments {
     remote: Remote,
     folder: Rc<Folder>,
     name: OsString,
-    wanted: usize,
+    how: How,
     shown: (String, String),
     stage: Stage,
     size: u64,
     modify: Option<i64>,
     file: Option<Rc<OwnedFd>>,
+    /// Bytes that were here before.
+    from: u64,
     /// Pieces under way: number and end; and those that are there.
     open: HashMap<ErrandId, usize>,
     pieces: Vec<Stretch>,
@@ -46,9 +71,13 @@ pub struct Segments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Asking,
+    /// So many bytes are here; whether they are the beginning of the file there.
+    Proving(u64),
     Pieces,
     /// In one piece after all.
     Whole,
+    /// All of it is here, by length.
+    Verifying,
     Over,
 }
 
@@ -59,18 +88,19 @@ struct Stretch {
 }
 
 impl Segments {
-    /// A file to be fetched in up to `wanted` pieces.
-    pub fn new(remote: Remote, folder: Rc<Folder>, name: OsString, wanted: usize, shown: (String, String)) -> Self {
+    /// A file to be fetched in pieces.
+    pub fn new(remote: Remote, folder: Rc<Folder>, name: OsString, how: How, shown: (String, String)) -> Self {
         Self {
             remote,
             folder,
             name,
-            wanted,
+            how,
             shown,
             stage: Stage::Asking,
             size: 0,
             modify: None,
             file: None,
+            from: 0,
             open: HashMap::new(),
             pieces: Vec::new(),
             first_failure: None,
@@ -79,12 +109,16 @@ impl Segments {
         }
     }
 
-    pub(super) fn begin(&mut self, crew: &mut Crew) -> Vec<ErrandId> {
+    pub(super) fn begin(&mut self, crew: &mut Crew, screen: &Screen) -> Vec<ErrandId> {
+        if self.how.text {
+            screen.note(&format!("{}: in one piece, since text has no places to begin at", self.shown.0));
+            return self.whole(crew);
+        }
         vec![crew.add(self.remote.site, Errand::Stat(Box::new(Stat::new(self.remote.path.clone()))))]
     }
 
     pub(super) fn cancel(&mut self) {
-        self.wanted = 0;
+        self.how.wanted = 0;
     }
 
     pub(super) fn finished(&self) -> bool {
@@ -110,13 +144,16 @@ impl Segments {
             Stage::Asking => match result {
                 Ok(Yield::Entry(found)) => {
                     self.modify = found.modify;
-                    self.divide(found.size, crew, screen)
+                    self.size = found.size.unwrap_or(0);
+                    self.look(crew, screen)
                 }
                 Ok(_) => self.whole(crew),
                 Err(trouble) => self.finish(Err(trouble), screen),
             },
+            Stage::Proving(here) => self.proven(here, result, crew, screen),
             Stage::Pieces => self.piece_done(id, result, crew, screen),
             Stage::Whole => self.finish(moved(result), screen),
+            Stage::Verifying => self.verified(result, screen),
             Stage::Over => Vec::new(),
         }
     }
@@ -127,26 +164,73 @@ impl Segments {
         let goal = Goal::file(Rc::clone(&self.folder), self.name.clone());
         let mut fetch = Fetch::new(self.remote.path.clone(), goal);
         fetch.modify = self.modify;
+        (fetch.resume, fetch.text, fetch.verify) = (self.how.resume, self.how.text, self.how.verify);
         vec![crew.add(self.remote.site, Errand::Fetch(Box::new(fetch)))]
     }
 
-    fn divide(&mut self, size: Option<u64>, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
-        let size = size.unwrap_or(0);
-        let count = (self.wanted as u64).min(size / SMALLEST);
+    /// What an earlier run left is gone on with once it is proven.
+    fn look(&mut self, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
+        if !self.how.resume {
+            return self.divide(0, crew, screen);
+        }
+        match self.folder.look(&self.part()) {
+            Ok(Some(part)) if part.kind.is_file() && part.size > 0 && self.pieces_from(part.size) > 1 => {
+                self.stage = Stage::Proving(part.size);
+                let (path, folder) = (self.remote.path.clone(), Rc::clone(&self.folder));
+                let proof = Proof::new(path, folder, self.part(), part.size, Behind::More);
+                vec![crew.add(self.remote.site, Errand::Proof(Box::new(proof)))]
+            }
+            // A shorter file of the final name, one that is all there, and what is left of it in one piece.
+            Ok(_) => self.whole(crew),
+            Err(errno) => self.finish(Err(Trouble::local(&self.folder.path().join(self.part()), errno)), screen),
+        }
+    }
+
+    fn proven(
+        &mut self,
+        here: u64,
+        result: Result<Yield, Trouble>,
+        crew: &mut Crew,
+        screen: &mut Screen,
+    ) -> Vec<ErrandId> {
+        match result {
+            Ok(_) => match self.folder.rename(&self.part(), &self.holed()) {
+                Ok(()) => self.divide(here, crew, screen),
+                Err(errno) => self.finish(Err(Trouble::local(&self.folder.path().join(self.part()), errno)), screen),
+            },
+            Err(trouble) if trouble.cause == Cause::Verify && self.how.wanted > 0 => {
+                screen.note(&format!("{}: from the beginning: {}", self.shown.0, trouble.text));
+                self.how.resume = false;
+                if let Err(errno) = self.folder.remove(&self.part()) {
+                    log::debug!("cannot remove an unfinished file: {errno}");
+                }
+                self.divide(0, crew, screen)
+            }
+            Err(trouble) => self.finish(Err(trouble), screen),
+        }
+    }
+
+    /// Pieces worth having of what is behind byte `from`.
+    fn pieces_from(&self, from: u64) -> u64 {
+        (self.how.wanted as u64).min(self.size.saturating_sub(from) / SMALLEST)
+    }
+
+    fn divide(&mut self, from: u64, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
+        let count = self.pieces_from(from);
         if count < 2 {
             return self.whole(crew);
         }
-        let file = match self.folder.create(&self.holed(), true) {
+        let file = match self.folder.make_for_use().and_then(|()| self.folder.create(&self.holed(), from == 0)) {
             Ok(file) => Rc::new(file),
             Err(errno) => return self.finish(Err(Trouble::local(&self.folder.path(), errno)), screen),
         };
-        self.stage = Stage::Pieces;
-        self.size = size;
-        let each = size / count;
+        (self.stage, self.from) = (Stage::Pieces, from);
+        self.total.offset = from;
+        let each = (self.size - from) / count;
         let mut ids = Vec::new();
         for number in 0..count {
-            let (at, last) = (number * each, number + 1 == count);
-            let end = if last { size } else { at + each };
+            let (at, last) = (from + number * each, number + 1 == count);
+            let end = if last { self.size } else { at + each };
             let piece = Piece::new(self.remote.path.clone(), Rc::clone(&file), at, end, last);
             let id = crew.add(self.remote.site, Errand::Piece(Box::new(piece)));
             self.open.insert(id, self.pieces.len());
@@ -185,18 +269,39 @@ impl Segments {
         if !self.open.is_empty() {
             return Vec::new();
         }
-        let Some(trouble) = self.first_failure.take() else {
-            let placed = self.place().map_err(|errno| Trouble::local(&self.folder.path().join(&self.name), errno));
-            return self.finish(placed.map(|()| self.total.clone()), screen);
-        };
+        let Some(trouble) = self.first_failure.take() else { return self.all_there(crew, screen) };
         let restarts = crew.with_profile(self.remote.site, |profile| profile.rest);
-        if restarts == Some(crate::user::profile::Standing::Fails) && self.wanted > 0 {
+        if restarts == Some(Standing::Fails) && self.how.wanted > 0 {
             screen.note(&format!("{}: in one piece then: {trouble}", self.shown.0));
             self.discard();
             return self.whole(crew);
         }
         self.keep_beginning();
         self.finish(Err(trouble), screen)
+    }
+
+    fn all_there(&mut self, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
+        if !self.how.verify {
+            return self.place(screen);
+        }
+        self.stage = Stage::Verifying;
+        let verify = Verify::new(self.remote.path.clone(), Rc::clone(&self.folder), self.holed());
+        vec![crew.add(self.remote.site, Errand::Verify(Box::new(verify)))]
+    }
+
+    fn verified(&mut self, result: Result<Yield, Trouble>, screen: &mut Screen) -> Vec<ErrandId> {
+        match result {
+            Ok(_) => self.place(screen),
+            Err(trouble) => {
+                // Wrong bytes are of no use; those that could not be compared may be right.
+                if trouble.cause == Cause::Verify {
+                    self.discard()
+                } else {
+                    self.keep_beginning()
+                }
+                self.finish(Err(trouble), screen)
+            }
+        }
     }
 
     fn holed(&self) -> OsString {
@@ -211,10 +316,16 @@ impl Segments {
         name
     }
 
-    fn place(&mut self) -> Result<(), Errno> {
-        if let Some(file) = self.file.take()
-            && let Some(modify) = self.modify
-            && let Err(errno) = set_time(&*file, modify)
+    fn place(&mut self, screen: &mut Screen) -> Vec<ErrandId> {
+        let placed = self.name_it().map_err(|errno| Trouble::local(&self.folder.path().join(&self.name), errno));
+        self.finish(placed.map(|()| self.total.clone()), screen)
+    }
+
+    /// The file stays open, and so locked, until it has its name.
+    fn name_it(&mut self) -> Result<(), Errno> {
+        let file = self.file.take();
+        if let (Some(file), Some(modify)) = (&file, self.modify)
+            && let Err(errno) = set_time(&**file, modify)
         {
             log::debug!("cannot keep the time of a file: {errno}");
         }
@@ -223,7 +334,7 @@ impl Segments {
 
     /// What is there from the first byte on without a hole is what another run can go on with.
     fn keep_beginning(&mut self) {
-        let there = self.pieces.iter().take_while(|piece| piece.there).last().map_or(0, |piece| piece.end);
+        let there = self.pieces.iter().take_while(|piece| piece.there).last().map_or(self.from, |piece| piece.end);
         let Some(file) = self.file.take() else { return };
         if there == 0 || there > self.size {
             return self.discard();
@@ -236,9 +347,7 @@ impl Segments {
 
     fn discard(&mut self) {
         self.file = None;
-        let holed = self.holed();
-        let name: &OsStr = &holed;
-        if let Err(errno) = self.folder.remove(name) {
+        if let Err(errno) = self.folder.remove(&self.holed()) {
             log::debug!("cannot remove pieces: {errno}");
         }
     }

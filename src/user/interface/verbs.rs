@@ -13,7 +13,7 @@ use super::json::Object;
 use super::mirror::Mirror;
 use super::options::usage;
 use super::screen::Columns;
-use super::segments::Segments;
+use super::segments::{How, Segments};
 use super::ui::{Remote, Ui};
 use crate::user::crew::{
     Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
@@ -44,14 +44,11 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         let destination = shown(&folder.path().join(&name));
         if ui.options.segments > 1 {
             let shown = (remote.show(), destination);
-            let wanted = ui.options.segments;
-            let (site, path) = (remote.site, remote.path.clone());
-            let there = (Rc::clone(&folder), name.clone());
+            let text = remote.text.unwrap_or(ui.options.text);
+            let (wanted, resume, verify) = (ui.options.segments, ui.options.resume, ui.options.verify);
             ui.crew.rules().parallel = ui.options.parallel.unwrap_or(wanted);
-            ui.launch(Job::Segments(Box::new(Segments::new(remote, folder, name, wanted, shown))))?;
-            if ui.options.verify {
-                ui.run(site, Errand::Verify(Box::new(Verify::new(path, there.0, there.1))))?;
-            }
+            let how = How { wanted, resume, text, verify };
+            ui.launch(Job::Segments(Box::new(Segments::new(remote, folder, name, how, shown))))?;
             continue;
         }
         let errand = fetch(ui, &remote, Goal::file(folder, name));

@@ -26,7 +26,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::user::mail::{Outcome, Ticket, Transfer};
+use crate::user::mail::{Failure, Outcome, Ticket, Transfer};
 use crate::user::profile::Way;
 use crate::user::pump::{Pump, Snag};
 use crate::wire::command::Verb;
@@ -250,18 +250,20 @@ impl Running {
         !matches!(self.verb, Verb::Stor | Verb::Stou | Verb::Appe)
     }
 
-    /// What it came to if the session ends now, though it has all that it wanted: a segment cuts the server short, and
-    /// some servers (proftpd in TLS) take that so ill that they leave.
+    /// What it came to if the session ends now and the server's word does not matter any more: it has all that it wanted
+    /// (a segment cuts the server short, and some servers, proftpd in TLS, take that so ill that they leave), or it was
+    /// given up on this side, which is what made the server leave.
     pub fn content(self) -> Option<Outcome> {
-        match self.channel {
-            Channel::Over(Over { pump: Pump::In(intake), moved, elapsed, result: Ok(()) })
-                if intake.satisfied() && !self.aborted =>
-            {
-                let result = Ok(Reply::new(426, "the server left when it was cut short"));
-                Some(Outcome { pump: Some(Pump::In(intake)), moved, announced: self.announced, elapsed, result })
+        let Channel::Over(Over { pump, moved, elapsed, result }) = self.channel else { return None };
+        let result = match (&pump, result) {
+            _ if self.aborted => return None,
+            (Pump::In(intake), Ok(())) if intake.satisfied() => {
+                Ok(Reply::new(426, "the server left when it was cut short"))
             }
-            _ => None,
-        }
+            (_, Err(snag)) if snag.is_ours() => Err(Failure::Snag(snag)),
+            _ => return None,
+        };
+        Some(Outcome { pump: Some(pump), moved, announced: self.announced, elapsed, result })
     }
 
     /// Whether it is a listing: those may end without a data connection when there is nothing to list.

@@ -6,7 +6,7 @@ use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage};
 use crate::user::mail::{Answer, Death, Failure, Missed, News, Order, Outcome, Spoken, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
-use crate::user::pump::Pump;
+use crate::user::pump::{Pump, Snag};
 use crate::wire::address;
 use crate::wire::command::rule;
 use crate::wire::reply::{Kind, Reply};
@@ -382,8 +382,15 @@ impl Session {
             _ if aborted => Err(Failure::Aborted),
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
+            Err(Snag::Unclosed) if !refused => Err(Failure::Unclosed(reply)),
             // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
-            Err(snag) if snag.is_loss() && listing && moved == 0 && !refused => Ok(reply),
+            Err(snag) if snag.is_loss() && listing && moved == 0 && !refused => {
+                if secured {
+                    Err(Failure::Unclosed(reply))
+                } else {
+                    Ok(reply)
+                }
+            }
             // Our own fault is the cause of the server's complaint, not the other way round.
             Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),
             _ if refused => Err(Failure::Refused(reply)),

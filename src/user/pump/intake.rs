@@ -1,7 +1,8 @@
 //! Link → file, memory or stream: the receiving pump of the client.
 
-use std::io;
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 
@@ -33,6 +34,8 @@ pub struct Intake {
     at: u64,
     /// The wire's byte at which enough is there: the end of a segment.
     end: Option<u64>,
+    /// The wire's byte at which there is far too much. It is learnt while bytes come already.
+    ceiling: Option<Rc<Cell<u64>>>,
     lines: Option<Box<Lines>>,
     moved: u64,
     /// Bytes since the last line end, where they are held in memory.
@@ -80,6 +83,7 @@ impl Intake {
             proven: 0,
             at,
             end: None,
+            ceiling: None,
             lines: None,
             moved: 0,
             unended: 0,
@@ -92,9 +96,9 @@ impl Intake {
         Self::new(Place::File(file, at), at)
     }
 
-    /// Nowhere: compared with a file that should be the same.
-    pub const fn comparing(file: OwnedFd) -> Self {
-        Self::new(Place::Same(file, 0), 0)
+    /// Nowhere: compared with a file that should be the same, from byte `at` of both on.
+    pub const fn comparing(file: OwnedFd, at: u64) -> Self {
+        Self::new(Place::Same(file, at), at)
     }
 
     /// Nowhere.
@@ -141,6 +145,13 @@ impl Intake {
     #[must_use]
     pub const fn until(mut self, end: u64) -> Self {
         self.end = Some(end);
+        self
+    }
+
+    /// Gives up when byte `ceiling` is there.
+    #[must_use]
+    pub fn below(mut self, ceiling: Rc<Cell<u64>>) -> Self {
+        self.ceiling = Some(ceiling);
         self
     }
 
@@ -240,8 +251,7 @@ impl Intake {
                     self.finish()?;
                     return Ok(Step::Done);
                 }
-                // Somebody on the way may have cut the tail off: it is no whole file.
-                Moved::Cut => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof).into()),
+                Moved::Cut => return Err(Snag::Unclosed),
             }
         }
         Ok(Step::More)
@@ -279,13 +289,16 @@ impl Intake {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Snag> {
-        self.moved += bytes.len() as u64;
         let mut bytes = bytes;
         if let Some(end) = self.end {
             let wanted = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
             bytes = bytes.get(..wanted.min(bytes.len())).unwrap_or_default();
         }
+        self.moved += bytes.len() as u64;
         self.at += bytes.len() as u64;
+        if self.ceiling.as_ref().is_some_and(|ceiling| self.at > ceiling.get()) {
+            return Err(Snag::Endless);
+        }
         let bytes = self.prove(bytes)?;
         match self.lines.take() {
             None => self.put(bytes),

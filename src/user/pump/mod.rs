@@ -38,6 +38,10 @@ pub enum Snag {
     Impostor,
     /// More came than memory is meant to hold.
     Overlong,
+    /// Much more came than the server's SIZE said.
+    Endless,
+    /// It ended without TLS's own end (FIN, and no close_notify before it): somebody on the way may have cut off the rest.
+    Unclosed,
 }
 
 impl Snag {
@@ -50,8 +54,8 @@ impl Snag {
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {
         match self {
-            Self::Differs | Self::Overlong | Self::Impostor => true,
-            Self::Handshake => false,
+            Self::Differs | Self::Overlong | Self::Endless | Self::Impostor => true,
+            Self::Handshake | Self::Unclosed => false,
             Self::Fault(fault) => {
                 matches!(fault, Fault::Local(_) | Fault::DiskFull | Fault::OverQuota | Fault::Truncated)
             }
@@ -73,6 +77,8 @@ impl fmt::Display for Snag {
             Self::Handshake => f.write_str("the TLS handshake of the data connection failed"),
             Self::Impostor => f.write_str("the data connection shows another certificate than the control connection"),
             Self::Overlong => f.write_str("the server sends more than a listing may hold"),
+            Self::Endless => f.write_str("the server sends far more than it says there is"),
+            Self::Unclosed => f.write_str("the data connection's TLS ended without its farewell (cut off on the way?)"),
         }
     }
 }
