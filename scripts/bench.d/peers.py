@@ -346,6 +346,16 @@ class Workers(Miniftpd):
         return [*super().command(port)[:-1], "--workers", "2", self.served]
 
 
+class Before(Miniftpd):
+    """Another build of ours, in the same rounds, so that a change shows: `scripts/bench --against FOLDER`."""
+
+    name = "miniftpd before"
+    binary = None
+
+    def ready(self):
+        return Peer.ready(self) if self.binary else "no folder was given"
+
+
 class Bare(Peer):
     """No server: what the kernel gives at the most, by a bare sendfile loop and a bare recv and write loop that answer what they must."""
 
@@ -383,8 +393,8 @@ class BareTls(Bare):
         return [self.binary, CERTIFICATE, KEY, self.served]
 
 
-PEERS = [Miniftpd, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare, BareTls]
-# Ours and the limit are no rivals of ours.
+PEERS = [Miniftpd, Before, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare, BareTls]
+# Ours and the limit are no rivals of ours; an earlier build is.
 OURS = ("miniftpd", "miniftpd --workers 2", "bare loops", "bare rustls")
 
 
