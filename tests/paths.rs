@@ -7,34 +7,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use common::mount::Mounted;
 use common::strace::recorded;
 use common::{PATIENCE, Server};
 use rustix::process::Signal;
-
-/// A file system mounted into a served folder; gone with the test.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// None without the rights to mount, which is printed.
-    fn at(at: PathBuf, words: &[&str]) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let done = Command::new("mount").args(words).arg(&at).output();
-        if done.is_ok_and(|output| output.status.success()) {
-            return Some(Mounted(at));
-        }
-        println!("skipped: no file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _stays_mounted = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// What strace has written, once the traced process is gone.
 fn record(path: &Path) -> String {
