@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ PROGRAMS = Path(BUILT or REPOSITORY / "target/release")
 SERVER, LOAD = PROGRAMS / "miniftpd", PROGRAMS / "miniftp-load"
 READY_SECONDS = 20
 ENDING_SECONDS = 10
+# Put before a command: what a script has started does not outlive it, however the script ends.
+BOUND = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 class Failed(Exception):
@@ -47,7 +50,7 @@ class Server:
     def __init__(self, words, log, wrap=()):
         self.port = free_port()
         self.log = Path(log)
-        command = [*wrap, SERVER, "-l", f"127.0.0.1:{self.port}", *words]
+        command = [*BOUND, *wrap, SERVER, "-l", f"127.0.0.1:{self.port}", *words]
         with open(self.log, "wb") as output:
             self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             start_new_session=True)
@@ -85,7 +88,7 @@ class Load:
     """A run of the load tester in the background; `result()` is its JSON."""
 
     def __init__(self, url, *options, seconds):
-        words = [str(word) for word in (LOAD, "--json", *options, url)]
+        words = [str(word) for word in (*BOUND, LOAD, "--json", *options, url)]
         self.limit = seconds
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -138,7 +141,9 @@ def table(head, rows):
 
 
 def main(run):
-    """Runs a script's body; a failure is one line and exit code 1."""
+    """Runs a script's body; a failure is one line and exit code 1. SIGTERM and SIGHUP end it as Ctrl-C does: with everything put away."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(run())
     except Failed as failed:
