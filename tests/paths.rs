@@ -52,9 +52,11 @@ fn p02_nothing_outside_is_ever_opened() {
         "/proc/self/root/etc/passwd",
     ] {
         for verb in ["RETR", "STOR", "APPE", "SIZE", "MLST", "LIST", "STAT", "CWD", "MKD", "DELE", "RNFR", "HASH"] {
-            let _data = ftp.epsv();
+            let data = ftp.epsv();
             if ftp.say(format!("{verb} {name}")).code == 150 {
-                ftp.reply().expect(226);
+                // What was opened is in the record, however the transfer ends.
+                drop(data);
+                ftp.reply();
             }
         }
         for link in ["relative", "absolute", "dir", "magic"].iter().filter(|link| !server.has(link)) {
