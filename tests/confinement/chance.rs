@@ -84,7 +84,8 @@ fn p03_whatever_a_path_is_made_of() {
     let server = baited();
     let before = outside(&server);
     let mut ftp = server.login();
-    let parts = ["..", ".", "", "inside", "file", "out-dir", "secret", "up", "magic", "etc", "passwd", "new", "~", "*"];
+    let parts =
+        ["..", ".", "", "inside", "file", "out-dir", "secret", "up", "magic", "outside", "dir", "new", "~", "*"];
     let dice = noise(6 * 400);
     for throw in dice.chunks_exact(6) {
         let path: Vec<&str> = throw[1..].iter().map(|die| parts[usize::from(*die) % parts.len()]).collect();
