@@ -27,6 +27,25 @@ pub enum Cached {
     Cold,
 }
 
+/// What a file lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    /// A disk, or nobody knows: what memory holds of it is asked for.
+    Disk,
+    /// Memory itself (tmpfs), which never has to be waited for and refuses to be asked: a system call a piece for nothing.
+    Memory,
+}
+
+impl Backing {
+    /// Of the files on the file system that `directory` is on.
+    pub fn of(directory: impl AsFd) -> Self {
+        match rustix::fs::fstatfs(directory) {
+            Ok(system) if system.f_type == libc::TMPFS_MAGIC => Self::Memory,
+            _ => Self::Disk,
+        }
+    }
+}
+
 /// Reads what memory holds at `at`. File systems that cannot tell (tmpfs among them) count as memory.
 ///
 /// # Errors
@@ -135,6 +154,17 @@ mod tests {
         fetch(file.as_fd(), 0, 1 << 20);
         assert_eq!(read_blocking(file.as_fd(), &mut buffer, 0), Ok(8));
         assert_eq!(read(file.as_fd(), &mut buffer, 0), Ok(Cached::Bytes(8)));
+    }
+
+    #[test]
+    fn who_refuses_to_be_asked_is_memory() {
+        for folder in ["/dev/shm", env!("CARGO_MANIFEST_DIR")] {
+            let Ok(mut file) = tempfile::tempfile_in(folder) else { continue };
+            file.write_all(b"hello").expect("written");
+            let asked = holds(file.as_fd(), 0);
+            let backing = if asked == Residence::Unknown { Backing::Memory } else { Backing::Disk };
+            assert_eq!(Backing::of(&file), backing, "{folder}: {asked:?}");
+        }
     }
 
     #[test]

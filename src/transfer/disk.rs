@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::filesystem::cache::{self, Residence};
+use crate::filesystem::cache::{self, Backing, Residence};
 use crate::reactor::Moment;
 
 /// What is asked of the disk at once for one transfer. Sixteen of the kernel's read-ahead windows: a spinning disk
@@ -104,6 +104,8 @@ pub struct Stretch<'a> {
     pub at: u64,
     /// The byte after the last.
     pub end: u64,
+    /// What it lies on.
+    pub backing: Backing,
 }
 
 impl Lanes {
@@ -211,6 +213,9 @@ impl Drop for Wait {
 /// A page that is not there is on its way as soon as it was asked for, and then speaks no more for those before it. So
 /// what lies before such a place is to be read with NOWAIT, and not to be probed again.
 pub fn first_miss(stretch: Stretch<'_>, count: usize) -> Option<u64> {
+    if stretch.backing == Backing::Memory {
+        return None;
+    }
     let end = stretch.end.min(stretch.at + count as u64);
     let mut at = stretch.at;
     match cache::holds(stretch.file, at) {
@@ -234,7 +239,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     fn stretch(file: &std::fs::File) -> Stretch<'_> {
-        Stretch { file: file.as_fd(), at: 0, end: 1 << 20 }
+        Stretch { file: file.as_fd(), at: 0, end: 1 << 20, backing: Backing::Disk }
     }
 
     #[test]
@@ -319,7 +324,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(300_000).expect("a size");
         std::io::Write::write_all(&mut &file, &vec![1; 300_000]).expect("written");
-        let at = |at| Stretch { file: file.as_fd(), at, end: 300_000 };
+        let at = |at| Stretch { file: file.as_fd(), at, end: 300_000, backing: Backing::Disk };
         assert_eq!(first_miss(at(0), 262_144), None);
         assert_eq!(first_miss(at(262_144), 262_144), None);
         assert_eq!(first_miss(at(299_999), 262_144), None);

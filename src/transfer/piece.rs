@@ -63,6 +63,7 @@ mod tests {
     use super::super::source::{Disk, Filled};
     use super::super::{CHUNK, Source};
     use super::*;
+    use crate::filesystem::cache::Backing;
 
     fn file(content: &[u8]) -> std::os::fd::OwnedFd {
         let mut file = tempfile::tempfile().expect("a file");
@@ -74,7 +75,7 @@ mod tests {
     fn nothing_of_an_earlier_piece_comes_again() {
         let mut piece = Piece::default();
         let long = vec![7; CHUNK];
-        let mut source = Source::Image { file: file(&long), at: 0, end: long.len() as u64 };
+        let mut source = Source::Image { file: file(&long), at: 0, end: long.len() as u64, backing: Backing::Disk };
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
         assert_eq!(piece.bytes(), long);
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
@@ -82,7 +83,7 @@ mod tests {
         let mut source = Source::text(file(b"a\nb"), 3, 1);
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
         assert_eq!(piece.bytes(), b"\r\nb", "made after read");
-        let mut source = Source::Image { file: file(b"xyz"), at: 1, end: 3 };
+        let mut source = Source::Image { file: file(b"xyz"), at: 1, end: 3, backing: Backing::Memory };
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
         assert_eq!(piece.bytes(), b"yz", "read after made");
         assert_eq!(piece.room(9).len(), 9);

@@ -7,6 +7,7 @@ use super::disk::{Stretch, Visit, Wait};
 use super::source::{Disk, Filled, read_piece};
 use super::{CHUNK, Fault, Scratch};
 use crate::codec::{Hasher, Sum};
+use crate::filesystem::cache::Backing;
 use crate::reactor::Moment;
 use crate::wire::text::Count;
 
@@ -65,7 +66,7 @@ impl Scan {
         let queued = self.wait.as_ref().is_some_and(Wait::is_queued);
         let mut filled = if queued { Filled::Cold } else { self.read(scratch, Disk::Ready)? };
         if filled == Filled::Cold {
-            let stretch = Stretch { file: self.file.as_fd(), at: self.at, end: self.end };
+            let stretch = Stretch { file: self.file.as_fd(), at: self.at, end: self.end, backing: Backing::Disk };
             match self.wait.get_or_insert_with(|| scratch.lanes.enter(now, self.at)).visit(stretch, now) {
                 Visit::Until(until) => return Ok(Sight::Wait(until)),
                 Visit::Force => filled = self.read(scratch, Disk::Waited)?,
@@ -85,7 +86,7 @@ impl Scan {
     /// The disk has brought something: its lane is given back once all that was asked for is there.
     fn warmed(&mut self, now: Moment) {
         let Some(wait) = &mut self.wait else { return };
-        if wait.advanced(Stretch { file: self.file.as_fd(), at: self.at, end: self.end }, now) {
+        if wait.advanced(Stretch { file: self.file.as_fd(), at: self.at, end: self.end, backing: Backing::Disk }, now) {
             self.wait = None;
         }
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::disk::{FORCED_PIECE, Stretch};
 use super::{CHUNK, Deflated, Fault, LISTING_BYTES, Piece, SEND_FILE_BYTES, TURN_BYTES};
-use crate::filesystem::cache::{self, Cached};
+use crate::filesystem::cache::{self, Backing, Cached};
 use crate::filesystem::watch::watched;
 use crate::filesystem::{Fill, Listing};
 use crate::wire::text::ToWire;
@@ -23,6 +23,8 @@ pub enum Source {
         at: u64,
         /// The byte after the last.
         end: u64,
+        /// What it lies on.
+        backing: Backing,
     },
     /// A text file, its line ends translated (TYPE A).
     Text(Text),
@@ -87,7 +89,8 @@ impl Source {
     /// What the file system says.
     pub fn fill(&mut self, piece: &mut Piece, most: usize, disk: Disk) -> Result<Filled, Fault> {
         match self {
-            Self::Image { file, at, end } => read_piece(file, at, *end, piece, most, disk),
+            Self::Image { file, at, end, backing: Backing::Memory } => read_memory(file, at, *end, piece, most),
+            Self::Image { file, at, end, backing: Backing::Disk } => read_piece(file, at, *end, piece, most, disk),
             Self::Text(text) => text.fill(piece.make(), disk),
             Self::Listing(listing) => match watched("readdir and stat", || listing.fill(piece.make(), LISTING_BYTES)) {
                 Ok(Fill::More) => Ok(Filled::More),
@@ -111,8 +114,12 @@ impl Source {
     /// What of a file is still to be read; none for what is no file.
     pub fn stretch(&self) -> Option<Stretch<'_>> {
         match self {
-            Self::Image { file, at, end } => Some(Stretch { file: file.as_fd(), at: *at, end: *end }),
-            Self::Text(text) => Some(Stretch { file: text.file.as_fd(), at: text.at, end: text.end }),
+            Self::Image { file, at, end, backing } => {
+                Some(Stretch { file: file.as_fd(), at: *at, end: *end, backing: *backing })
+            }
+            Self::Text(text) => {
+                Some(Stretch { file: text.file.as_fd(), at: text.at, end: text.end, backing: Backing::Disk })
+            }
             Self::Listing(_) => None,
             Self::Deflated(deflated) => deflated.stretch(),
         }
@@ -132,7 +139,7 @@ impl Text {
     }
 }
 
-/// Reads up to `most` bytes of the file.
+/// Reads up to `most` bytes of the file: such as memory holds, or a small piece that is waited for.
 pub(super) fn read_piece(
     file: &OwnedFd,
     at: &mut u64,
@@ -142,16 +149,30 @@ pub(super) fn read_piece(
     disk: Disk,
 ) -> Result<Filled, Fault> {
     let most = if disk == Disk::Ready { most } else { most.min(FORCED_PIECE) };
+    read(at, end, piece, most, |place, at| match disk {
+        Disk::Ready => cache::read(file.as_fd(), place, at),
+        Disk::Waited => cache::read_blocking(file.as_fd(), place, at).map(Cached::Bytes),
+    })
+}
+
+/// The same of a file that lies in memory.
+fn read_memory(file: &OwnedFd, at: &mut u64, end: u64, piece: &mut Piece, most: usize) -> Result<Filled, Fault> {
+    read(at, end, piece, most, |place, at| cache::read_blocking(file.as_fd(), place, at).map(Cached::Bytes))
+}
+
+fn read(
+    at: &mut u64,
+    end: u64,
+    piece: &mut Piece,
+    most: usize,
+    from: impl FnOnce(&mut [u8], u64) -> Result<Cached, Errno>,
+) -> Result<Filled, Fault> {
     let want = usize::try_from(end - *at).unwrap_or(most).min(most);
     let place = piece.room(want);
     if want == 0 {
         return Ok(Filled::End);
     }
-    let read = match disk {
-        Disk::Ready => cache::read(file.as_fd(), place, *at),
-        Disk::Waited => cache::read_blocking(file.as_fd(), place, *at).map(Cached::Bytes),
-    };
-    let read = match read.map_err(Fault::of_file)? {
+    let read = match from(place, *at).map_err(Fault::of_file)? {
         Cached::Bytes(0) => return Err(Fault::Truncated),
         Cached::Bytes(read) => read,
         Cached::Cold => 0,

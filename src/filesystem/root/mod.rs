@@ -42,6 +42,7 @@ pub use sweep::Sweep;
 pub use upload::{Allow, Start, Written};
 pub use writers::Writers;
 
+use super::cache::Backing;
 use super::path::VirtualPath;
 use super::policy::{Links, Policy};
 use super::watch::watched;
@@ -73,6 +74,8 @@ pub struct Root {
     identity: Identity,
     policy: Rc<Policy>,
     guard: Guard,
+    /// What its own device is, with that device's number: others may be mounted below.
+    backing: (u64, Backing),
 }
 
 /// Who keeps a path inside.
@@ -119,7 +122,14 @@ impl Root {
             Err(Errno::NOSYS | Errno::PERM) => Resolver::Walk,
             _ => Resolver::Kernel(resolve),
         };
-        Ok(Self { directory, resolver, identity: Identity::current(), policy, guard })
+        let backing = (Stat::of(&directory)?.dev, Backing::of(&directory));
+        Ok(Self { directory, resolver, identity: Identity::current(), policy, guard, backing })
+    }
+
+    /// What a file of this tree lies on.
+    pub const fn backing(&self, file: &Stat) -> Backing {
+        let (device, backing) = self.backing;
+        if file.dev == device { backing } else { Backing::Disk }
     }
 
     /// Whether the kernel keeps paths inside, in one call each.

@@ -51,7 +51,8 @@ impl Session {
         let source = if ascii {
             Source::text(file, stat.size, first)
         } else {
-            Source::Image { file, at: first.min(stat.size), end: end.min(stat.size) }
+            let backing = member.seat.root().backing(&stat);
+            Source::Image { file, at: first.min(stat.size), end: end.min(stat.size), backing }
         };
         // Only here what is in the file and what goes over the connection are the same.
         let total = match &source {
