@@ -75,7 +75,7 @@ mod tests {
     fn nothing_of_an_earlier_piece_comes_again() {
         let mut piece = Piece::default();
         let long = vec![7; CHUNK];
-        let mut source = Source::Image { file: file(&long), at: 0, end: long.len() as u64, backing: Backing::Disk };
+        let mut source = Source::image(file(&long), 0, long.len() as u64);
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));
         assert_eq!(piece.bytes(), long);
         assert_eq!(source.fill(&mut piece, CHUNK, Disk::Ready), Ok(Filled::End));

@@ -67,6 +67,11 @@ pub enum Disk {
 }
 
 impl Source {
+    /// Bytes `at` up to `end` of a file that may have to be waited for.
+    pub const fn image(file: OwnedFd, at: u64, end: u64) -> Self {
+        Self::Image { file, at, end, backing: Backing::Disk }
+    }
+
     /// A file sent line by line, from the `skip`th byte of its translated form on.
     pub fn text(file: OwnedFd, size: u64, skip: u64) -> Self {
         Self::Text(Text { file, at: 0, end: size, lines: ToWire::new(), skip, raw: Piece::default() })

@@ -8,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Snag;
-use crate::filesystem::cache::Backing;
 use crate::reactor::{Link, Ready, Sockets};
 use crate::transfer::{CHUNK, Fault, Scratch, Sender, Share, Source, Step, TURN_BYTES};
 use crate::wire::text::ToWire;
@@ -47,7 +46,7 @@ struct Stream {
 impl Outlet {
     /// Bytes `at` up to `end` of a file, as they are.
     pub fn image(file: OwnedFd, at: u64, end: u64) -> Self {
-        Self(Kind::File(Sender::new(Source::Image { file, at, end, backing: Backing::Disk })))
+        Self(Kind::File(Sender::new(Source::image(file, at, end))))
     }
 
     /// A file of `size` bytes with LF as CRLF (TYPE A).
