@@ -76,6 +76,11 @@ impl Sender {
         self.handed.saturating_sub(link.unsent() as u64)
     }
 
+    /// Bytes of a file that are still to be read.
+    pub fn left(&self) -> Option<u64> {
+        self.source.stretch().map(|stretch| stretch.end.saturating_sub(stretch.at))
+    }
+
     /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
     pub const fn is_file(&self) -> bool {
         self.source.is_file()
