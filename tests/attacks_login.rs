@@ -50,7 +50,8 @@ fn is_silent(ftp: &Peer) -> bool {
 
 #[test]
 fn a02_a_name_that_is_not_there_costs_the_check_of_one_that_is() {
-    const GUESSES: usize = 6;
+    /// What lies far above what the clock of the kernel can be off by.
+    const ENOUGH: u64 = 40;
     let server = server("login_delay = \"0s\"", DEAR_HASH);
     // Where everybody's hash is dear, the check of nobody's must be.
     let accounts = server.config().with_file_name("accounts.toml");
@@ -60,13 +61,19 @@ fn a02_a_name_that_is_not_there_costs_the_check_of_one_that_is() {
     let verifier = child(server.pid(), "miniftpd: verifier");
     let cost = |user: &str| {
         let before = cpu_ticks_of(verifier);
-        for _ in 0..GUESSES {
-            assert_eq!(guess(&mut server.connect(), user, "wrong"), 530);
-        }
+        assert_eq!(guess(&mut server.connect(), user, "wrong"), 530);
         cpu_ticks_of(verifier) - before
     };
-    let (known, unknown) = (cost("ann"), cost("nobody"));
-    assert!(known >= 20, "the hash is too cheap for this test: {known}");
+    // In turn, and as often as this machine needs for figures that say something.
+    let (mut known, mut unknown) = (0, 0);
+    for _ in 0..1000 {
+        known += cost("ann");
+        unknown += cost("nobody");
+        if known >= ENOUGH {
+            break;
+        }
+    }
+    assert!(known >= ENOUGH, "the hash is too cheap for this test: {known}");
     // Processor time, not time: what else the machine does is not in it.
     assert!(unknown > known / 2 && unknown < known * 2, "{known} for a name, {unknown} for none");
 }
@@ -330,12 +337,17 @@ fn a13_each_permission_is_needed_by_each_of_its_verbs() {
 fn last_code(server: &Server, name: &str, commands: &str) -> u16 {
     let mut ftp = server.login_as(name, "secret");
     let mut code = 0;
-    let data = ftp.epsv();
+    let mut data = ftp.epsv();
     for command in commands.split('$') {
         code = ftp.say(command).code;
     }
-    drop(data);
-    if code == 150 { ftp.reply().code } else { code }
+    if code != 150 {
+        return code;
+    }
+    // An upload waits for its end, and a download for somebody who takes it.
+    data.shutdown(std::net::Shutdown::Write).unwrap();
+    data.read_to_end(&mut Vec::new()).unwrap();
+    ftp.reply().code
 }
 
 #[test]

@@ -318,8 +318,10 @@ fn exit_codes_name_the_cause() {
 fn an_interrupt_leaves_what_can_be_continued() {
     let pair = Pair::new();
     write(&pair.there("big"), &content(8 << 20));
-    let mut get = pair.command(&["--limit-rate", "1M", "get", &pair.url("big")]).spawn().unwrap();
+    // At this rate it takes minutes.
+    let mut get = pair.command(&["--limit-rate", "64K", "get", &pair.url("big")]).spawn().unwrap();
     while fs::metadata(pair.here("big.part")).map_or(0, |meta| meta.len()) == 0 {
+        assert_eq!(get.try_wait().unwrap(), None, "it has ended");
         std::thread::yield_now();
     }
     kill_process(Pid::from_child(&get), Signal::INT).unwrap();

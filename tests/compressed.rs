@@ -5,14 +5,11 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Peer, Server, noise, read_all, read_some};
+use common::{Peer, SECRET_HASH, Server, noise, read_all, read_some, until_counted};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-
-/// The hash of `secret`.
-const SECRET: &str =
-    "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
+use rustix::process::Signal;
 
 const OFFERED: &str = "[limits]\ncompressed = 2\n";
 
@@ -121,6 +118,25 @@ fn files_come_in_compressed() {
     assert_eq!(server.get("slow"), b"byte by byte");
 }
 
+/// Whoever adds up the log's bytes wants those of the files, not those of the wire.
+#[test]
+fn the_transfer_log_counts_bytes_of_the_file() {
+    let server = Server::full_and(&format!("{OFFERED}[log]\ntransfers = \"xferlog\"\n"));
+    let mut ftp = in_z(&server);
+    let plain = vec![b'a'; 300_000];
+    ftp.store("STOR up", &deflated(&plain)).expect(226);
+    fetch(&mut ftp, "RETR up");
+    ftp.say("REST 299000").expect(350);
+    fetch(&mut ftp, "RETR up");
+    ftp.say("MODE S").expect(200);
+    ftp.fetch("RETR up");
+    server.signal(Signal::TERM);
+    server.drain_log(&mut String::new());
+    let log = std::fs::read_to_string(server.config().with_file_name("xferlog")).unwrap();
+    let bytes: Vec<&str> = log.lines().filter_map(|line| line.split_whitespace().nth(7)).collect();
+    assert_eq!(bytes, ["300000", "300000", "1000", "300000"], "{log}");
+}
+
 #[test]
 fn positions_and_sizes_are_those_of_the_file() {
     let server = furnished();
@@ -212,12 +228,11 @@ fn a_bomb_is_stopped_and_nobody_waits_for_it() {
 #[test]
 fn a_bomb_is_stopped_by_the_quota() {
     let account = format!(
-        "[[account]]\nname = \"ann\"\npassword = \"{SECRET}\"\npermissions = \"full\"\nquota = {{ bytes = \"1MiB\" }}\n"
+        "[[account]]\nname = \"ann\"\npassword = \"{SECRET_HASH}\"\npermissions = \"full\"\nquota = {{ bytes = \"1MiB\" }}\n"
     );
     let server = Server::with_accounts(OFFERED, &account);
     let mut ann = server.login_as("ann", "secret");
-    // Nothing may be stored before the home is counted.
-    assert!((0..10_000).any(|_| ann.say("AVBL").code == 213), "never counted");
+    until_counted(&mut ann);
     ann.say("MODE Z").expect(200);
     let mut data = ann.epsv();
     ann.say("STOR bomb").expect(150);

@@ -6,12 +6,11 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use common::{Server, connect, noise, read_all, read_some};
+use common::{Server, connect, free_ports, noise, read_all, read_some};
 use rustix::process::Signal;
 
 const FULL: &str = "[anonymous]\npermissions = \"full\"\n";
@@ -67,7 +66,8 @@ fn s04_a_killed_server_never_leaves_a_file_shorter_than_it_was() {
 
 #[test]
 fn s06_a_restart_finds_its_port_and_a_second_server_does_not() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Not one that the system may give to somebody else while nobody listens.
+    let (port, _) = free_ports(1);
     let listen = format!("127.0.0.1:{port}");
     let first = Server::launch(&listen, FULL, &[], |command| command);
     // The server closes first: the connection's TIME_WAIT is on its side, at its port.

@@ -86,18 +86,25 @@ fn data_peers_may_vanish_too() {
 
 #[test]
 fn a_transfer_suspends_the_idle_limit() {
-    let server = Server::full_and("[limits]\nidle = \"1s\"\n");
+    let server = Server::full();
     server.put("big", noise(30_000_000));
     let mut ftp = server.login();
     let mut witness = server.login();
     let mut data = ftp.epsv_narrow();
-    ftp.say("RETR big").expect(150);
+    // In one segment, and the last command before the transfer is over: no limit runs out between the two.
+    ftp.send("SITE IDLE 1\r\nRETR big\r\n");
+    ftp.reply().expect(200);
+    ftp.reply().expect(150);
+    ftp.send("NOOP\r\n");
     read_some(&mut data, 1000);
-    // By now the transfer has lasted longer than any session may be idle.
+    // By now the transfer has lasted longer than its session may be idle.
+    witness.say("SITE IDLE 2").expect(200);
     witness.reply().expect(421);
     assert_eq!(common::read_all(data).len(), 30_000_000 - 1000);
     ftp.reply().expect(226);
-    ftp.is_well();
+    ftp.reply().expect(200);
+    // And afterwards it counts again.
+    ftp.reply().expect(421);
 }
 
 #[test]

@@ -4,13 +4,15 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, accept, noise};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
 /// Runs it on a URL; gives the exit code and what it said.
@@ -85,6 +87,21 @@ fn every_scenario_runs_clean() {
             assert_eq!(server.get("big-0").len(), 65_536);
         }
     }
+}
+
+#[test]
+fn uploads_have_new_names_where_nobody_may_write_over_a_file() {
+    // Anonymous with `w` and without `o`, as pure-ftpd has it.
+    let server = Server::configured("[anonymous]\npermissions = 'elrw'\n");
+    let address = url(server.address(), "up");
+    let options = ["--scenario", "put", "--clients", "2", "--duration", "0.5", "--size", "100"];
+    let (code, refused) = report(&address, &options);
+    assert_eq!((code, number(&refused["ops"])), (1, 2.0), "{refused}");
+    let (code, fresh) = report(&address, &[&options[..], &["--fresh"]].concat());
+    assert_eq!((code, fresh["errors"].to_string().as_str()), (0, "{}"), "{fresh}");
+    let last = number(&fresh["ops"]);
+    assert!(last > 2.0, "{fresh}");
+    assert!(server.get("up-0-1").len() == 100 || server.get("up-1-1").len() == 100);
 }
 
 #[test]
@@ -274,7 +291,10 @@ fn errors_have_classes() {
     let refusing = |wanted: &'static str, text: &'static str| {
         fake(move |verb, _| if verb == wanted { Move::Say(text) } else { Move::Usual }).address
     };
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that it is nobody else's, and not listening.
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let nobody = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
     for (address, scenario, class) in [
         (refusing("PASS", "530 no"), "command", "login"),
         (refusing("NOOP", "502 no"), "command", "command refused"),
@@ -308,6 +328,36 @@ fn an_open_loop_does_not_forgive_a_stall() {
     // The closed loop knows of one.
     let (_, closed) = report(&url(stalling().address, ""), &common);
     assert!(number(&phase(&closed, "command")["max"]) >= 1000.0, "{closed}");
+}
+
+#[test]
+fn a_pause_is_no_plan() {
+    /// Of the tester itself, much longer than its pause, in which it begins.
+    const STOPPED: Duration = Duration::from_secs(4);
+    /// For the tester to hear the answer, of which nobody else sees anything: a fraction of its pause.
+    const HEARD: Duration = Duration::from_millis(300);
+    let (sender, commands) = std::sync::mpsc::channel();
+    let server = fake(move |verb, count| {
+        if (verb, count) == ("NOOP", 1) {
+            let _ = sender.send(());
+        }
+        Move::Usual
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
+    command.args(["--json", "--clients", "1", "--think", "1500", "--duration", "7"]).arg(url(server.address, ""));
+    let load = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    commands.recv_timeout(PATIENCE).expect("a NOOP");
+    thread::sleep(HEARD);
+    let pid = Pid::from_child(&load);
+    kill_process(pid, Signal::STOP).unwrap();
+    thread::sleep(STOPPED);
+    kill_process(pid, Signal::CONT).unwrap();
+    let output = load.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert!(number(&report["ops"]) >= 2.0, "{report}");
+    // The second was said seconds after its pause was over, and answered at once.
+    assert!(number(&phase(&report, "command")["max"]) < 1000.0 * STOPPED.as_secs_f64() / 2.0, "{report}");
+    assert!(number(&phase(&report, "operation")["max"]) < 1000.0 * STOPPED.as_secs_f64() / 2.0, "{report}");
 }
 
 #[test]
@@ -375,6 +425,10 @@ fn usage_and_limits_end_with_2() {
         ["--scenario", "get"],
         ["--rate", "-1"],
         ["--source", "127.0.0.0/64"],
+        // Documentation's network is nobody's.
+        ["--source", "192.0.2.0/24"],
+        ["--timeout", "0"],
+        ["--histogram", "/no/such/folder/log"],
         ["--server-pid", "4294967295"],
         ["--tls", "maybe"],
         ["--frobnicate", "1"],
@@ -394,6 +448,19 @@ fn usage_and_limits_end_with_2() {
 
 #[test]
 fn an_interrupt_ends_the_measurement_with_its_report() {
+    for (processes, signal) in [("1", Signal::INT), ("2", Signal::INT), ("2", Signal::TERM)] {
+        let (load, _server) = under_way(processes);
+        // Of the one that was started alone: its parts are in no terminal's reach.
+        kill_process(Pid::from_child(&load), signal).unwrap();
+        let output = load.wait_with_output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!((output.status.code(), report["errors"].to_string().as_str()), (Some(0), "{}"), "{report}");
+        assert!(number(&report["ops"]) >= 3.0 && number(&report["duration_s"]) < 3600.0, "{report}");
+    }
+}
+
+/// A plan of an hour that has begun; of what it does not begin nothing is owed.
+fn under_way(processes: &str) -> (Child, Fake) {
     let (sender, commands) = std::sync::mpsc::channel();
     let server = fake(move |verb, count| {
         if (verb, count) == ("NOOP", 3) {
@@ -402,13 +469,43 @@ fn an_interrupt_ends_the_measurement_with_its_report() {
         Move::Usual
     });
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniftp-load"));
-    // A plan of an hour: of what it has not begun nothing is owed.
-    command.args(["--json", "--clients", "2", "--rate", "50", "--duration", "3600"]).arg(url(server.address, ""));
-    let load = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    command.args(["--json", "--clients", "2", "--rate", "50", "--duration", "3600", "--processes", processes]);
+    let load = command.arg(url(server.address, "")).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     commands.recv_timeout(PATIENCE).expect("three NOOPs");
+    (load, server)
+}
+
+/// The processes that one has started, as the kernel lists them.
+fn children(of: &Child) -> Vec<Pid> {
+    let list = format!("/proc/{0}/task/{0}/children", of.id());
+    let numbers = std::fs::read_to_string(list).unwrap();
+    numbers.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
+}
+
+#[test]
+fn a_process_that_dies_is_an_error_among_the_figures_of_the_others() {
+    let (load, _server) = under_way("2");
+    let parts = children(&load);
+    assert_eq!(parts.len(), 2);
+    kill_process(parts[0], Signal::KILL).unwrap();
     kill_process(Pid::from_child(&load), Signal::INT).unwrap();
     let output = load.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_eq!((output.status.code(), report["errors"].to_string().as_str()), (Some(0), "{}"), "{report}");
-    assert!(number(&report["ops"]) >= 3.0 && number(&report["duration_s"]) < 3600.0, "{report}");
+    assert_eq!((output.status.code(), only_error(&report, "process lost")), (Some(1), 1.0), "{report}");
+    assert!(number(&report["phases"]["command"]["count"]) >= 1.0, "{report}");
+}
+
+#[test]
+fn no_process_outlives_the_one_that_started_it() {
+    let (mut load, _server) = under_way("2");
+    let watched: Vec<_> =
+        children(&load).into_iter().map(|part| pidfd_open(part, PidfdFlags::empty()).unwrap()).collect();
+    assert_eq!(watched.len(), 2);
+    load.kill().unwrap();
+    load.wait().unwrap();
+    for part in &watched {
+        let span = Timespec::try_from(PATIENCE).unwrap();
+        let ended = poll(&mut [PollFd::new(part, PollFlags::IN)], Some(&span)).unwrap();
+        assert_eq!(ended, 1, "a part goes on by itself");
+    }
 }

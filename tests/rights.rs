@@ -8,21 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use common::processes::{children, status};
-use common::{SECRET_HASH, Server};
+use common::processes::{await_children, children};
+use common::{NOBODY, SECRET_HASH, Server, is_root};
 use miniftp::process::sandbox::AUDIT_VARIABLE;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
-
-/// A user without a name on any machine.
-const NOBODY: u32 = 61_234;
-
-fn is_root() -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        println!("skipped: only root can start a server that drops its rights");
-    }
-    root
-}
+use rustix::process::{Pid, Signal, kill_process};
 
 fn accounts(home: &str) -> String {
     format!("[[account]]\nname = \"ann\"\npassword = \"{SECRET_HASH}\"\nhome = \"{home}\"\npermissions = \"full\"\n")
@@ -47,21 +36,12 @@ fn reload(server: &Server, text: &str) {
 
 /// Waits until just so many processes serve and verify, none of `before`, and all of them as the user without a way back.
 fn await_dropped(server: &Server, count: usize, before: &[u32]) -> Vec<u32> {
-    let end = Instant::now() + common::PATIENCE;
-    loop {
-        let family = children(server.pid());
-        let dropped = |pid: u32| {
-            let told = status(pid);
-            let is = |name: &str, value: &str| told.get(name).is_some_and(|words| words[0] == value);
-            is("Uid", &NOBODY.to_string()) && is("CapBnd", "0000000000000000") && is("NoNewPrivs", "1")
-        };
-        if family.len() == count && family.iter().all(|(pid, _)| !before.contains(pid) && dropped(*pid)) {
-            return family.into_iter().map(|(pid, _)| pid).collect();
-        }
-        let ids = || family.iter().map(|(pid, name)| (name, status(*pid).remove("Uid")));
-        assert!(Instant::now() < end, "{:?}", ids().collect::<Vec<_>>());
-        std::thread::yield_now();
-    }
+    let family = await_children(server.pid(), count, |pid, told| {
+        let is = |name: &str, value: &str| told.get(name).is_some_and(|words| words[0] == value);
+        let dropped = is("Uid", &NOBODY.to_string()) && is("CapBnd", "0000000000000000") && is("NoNewPrivs", "1");
+        dropped && !before.contains(&pid)
+    });
+    family.into_iter().map(|(pid, _)| pid).collect()
 }
 
 #[test]

@@ -319,6 +319,10 @@ fn missing_directories_are_made_where_that_is_configured_and_allowed() {
     let mut ftp = server.login();
     ftp.say("STOR cam/2026/11/x.jpg").expect(425);
     assert!(!server.has("cam"), "without a data connection nothing is made");
+    ftp.epsv();
+    ftp.say("REST 5").expect(350);
+    ftp.say("STOR cam/2026/11/x.jpg").expect(554);
+    assert!(!server.has("cam"), "there is nothing to go on from, and nothing is made for it");
     ftp.store("STOR cam/2026/11/x.jpg", b"1").expect(226);
     ftp.store("APPE cam/2026/12/log", b"2").expect(226);
     ftp.say("MKD cam2/a/b").expect(257).says("\"/cam2/a/b\" created");
@@ -337,6 +341,8 @@ fn missing_directories_are_made_where_that_is_configured_and_allowed() {
     let server = Server::configured(text);
     let mut ftp = server.login();
     ftp.epsv();
+    ftp.say("STOR cam/x").expect(553);
+    ftp.say("REST 5").expect(350);
     ftp.say("STOR cam/x").expect(553);
     assert!(!server.has("cam"), "MKD is not granted, nor are its effects");
 }

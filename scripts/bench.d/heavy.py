@@ -24,6 +24,8 @@ ARRIVALS_PER_SECOND = 200
 ARRIVAL_SECONDS, AT_WORK_SECONDS = 4, 0.3
 # Password logins are slow: fewer seconds would count too few.
 PASSWORD_SECONDS = 2
+# A p99 wants some hundreds of pauses and answers.
+LIGHT_SECONDS = 2
 # Downloads under way while memory is looked at.
 TRANSFERS = 300
 
@@ -125,12 +127,13 @@ def light(name, background, way="command"):
     """p99 of a session that says NOOP now and then, beside a heavy load."""
     def run(load, plan):
         measured = ["--scenario", "command", "--clients", "1", "--think", THINK_MS]
+        seconds = max(plan.seconds, LIGHT_SECONDS)
         if not background:
-            report = tester(load.server, *measured, seconds=plan.seconds)
+            report = tester(load.server, *measured, seconds=seconds)
         else:
             clients, options, keys = background
             with Background(load.server, clients, *options, **keys):
-                report = tester(load.server, *measured, seconds=plan.seconds)
+                report = tester(load.server, *measured, seconds=seconds)
         return {name: report["phases"]["command"]["p99"]}
 
     return Test(name, run, way=way)

@@ -20,6 +20,8 @@ PYFTPDLIB_VERSION = "2.2.0"
 # An account beside anonymous, where a peer can hold the same hash as the others: SHA-512 crypt, 5,000 rounds.
 USER, PASSWORD = "ann", "secret"
 HASH = "$6$saltsaltsalt$PMWE8DTlam1JU37Piyk43bHcMxTJq6sgu5DKB0/tGPjanN35jcY68QkpDfPFUGPWX5uCxIQkSPzMmqEiVNgts."
+# Another installation may hold the lock, and a mirror may fail once: waiting and asking again beat failing.
+APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5"]
 # Package: what its installation complained of.
 COMPLAINTS = {}
 CERTIFICATE, KEY = WORK / "server.pem", WORK / "server-key.pem"
@@ -344,6 +346,16 @@ class Workers(Miniftpd):
         return [*super().command(port)[:-1], "--workers", "2", self.served]
 
 
+class Before(Miniftpd):
+    """Another build of ours, in the same rounds, so that a change shows: `scripts/bench --against FOLDER`."""
+
+    name = "miniftpd before"
+    binary = None
+
+    def ready(self):
+        return Peer.ready(self) if self.binary else "no folder was given"
+
+
 class Bare(Peer):
     """No server: what the kernel gives at the most, by a bare sendfile loop and a bare recv and write loop that answer what they must."""
 
@@ -381,8 +393,8 @@ class BareTls(Bare):
         return [self.binary, CERTIFICATE, KEY, self.served]
 
 
-PEERS = [Miniftpd, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare, BareTls]
-# Ours and the limit are no rivals of ours.
+PEERS = [Miniftpd, Before, Workers, Vsftpd, PureFtpd, Proftpd, Pyftpdlib, Bare, BareTls]
+# Ours and the limit are no rivals of ours; an earlier build is.
 OURS = ("miniftpd", "miniftpd --workers 2", "bare loops", "bare rustls")
 
 
@@ -391,14 +403,14 @@ def fetch():
     if os.geteuid() == 0 and shutil.which("apt-get"):
         wanted = [peer for peer in PEERS if peer.package and not peer.binary.exists()]
         if wanted:
-            quiet(["apt-get", "-qq", "update"])
+            quiet([*APT, "update"])
         for peer in wanted:
             unpack(peer.package)
         if not Proftpd.module.exists():
             for package in Proftpd.modules:
                 unpack(package)
     if Pyftpdlib(None, None).ready():
-        quiet([sys.executable, "-m", "venv", WORK / "venv"])
+        quiet([sys.executable, "-m", "venv", "--clear", WORK / "venv"])
         COMPLAINTS["pyftpdlib"] = quiet([WORK / "venv/bin/pip", "-q", "--disable-pip-version-check", "install", f"pyftpdlib=={PYFTPDLIB_VERSION}",
                                          "pyOpenSSL"])
     certify()
@@ -425,12 +437,12 @@ def unpack(package):
     """Takes one Debian package apart and installs the libraries it needs, not the package itself."""
     folder = WORK / "packages"
     folder.mkdir(parents=True, exist_ok=True)
-    COMPLAINTS[package] = quiet(["apt-get", "-qq", "download", package], cwd=folder)
+    COMPLAINTS[package] = quiet([*APT, "download", package], cwd=folder)
     for archive in folder.glob(f"{package}_*.deb"):
         quiet(["dpkg-deb", "-x", archive, PEER_ROOT])
         depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], capture_output=True, text=True, check=False).stdout
         libraries = [entry.split()[0] for entry in depends.split(",") if entry.strip().startswith("lib")]
-        quiet(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *libraries])
+        quiet([*APT, "install", "-y", "--no-install-recommends", *libraries])
 
 
 def because(package):

@@ -1,7 +1,7 @@
 """What every interoperability case stands on: the server under test, bounded child processes, files with known bytes.
 
-Nothing here sleeps. A server is ready when it has said so on stderr, a client is done when its process has ended;
-every wait has a deadline, and every child is ended by its own id.
+A server is ready when it has said so on stderr, a client is done when its process has ended; every wait has a deadline, and every
+child is ended by its own id.
 """
 
 import hashlib
@@ -97,6 +97,15 @@ class Server:
                 log.flush()
                 lines.put(line.decode("utf-8", "replace"))
         lines.put(None)
+
+    def says(self, words, behind, wait=True):
+        """Whether the log has these words behind a place. Lines come through a pipe, and some wait a moment for others."""
+        deadline = time.monotonic() + (READY_SECONDS if wait else 0)
+        while words.encode() not in self.log.read_bytes()[behind:]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def port(self, kind):
         """The port of a listener: `v4` and `v6` are the loopback ones, `dual` the one for both families, None if there is none."""

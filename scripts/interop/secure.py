@@ -181,8 +181,7 @@ def refused(server, before, action):
         pass
     else:
         raise Failure("a data connection that resumes nothing was let in")
-    said = server.log.read_bytes()[before:]
-    if REFUSAL.encode() not in said:
+    if not server.says(REFUSAL, before):
         raise Failure("refused, but not for its session")
 
 
@@ -204,8 +203,10 @@ def play(kind, version, reuse, server, certificate, samples, report):
             refused(server, before, action)
         else:
             action()
-            resumed = b"does not resume" not in server.log.read_bytes()[before:]
-            if resumed != (version in kind.resumes):
+            resumes = version in kind.resumes
+            # What should be said is waited for; what should not be would long be there, being said before the first transfer.
+            resumed = not server.says("does not resume", before, wait=not resumes)
+            if resumed != resumes:
                 raise Failure(f"resumed: {resumed}, which is news")
     except Failure as failure:
         error = failure

@@ -33,6 +33,8 @@ NAMES = ["two words  and more.txt", "Grüße 日本.txt", "100% #1 'q' &c;x.txt"
 TREE = {"a.txt": b"a", "sub/b.bin": bytes(range(256)) * 40, "sub/deeper/with blank.txt": b"blank", "sub/deeper/zero": b""}
 # More than the sessions of a mirror at once, and more than one window of errands.
 MANY = 150
+# A port that is taken three times in a row is not taken: the server has another reason.
+PORTS_TRIED = 3
 # More than any of the servers gives tickets at once.
 ROW = 12
 # pure-ftpd does not let guests change what is there, on purpose.
@@ -334,11 +336,21 @@ def play(peer, port, case, served, samples, report):
     shutil.rmtree(disk, ignore_errors=True)
 
 
+def start_somewhere(peer):
+    """Starts a server on a port that was free a moment ago; somebody else may have it by now, so a few are tried."""
+    for left in range(PORTS_TRIED - 1, -1, -1):
+        port = free_port()
+        try:
+            return start(peer, port), port
+        except Failure:
+            if not left:
+                raise
+
+
 def run(peer, options, served, samples, report):
     process = None
     try:
-        port = free_port()
-        process = start(peer, port)
+        process, port = start_somewhere(peer)
         for case in SECURE_CASES if isinstance(peer, secure_servers.Secure) else CASES:
             reason = KEEPS.get(peer.name, {}).get(case_name(case))
             if options.case and case_name(case) not in options.case:

@@ -61,6 +61,11 @@ impl Deflate {
         }
     }
 
+    /// Bytes taken in.
+    pub fn total(&self) -> u64 {
+        self.engine.total_in()
+    }
+
     /// Appends the end of the stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         for _ in 0..FINISHING {

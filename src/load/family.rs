@@ -4,19 +4,29 @@
 //!   parent ── starts ──▶ parts: gather, say "standing"
 //!          ◀───────────
 //!          ── "go" ────▶ measure, say counts and histograms, end
+//!          ── SIGINT ──▶ end early, with the counts; a parent that dies sends it too
 //! ```
 //!
 //! A part is this program again with one more option, so nothing is shared but two pipes.
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use signal_hook::consts::signal::{SIGINT, SIGTERM};
 
 use super::hdr_log;
 use super::options::Options;
-use super::tally::Tally;
+use super::tally::{self, Tally};
 
 /// Where the log of histograms begins.
 const LOG: &str = "log";
@@ -24,14 +34,21 @@ const LOG: &str = "log";
 /// What a part says when its sessions stand.
 const STANDING: &str = "standing";
 
+/// How often the parent looks whether it was interrupted, while it waits for its parts or for the time to pass.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
 /// A part, from the parent's side.
 struct Part {
     child: Child,
     says: BufReader<ChildStdout>,
 }
 
-/// The parts of a run.
-pub struct Family(Vec<Part>);
+/// The parts of a run. SIGINT and SIGTERM are the parent's and passed on: the parts have a process group of their own, or a terminal's
+/// Ctrl-C would reach them twice, and the second one does not wait for what is under way.
+pub struct Family {
+    parts: Vec<Part>,
+    interrupted: Arc<AtomicBool>,
+}
 
 impl Family {
     /// Starts a process for each part and waits until the sessions of all stand.
@@ -40,18 +57,23 @@ impl Family {
     /// When one cannot be started or ends early.
     pub fn start(options: &Options, arguments: &[OsString]) -> Result<Self, String> {
         let program = env::current_exe().map_err(|error| error.to_string())?;
-        let mut family = Self(Vec::new());
+        let mut family = Self { parts: Vec::new(), interrupted: Arc::default() };
+        for signal in [SIGINT, SIGTERM] {
+            let flag = Arc::clone(&family.interrupted);
+            signal_hook::flag::register(signal, flag).map_err(|error| error.to_string())?;
+        }
         for number in 0..options.processes {
             let mut command = Command::new(&program);
-            command.args(arguments).arg(format!("--part={number}")).stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+            command.args(arguments).arg(format!("--part={number}")).process_group(0);
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+            let mut child = child.map_err(|error| format!("{}: {error}", program.display()))?;
             let Some(says) = child.stdout.take().map(BufReader::new) else { continue };
-            family.0.push(Part { child, says });
+            family.parts.push(Part { child, says });
         }
-        for part in &mut family.0 {
-            let mut line = String::new();
-            part.says.read_line(&mut line).map_err(|error| error.to_string())?;
-            if line.trim() != STANDING {
+        for at in 0..family.parts.len() {
+            let mut line = Vec::new();
+            family.hear(at, &mut line, |said| said.ends_with(b"\n"))?;
+            if line.trim_ascii() != STANDING.as_bytes() {
                 return Err("a process ended early".into());
             }
         }
@@ -63,32 +85,82 @@ impl Family {
     /// # Errors
     /// When one has ended.
     pub fn go(&mut self) -> Result<(), String> {
-        for part in &mut self.0 {
+        for part in &mut self.parts {
             let Some(stdin) = &mut part.child.stdin else { continue };
             stdin.write_all(b"go\n").map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    /// What all of them counted.
+    /// Lets so much time pass; less when interrupted.
+    pub fn last(&self, span: Duration) {
+        let until = Instant::now() + span;
+        while Instant::now() < until && !self.pass_on() {
+            thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// What all of them counted. One that has died is an error among the others' figures.
     ///
     /// # Errors
-    /// When one has nothing to say.
+    /// When their counts cannot be added.
     pub fn gather(mut self) -> Result<Tally, String> {
         let mut all = Tally::new()?;
-        for part in &mut self.0 {
+        for at in 0..self.parts.len() {
             let mut text = Vec::new();
-            part.says.read_to_end(&mut text).map_err(|error| error.to_string())?;
-            all.merge(&decode(&text)?)?;
+            let heard = self.hear(at, &mut text, |_| false);
+            match heard.and_then(|()| decode(&text)) {
+                Ok(tally) => all.merge(&tally)?,
+                Err(why) => all.failed(tally::LOST, format!("process {}: {why}", at + 1)),
+            }
         }
         Ok(all)
+    }
+
+    /// Hears a part until `enough` says so, or it has nothing more to say.
+    fn hear(&mut self, at: usize, into: &mut Vec<u8>, enough: impl Fn(&[u8]) -> bool) -> Result<(), String> {
+        loop {
+            self.pass_on();
+            let Some(Part { says, .. }) = self.parts.get_mut(at) else { return Ok(()) };
+            if says.buffer().is_empty() && !speaks(says.get_ref())? {
+                continue;
+            }
+            let said = says.fill_buf().map_err(|error| error.to_string())?;
+            let line = said.iter().position(|byte| *byte == b'\n').map_or(said.len(), |end| end + 1);
+            into.extend_from_slice(said.get(..line).unwrap_or_default());
+            says.consume(line);
+            if line == 0 || enough(into) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells the parts of an interrupt; whether there was one.
+    fn pass_on(&self) -> bool {
+        let interrupted = self.interrupted.swap(false, Ordering::Relaxed);
+        for part in self.parts.iter().filter(|_| interrupted) {
+            // Not yet waited for, so the number is its own.
+            let told = kill_process(Pid::from_child(&part.child), Signal::INT);
+            log::debug!("interrupt: {told:?}");
+        }
+        interrupted
+    }
+}
+
+/// Whether there is anything to read, or an end, within the time after which to look up.
+fn speaks(says: &ChildStdout) -> Result<bool, String> {
+    let span = Timespec::try_from(LOOK_UP).map_err(|error| error.to_string())?;
+    match poll(&mut [PollFd::new(says, PollFlags::IN)], Some(&span)) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.to_string()),
     }
 }
 
 impl Drop for Family {
     /// Whatever happened, none of them stays.
     fn drop(&mut self) {
-        for part in &mut self.0 {
+        for part in &mut self.parts {
             drop(part.child.stdin.take());
             let ended = part.child.kill().and_then(|()| part.child.wait());
             log::debug!("part: {ended:?}");
@@ -96,7 +168,14 @@ impl Drop for Family {
     }
 }
 
-/// The other side: says that the sessions stand, and waits for the word. False: nobody is there to give it.
+/// The other side, as the first thing: should the parent die without a word, this part ends as if interrupted.
+pub fn follow_parent() {
+    if let Err(errno) = set_parent_process_death_signal(Some(Signal::INT)) {
+        log::debug!("a dead parent goes unnoticed: {errno}");
+    }
+}
+
+/// Says that the sessions stand, and waits for the word. False: nobody is there to give it.
 pub fn stand_by() -> bool {
     let mut stdout = io::stdout();
     let mut line = String::new();

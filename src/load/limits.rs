@@ -1,10 +1,12 @@
 //! Limits of the machine that are in a run's way: said before it begins, with the way around.
 
 use std::fs;
+use std::net::UdpSocket;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::options::Options;
+use super::source::Sources;
 
 /// Descriptors beside the sessions': standard streams, the poller, pipes, files of /proc while they are read.
 const OWN: u64 = 32;
@@ -21,7 +23,21 @@ pub fn make_room(options: &Options) -> Result<(), String> {
         (0..options.processes).map(|part| options.share(part)).max_by_key(|share| share.1).unwrap_or((0, 0));
     let each = if options.scenario.transfers() { 2 } else { 1 };
     descriptors(most as u64 * each + OWN, options.processes)?;
-    ports(options, ephemeral())
+    ports(options, ephemeral())?;
+    options.sources.map_or(Ok(()), |sources| ours(sources, options.clients))
+}
+
+/// Whether the first and the last address that sessions come from are this machine's: the kernel's answer would be the one
+/// that it gives when ports run out.
+fn ours(sources: Sources, clients: usize) -> Result<(), String> {
+    let last = u128::min(clients as u128, sources.count()).saturating_sub(1);
+    for session in [0, usize::try_from(last).unwrap_or(usize::MAX)] {
+        let address = sources.of(session);
+        UdpSocket::bind((address, 0)).map_err(|error| {
+            format!("--source: {address}: {error}: give it to an interface (ip address add), or take 127.0.0.0/24")
+        })?;
+    }
+    Ok(())
 }
 
 fn descriptors(needed: u64, processes: usize) -> Result<(), String> {

@@ -28,11 +28,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-use signal_hook::consts::signal::SIGINT;
+use std::path::Path;
+use std::time::SystemTime;
 
 use crowd::Crowd;
 use family::Family;
@@ -47,9 +44,6 @@ const FINE: u8 = 0;
 const ERRORS: u8 = 1;
 /// The command line, or a limit of this machine.
 const USAGE: u8 = 2;
-
-/// How often the parent of several processes looks whether it was interrupted.
-const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// Runs a command line; gives the exit code.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -81,20 +75,26 @@ fn obey(options: &Options, arguments: &[OsString]) -> Result<u8, String> {
     }
     let server = options.server_pid.map(|pid| observe::look(pid).ok_or(format!("--server-pid: no process {pid}")));
     server.transpose()?;
+    // A name that cannot be written to is found out before the run, not after it.
+    let log = options.histogram.as_deref().map(|path| open(path).map(|file| (path, file))).transpose()?;
     let began = SystemTime::now();
     let (tally, server) =
         if options.processes == 1 { alone(options, addresses)? } else { together(options, arguments)? };
-    if let Some(path) = &options.histogram {
-        let wrong = |error| format!("{}: {error}", path.display());
-        let mut file = BufWriter::new(File::create(path).map_err(wrong)?);
-        hdr_log::write(&tally, began, &mut file).and_then(|()| file.flush()).map_err(wrong)?;
-    }
     let report = Report { options, tally: &tally, server };
     say(&if options.json { report.json() } else { report.text() })?;
+    if let Some((path, mut file)) = log {
+        let written = hdr_log::write(&tally, began, &mut file).and_then(|()| file.flush());
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(if tally.error_count() == 0 { FINE } else { ERRORS })
 }
 
+fn open(path: &Path) -> Result<BufWriter<File>, String> {
+    File::create(path).map(BufWriter::new).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 fn serve_part(options: &Options, addresses: Vec<SocketAddr>, part: usize) -> Result<u8, String> {
+    family::follow_parent();
     let mut crowd = Crowd::new(options, addresses, part)?;
     crowd.gather()?;
     if family::stand_by() {
@@ -114,16 +114,10 @@ fn alone(options: &Options, addresses: Vec<SocketAddr>) -> Result<(Tally, Option
 }
 
 fn together(options: &Options, arguments: &[OsString]) -> Result<(Tally, Option<Sight>), String> {
-    // The parts hear the terminal's Ctrl-C as well, and end with their figures.
-    let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted)).map_err(|error| error.to_string())?;
     let mut family = Family::start(options, arguments)?;
     let watch = Watch::begin(options);
     family.go()?;
-    let until = Instant::now() + options.duration;
-    while Instant::now() < until && !interrupted.load(Ordering::Relaxed) {
-        std::thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
-    }
+    family.last(options.duration);
     let seen = watch.end();
     Ok((family.gather()?, seen))
 }

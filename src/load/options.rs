@@ -32,10 +32,11 @@ Runs many FTP clients against a server and reports percentiles for each phase.
                      start, so a stall is not hidden. Without it the loop is closed: each session begins anew when done
   --think MS         pause of a session between operations, closed loop
   --size BYTES       of an upload (65536); of a download: the length it must have
+  --fresh            every upload is a new file, PATH-NUMBER-COUNT: for servers that let nobody write over one. All are kept
   --path P           on the server; instead of the URL's
   --verify N         look at one block of 64 KiB in N of a download (64); the first MiB of each is looked at always, and so
                      are all lengths. 1: every byte, 0: lengths alone
-  --timeout S        for a connection, a reply, the next byte (30)
+  --timeout S        for a connection, a reply, the next byte (30); 0.001 at least
   --processes N      so many processes, their figures merged; for more than one core or one process's descriptors
   --tls off|required  AUTH TLS (ftps:// is implicit); any certificate is accepted, each session has tickets of its own
   --source NET       spread source addresses over NET (127.0.0.0/24)
@@ -66,6 +67,8 @@ pub struct Options {
     pub think: Duration,
     /// What a download's length must be.
     pub size: Option<u64>,
+    /// Whether an upload takes a name that none before it had.
+    pub fresh: bool,
     /// One block in so many of a download is looked at.
     pub verify: u32,
     /// For whatever is waited for.
@@ -118,7 +121,7 @@ fn grammar() -> Getopts {
     for name in valued.into_iter().chain(more) {
         grammar.optopt("", name, "", "");
     }
-    grammar.optflag("", "json", "").optflag("h", "help", "").optflag("V", "version", "");
+    grammar.optflag("", "json", "").optflag("", "fresh", "").optflag("h", "help", "").optflag("V", "version", "");
     grammar
 }
 
@@ -160,8 +163,9 @@ impl Options {
             rate: rate(matches)?,
             think: Duration::from_millis(number(matches, "think")?.unwrap_or(0)),
             size,
+            fresh: matches.opt_present("fresh"),
             verify: number(matches, "verify")?.map_or(64, |every| u32::try_from(every).unwrap_or(u32::MAX)),
-            timeout: seconds(matches, "timeout", 30.0)?.max(Duration::from_millis(1)),
+            timeout: some_time(seconds(matches, "timeout", 30.0)?)?,
             processes,
             part: number(matches, "part")?.map(saturated),
             protection: secured(matches, &target)?,
@@ -212,6 +216,12 @@ fn seconds(matches: &Matches, name: &str, otherwise: f64) -> Result<Duration, St
         Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("--{name}: {text} is no number of seconds up to a day")),
     }
+}
+
+/// The clock counts in milliseconds, and nothing answers within none.
+fn some_time(timeout: Duration) -> Result<Duration, String> {
+    let enough = timeout >= Duration::from_millis(1);
+    enough.then_some(timeout).ok_or_else(|| "--timeout: at least 0.001".into())
 }
 
 fn rate(matches: &Matches) -> Result<Option<f64>, String> {

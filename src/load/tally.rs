@@ -92,6 +92,8 @@ pub const TIMED_OUT: &str = "timed out";
 pub const CLOSED: &str = "session lost";
 /// What the server says is no FTP.
 pub const GARBAGE: &str = "garbage";
+/// One of several processes of ours died, and what it had counted with it.
+pub const LOST: &str = "process lost";
 /// An operation of the plan found no session free before the end.
 pub const NOT_BEGUN: &str = "not begun";
 

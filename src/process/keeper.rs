@@ -40,7 +40,7 @@ const STARTS: u32 = 3;
 
 /// The keeper and its children.
 pub struct Keeper {
-    pub(super) invocation: Invocation,
+    pub(super) invocation: Box<Invocation>,
     pub(super) password: PasswordSource,
     pub(super) listeners: Listeners,
     pub(super) contents: Contents,
@@ -86,7 +86,7 @@ pub(super) enum Phase {
 impl Keeper {
     /// A keeper with everything it needs and no child yet.
     pub fn new(
-        invocation: Invocation,
+        invocation: Box<Invocation>,
         password: PasswordSource,
         contents: Contents,
         standing: Standing,

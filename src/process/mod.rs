@@ -131,7 +131,7 @@ impl Failed {
 }
 
 /// Runs the server, as one process or as a tree; returns the exit code when it has ended.
-pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
+pub fn serve(invocation: Box<Invocation>) -> Result<u8, Failed> {
     inherited::leave_behind().map_err(Failed::work)?;
     let password = password(&invocation)?;
     let loaded = invocation.load(&password).map_err(Failed::usage)?;
@@ -158,7 +158,7 @@ pub fn serve(invocation: Invocation) -> Result<u8, Failed> {
     Ok(ORDERLY)
 }
 
-fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners) -> io::Result<()> {
+fn serve_alone(invocation: Box<Invocation>, settings: Settings, listeners: Listeners) -> io::Result<()> {
     let rights = privilege::shed(None, settings.sandbox)?;
     let transfers = match &settings.log.transfers {
         Some(path) => {
@@ -170,7 +170,7 @@ fn serve_alone(invocation: Invocation, settings: Settings, listeners: Listeners)
         settings,
         accounts: Vec::new(),
         listeners: listeners.sets.into_iter().flatten().collect(),
-        master: Master::Alone { invocation: Box::new(invocation) },
+        master: Master::Alone { invocation },
         verifier: None,
         transfers,
         rights,

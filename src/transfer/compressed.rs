@@ -59,6 +59,11 @@ impl Deflated {
         self.source.is_file()
     }
 
+    /// Bytes of the source that went into the stream.
+    pub fn plain(&self) -> u64 {
+        self.deflate.total()
+    }
+
     /// What of a file is still to be read.
     pub fn stretch(&self) -> Option<Stretch<'_>> {
         self.source.stretch()
@@ -119,6 +124,11 @@ impl Inflating {
             return Err(Fault::OverQuota);
         }
         Ok(flow == Flow::Backlog)
+    }
+
+    /// Bytes that came out of the stream.
+    pub fn plain(&self) -> u64 {
+        self.inflate.total()
     }
 
     /// The connection has ended.

@@ -96,7 +96,7 @@ pub enum Report {
     Scanned(Result<Found, Fault>),
     /// The job is over and the session may go on.
     Done {
-        /// Bytes moved on the data connection.
+        /// Bytes moved on the data connection; of a compressed transfer, those of the file.
         moved: u64,
         /// Since the data connection was there.
         elapsed: Duration,

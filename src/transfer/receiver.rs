@@ -42,6 +42,11 @@ impl Receiver {
         self.moved
     }
 
+    /// As [`Receiver::moved`], but of a compressed stream what came out of it: bytes of the file, for the transfer's log.
+    pub fn plain(&self) -> u64 {
+        self.sink.unfolded().unwrap_or(self.moved)
+    }
+
     /// Whether the transport ended without saying so: what the peer has sent may be longer.
     pub const fn is_cut(&self) -> bool {
         self.cut

@@ -81,6 +81,14 @@ impl Sender {
         self.source.stretch().map(|stretch| stretch.end.saturating_sub(stretch.at))
     }
 
+    /// As [`Sender::moved`], but of a compressed stream what went into it: bytes of the file, for the transfer's log.
+    pub fn plain(&self, link: &Link) -> u64 {
+        match &self.source {
+            Source::Deflated(deflated) => deflated.plain(),
+            _ => self.moved(link),
+        }
+    }
+
     /// Whether what is sent is a file's contents, and not a listing: rates are meant for those.
     pub const fn is_file(&self) -> bool {
         self.source.is_file()

@@ -122,6 +122,11 @@ impl Sink {
         self.at
     }
 
+    /// Bytes that came out of a compressed stream; none where there is no such stream.
+    pub fn unfolded(&self) -> Option<u64> {
+        self.inflating.as_ref().map(|expansion| expansion.stream.plain())
+    }
+
     /// How many bytes make a turn of this sink: fewer where each of them is looked at.
     pub const fn turn_bytes(&self) -> usize {
         match (&self.lines, &self.inflating, &self.seal) {

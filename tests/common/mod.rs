@@ -12,9 +12,10 @@
 //! row of `miniftpd --replies`: each test so tests the table too. Nothing sleeps; whatever is waited for has
 //! [`PATIENCE`] to happen, after which the test fails instead of hanging.
 
-// Every test file is a program of its own and uses a part of this.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "every test file is a program of its own and uses a part of this")]
 
+pub mod client;
+pub mod mount;
 mod peer;
 pub mod processes;
 mod scene;
@@ -25,8 +26,8 @@ mod table;
 
 pub use peer::{Peer, Reply};
 pub use scene::{
-    cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, limit_descriptors, resident, stuck_download,
-    upload,
+    NOBODY, cpu_ticks, cpu_ticks_of, first_word, free_ports, is_root, leave_descriptors, limit_descriptors, resident,
+    stuck_download, until_counted, upload,
 };
 pub use server::Server;
 pub use table::{rows, states};
@@ -39,7 +40,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// How long anything may take. Far more than it takes on a busy machine: only a hang gets here.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an accounts file holds for the password "secret". SHA-256 crypt, since argon2 is dear on purpose.
 pub const SECRET_HASH: &str = "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA";

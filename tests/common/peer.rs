@@ -1,7 +1,7 @@
 //! The other end of a control connection, as literal as a test needs it.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -81,9 +81,12 @@ impl Peer {
         self.send([line, b"\r\n"].concat());
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are. A server that has said its last word may hang up before it has them all: whether it
+    /// might is for the replies to tell, which are there to be read.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        if let Err(error) = self.try_send(bytes) {
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+        }
     }
 
     /// Sends bytes and waits until the server has read them, so that whatever follows is a segment of its own.
@@ -316,14 +319,17 @@ impl Peer {
         text.split_terminator("\r\n").map(str::to_owned).collect()
     }
 
-    /// A whole upload over a passive connection.
+    /// A whole upload over a passive connection. A server that refuses it may hang up before all is sent; one that
+    /// says it has it may not.
     #[track_caller]
     pub fn store(&mut self, line: impl AsRef<[u8]>, bytes: &[u8]) -> Reply {
         let mut data = self.epsv();
         self.say(line).expect(150);
-        data.write_all(bytes).unwrap();
+        let sent = data.write_all(bytes);
         drop(data);
-        self.reply()
+        let reply = self.reply();
+        assert!(sent.is_ok() || reply.code >= 400, "{} {} after {sent:?}", reply.code, reply.text());
+        reply
     }
 
     /// A whole download over an active connection.

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
 
 /// The lines of a process's status, the words of each by its name.
 pub fn status(of: impl Number) -> HashMap<String, Vec<String>> {
@@ -40,14 +43,36 @@ pub fn send(id: u32, signal: Signal) {
     kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
+/// Waits until just so many children are there and of each is told what `settled` wants to read: whoever has just been
+/// started has not given up its rights yet.
+#[track_caller]
+pub fn await_children(
+    of: impl Number,
+    count: usize,
+    settled: impl Fn(u32, &HashMap<String, Vec<String>>) -> bool,
+) -> Vec<(u32, String)> {
+    let (of, end) = (of.number(), Instant::now() + PATIENCE);
+    loop {
+        let family = children(of);
+        if family.len() == count && family.iter().all(|(id, _)| settled(*id, &status(*id))) {
+            return family;
+        }
+        let told = || family.iter().map(|(id, name)| (name, status(*id).remove("Uid"))).collect::<Vec<_>>();
+        assert!(Instant::now() < end, "{:?}", told());
+        std::thread::yield_now();
+    }
+}
+
 /// Looks at a child until it has taken its name, which it does after its signals.
 fn settle(id: u32) {
-    const LOOKS: usize = 1_000_000;
+    let end = Instant::now() + PATIENCE;
     let settled = || match fs::read_to_string(format!("/proc/{id}/comm")) {
         Ok(name) => name.starts_with("miniftpd-"),
         Err(_) => true,
     };
-    (0..LOOKS).take_while(|_| !settled()).for_each(|_| std::thread::yield_now());
+    while !settled() && Instant::now() < end {
+        std::thread::yield_now();
+    }
 }
 
 /// A process's number, however it is known.

@@ -174,11 +174,16 @@ impl Client {
         }
     }
 
+    /// Sends bytes as they are. A server that has had enough may hang up before it has them all: whether it might is
+    /// for what it says to tell.
     pub fn send(&mut self, bytes: &[u8]) {
-        match &mut self.channel {
-            Channel::Clear(stream) => stream.write_all(bytes).unwrap(),
-            Channel::Private(stream) => stream.write_all(bytes).unwrap(),
+        let sent = match &mut self.channel {
+            Channel::Clear(stream) => stream.write_all(bytes),
+            Channel::Private(stream) => stream.write_all(bytes),
             Channel::None => panic!("no connection"),
+        };
+        if let Err(error) = sent {
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
         }
     }
 

@@ -35,6 +35,18 @@ impl Root {
     /// What was there already is not asked about. [`Fault::Os`] with NOENT when one is not granted,
     /// [`Fault::TooDeep`] when more than [`MOST_PARENTS`] are missing: nothing is made then.
     pub fn make_parents(&self, path: &VirtualPath, mode: u32, may: impl Fn(&VirtualPath) -> bool) -> Result<(), Fault> {
+        self.missing_parents(path, may)?.iter().rev().try_for_each(|directory| match self.mkdir(directory, mode) {
+            Err(Fault::Exists) => Ok(()), // another session is faster with the same tree
+            other => other,
+        })
+    }
+
+    /// The directories that [`Root::make_parents`] would make, the deepest first, or its fault.
+    pub fn missing_parents(
+        &self,
+        path: &VirtualPath,
+        may: impl Fn(&VirtualPath) -> bool,
+    ) -> Result<Vec<VirtualPath>, Fault> {
         if self.policy.denies(path.relative()) {
             return Err(Fault::Denied);
         }
@@ -50,10 +62,7 @@ impl Root {
             let above = at.parent();
             missing.push(std::mem::replace(&mut at, above));
         }
-        missing.iter().rev().try_for_each(|directory| match self.mkdir(directory, mode) {
-            Err(Fault::Exists) => Ok(()), // another session is faster with the same tree
-            other => other,
-        })
+        Ok(missing)
     }
 
     /// Makes one directory (MKD); parents are not made.

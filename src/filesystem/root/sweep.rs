@@ -112,7 +112,9 @@ impl Level {
         self.position = self.directory.take().and_then(|open| rustix::fs::tell(open).ok()).unwrap_or_default();
     }
 
-    /// Reads a piece; answers how many leftovers it removed.
+    /// Reads a piece; answers how many leftovers it removed. Never inlined: its buffer would become part of the loop's
+    /// frame, four pages that stay resident for good.
+    #[inline(never)]
     fn read(&mut self, deeper: bool) -> u64 {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
         let mut removed = 0;

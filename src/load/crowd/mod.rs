@@ -198,7 +198,8 @@ impl<'a> Crowd<'a> {
             let Some(Reverse((when, index))) = self.timers.pop() else { break };
             match self.users.get(index).map(|user| user.state) {
                 Some(State::Away) if !self.options.scenario.only_logins() => self.connect(index, None, when),
-                Some(State::Away | State::Standing) => self.begin(index, when),
+                // A pause is no plan: what the poller's milliseconds add to it is nobody's latency.
+                Some(State::Away | State::Standing) => self.begin(index, self.clock()),
                 _ => {}
             }
         }

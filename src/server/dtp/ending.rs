@@ -7,14 +7,14 @@
 //!                                                              └─ the peer closed ─▶ 226, closed
 //! ```
 
-use super::{Data, Dtp, NOISE_LIMIT, Outcome, Turn, moved};
+use super::{Data, Dtp, NOISE_LIMIT, Outcome, Turn, plain};
 use crate::reactor::{Link, Moved, Next, Ready};
 use crate::transfer::{Farewell, Flow, Job};
 
 impl Data {
     /// All bytes are where they belong: FIN, the good news, and for a download the wait for the peer's close.
     pub(super) fn complete(&mut self, mut link: Link, job: &Job, turn: &mut Turn<'_>) -> Outcome {
-        let moved = moved(&link, job);
+        let moved = plain(&link, job);
         let report = Some(self.done(moved, turn.now, Ok(())));
         if let Flow::Receive(receiver) = &job.flow {
             if receiver.is_cut() {

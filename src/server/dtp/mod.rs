@@ -211,7 +211,7 @@ impl Data {
     pub fn abort(&mut self, now: Moment) -> Option<Report> {
         match std::mem::replace(&mut self.dtp, Dtp::Over) {
             Dtp::Running(link, job) => {
-                let report = self.done(moved(&link, &job), now, Err(Fault::Aborted));
+                let report = self.done(plain(&link, &job), now, Err(Fault::Aborted));
                 link.reset();
                 Some(report)
             }
@@ -280,7 +280,7 @@ impl Data {
                 Some(self.done(0, now, Err(Fault::Insecure)))
             }
             Dtp::Running(link, job) => {
-                let report = self.done(moved(&link, &job), now, Err(Fault::Stalled));
+                let report = self.done(plain(&link, &job), now, Err(Fault::Stalled));
                 link.reset();
                 Some(report)
             }
@@ -396,8 +396,9 @@ impl Data {
                 Outcome::of(self.after(step, turn.now))
             }
             Err(fault) => {
+                let report = Some(self.done(plain(&link, &job), turn.now, Err(fault)));
                 link.reset();
-                Outcome { next: Next::Close, report: Some(self.done(now_moved, turn.now, Err(fault))) }
+                Outcome { next: Next::Close, report }
             }
         }
     }
@@ -477,5 +478,12 @@ fn moved(link: &Link, job: &Job) -> u64 {
     match &job.flow {
         Flow::Send(sender) => sender.moved(link),
         Flow::Receive(receiver) => receiver.moved(),
+    }
+}
+
+fn plain(link: &Link, job: &Job) -> u64 {
+    match &job.flow {
+        Flow::Send(sender) => sender.plain(link),
+        Flow::Receive(receiver) => receiver.plain(),
     }
 }

@@ -153,6 +153,16 @@ impl Session {
         }
     }
 
+    /// What `fault` comes to for an upload that goes on in the middle of a file: where only directories are missing that
+    /// would be made for a new one, there is no such file, and nothing is made for it.
+    pub(super) fn without_file(member: &Member, path: &VirtualPath, world: &World, fault: Fault) -> Fault {
+        if fault != Fault::Os(Errno::NOENT) || !world.settings.files.make_parents {
+            return fault;
+        }
+        let missing = member.seat.root().missing_parents(path, |directory| member.may(Right::MakeDir, directory));
+        missing.map_or_else(|fault| fault, |_| Fault::BeyondEnd { size: 0 })
+    }
+
     pub(super) fn pwd(&self, stage: &mut Stage<'_>) {
         let Some(member) = self.member() else { return };
         let given = member.cwd.as_bytes();

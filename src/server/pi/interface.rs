@@ -83,7 +83,7 @@ pub struct Finished {
     pub path: VirtualPath,
     /// Sent or received as text.
     pub ascii: bool,
-    /// Bytes on the data connection.
+    /// Bytes on the data connection; in MODE Z those of the file, which is what xferlog's readers add up.
     pub moved: u64,
     /// How long it took.
     pub elapsed: Duration,

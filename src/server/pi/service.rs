@@ -96,8 +96,11 @@ impl Session {
         let place = self.compression(world)?;
         let mode = FILE_MODE & !self.umask_in_force(world);
         let open = || root.write(&path, start, allow, mode);
-        let (file, written) =
-            self.with_parents(&path, world, open).map_err(|fault| upload_fault(fault, given, &start))?;
+        let opened = match start {
+            Start::At(1..) => open().map_err(|fault| Self::without_file(member, &path, world, fault)),
+            _ => self.with_parents(&path, world, open),
+        };
+        let (file, written) = opened.map_err(|fault| upload_fault(fault, given, &start))?;
         let whole = start == Start::Truncate || written.size == 0;
         let sink = self.sink(member, file, &written, whole, world)?;
         let sink = sink.until(mark.map_or(u64::MAX, Mark::end)).inflating(inflating(place, world));

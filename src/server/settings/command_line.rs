@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use getopts::{Matches, Options, ParsingStyle};
 
-use super::toml_file::quoting;
+use super::toml_file::{parse as parse_word, quoting};
 use super::{Fault, IdentitySource, Level, ListenAddr, LogFormat, NOT_BUILT, PortRange, Require, keys};
 
 /// What `--help` prints: 80 columns, 24 lines. getopts' own listing would need 40.
@@ -42,12 +42,11 @@ pub const VERSION: &str = concat!("miniftpd ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// What the command line asks for.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one, on the stack of main
 pub enum Command {
     /// Run the server.
-    Serve(Invocation),
+    Serve(Box<Invocation>),
     /// `--check`.
-    Check(Invocation),
+    Check(Box<Invocation>),
     /// `--hash-password`.
     HashPassword,
     /// `--states`.
@@ -118,7 +117,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, F
         }
     }
     refuse_later(&given)?;
-    let invocation = invocation(&given)?;
+    let invocation = Box::new(invocation(&given)?);
     match given.opt_present("check") {
         true => Ok(Command::Check(invocation)),
         false => Ok(Command::Serve(invocation)),
@@ -273,5 +272,9 @@ fn value<T: std::str::FromStr<Err: std::fmt::Display>>(given: &Matches, name: &s
 }
 
 fn read<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, word: &str) -> Result<T, Fault> {
-    word.parse().map_err(|why: T::Err| Fault::option(&format!("--{name}"), quoting(word, &why)))
+    parse_word(word).map_err(|why| misread(name, word, &why))
+}
+
+fn misread(name: &str, word: &str, why: &str) -> Fault {
+    Fault::option(&format!("--{name}"), quoting(word, why))
 }

@@ -17,14 +17,14 @@ fn load_in(folder: &Path, config: &str, options: &[&str]) -> Result<Loaded, Faul
     invocation(file.into_iter().chain(words))?.load(&PasswordSource::Unasked)
 }
 
-fn invocation(words: impl IntoIterator<Item = String>) -> Result<Invocation, Fault> {
+fn invocation(words: impl IntoIterator<Item = String>) -> Result<Box<Invocation>, Fault> {
     match parse(words.into_iter().map(Into::into))? {
         Command::Serve(invocation) => Ok(invocation),
         other => panic!("{other:?}"),
     }
 }
 
-fn options(line: &str) -> Result<Invocation, Fault> {
+fn options(line: &str) -> Result<Box<Invocation>, Fault> {
     invocation(line.split_whitespace().map(str::to_owned))
 }
 

@@ -1,6 +1,5 @@
 //! `[tls]`: what the configuration says about FTPS, with the contents of the files it names.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -168,8 +167,8 @@ pub(super) struct TlsDraft {
     pub client_login: bool,
     pub ccc: bool,
     pub strict_close: bool,
-    /// Where each key was written, for those that were.
-    origins: BTreeMap<&'static str, Origin>,
+    /// Where each key was written, for those that were; the last entry of a key counts.
+    origins: Vec<(&'static str, Origin)>,
 }
 
 impl TlsDraft {
@@ -244,7 +243,7 @@ impl TlsDraft {
 
     /// An option has set `key`.
     pub(super) fn set_by(&mut self, key: &'static str, option: &str) {
-        self.origins.insert(key, Origin::option(option));
+        self.origins.push((key, Origin::option(option)));
     }
 
     fn pair(&self) -> Result<Option<Identity>, Fault> {
@@ -297,7 +296,8 @@ impl TlsDraft {
 
     /// Where `key` was written.
     pub(super) fn origin(&self, key: &str) -> Origin {
-        self.origins.get(key).cloned().unwrap_or_else(|| Origin::option(format!("tls.{key}")))
+        let written = self.origins.iter().rev().find(|(written, _)| *written == key);
+        written.map_or_else(|| Origin::option(format!("tls.{key}")), |(_, origin)| origin.clone())
     }
 
     /// The file that `key` names.

@@ -3,7 +3,6 @@
 //! Derived deserializers were tried first: they report the line of a wrong type, but lose the key's path, cannot tell
 //! "unknown" from "not in this build", and check values only after the lines are gone.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,28 +18,35 @@ use crate::filesystem::plain;
 const LARGEST_FILE: u64 = 4 << 20;
 
 /// What is wrong with a configuration, a users' file or a command line. Its text is one line.
+///
+/// Boxed: nearly every function that reads settings returns one, and each would move six words where one does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault(Box<Complaint>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Complaint {
     place: String,
     why: String,
 }
 
 impl Fault {
+    fn new(place: String, why: String) -> Self {
+        Fault(Box::new(Complaint { place, why }))
+    }
+
     /// A fault of a command line's option, such as `--listen`.
     pub fn option(name: &str, why: impl Into<String>) -> Self {
-        let (place, why) = (name.to_owned(), why.into());
-        Fault { place, why }
+        Fault::new(name.to_owned(), why.into())
     }
 
     /// A fault of a file as a whole.
     pub fn file(path: &Path, why: impl Into<String>) -> Self {
-        let (place, why) = (path.display().to_string(), why.into());
-        Fault { place, why }
+        Fault::new(path.display().to_string(), why.into())
     }
 
     /// A fault of a setting, found after the reading.
     pub fn of(origin: &Origin, why: impl fmt::Display) -> Self {
-        Fault { place: origin.0.clone(), why: why.to_string() }
+        Fault::new(origin.0.clone(), why.to_string())
     }
 }
 
@@ -57,7 +63,7 @@ impl Origin {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
+        write!(f, "{}: {}", self.0.place, self.0.why)
     }
 }
 
@@ -103,8 +109,7 @@ impl Source {
             "" => why.to_string(),
             key => format!("{key}: {why}"),
         };
-        let place = format!("{}:{line}", self.path.display());
-        Fault { place, why }
+        Fault::new(format!("{}:{line}", self.path.display()), why)
     }
 }
 
@@ -113,22 +118,23 @@ impl Source {
 pub struct Table<'s> {
     source: &'s Source,
     prefix: String,
-    entries: BTreeMap<String, Entry<'s>>,
+    /// In no order, and looked through from the front: a table has a dozen keys.
+    entries: Vec<Entry<'s>>,
 }
 
 #[derive(Debug)]
 struct Entry<'s> {
+    key: String,
     line: usize,
     value: DeValue<'s>,
 }
 
 impl<'s> Table<'s> {
     fn new(source: &'s Source, prefix: String, table: DeTable<'s>) -> Self {
-        // One by one: to collect a BTreeMap brings a sort of its own into the program, 5 KB for a dozen keys.
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::with_capacity(table.len());
         for (key, value) in table {
             let line = source.line(key.span());
-            entries.insert(key.into_inner().into_owned(), Entry { line, value: value.into_inner() });
+            entries.push(Entry { key: key.into_inner().into_owned(), line, value: value.into_inner() });
         }
         Table { source, prefix, entries }
     }
@@ -136,27 +142,21 @@ impl<'s> Table<'s> {
     /// The value of `key`, read from its word. Strings, integers and booleans all count as words, so `"300"` and
     /// `300` are the same.
     pub fn value<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<T>, Fault> {
-        let Some(entry) = self.entries.remove(key) else { return Ok(None) };
-        let word = word(&entry.value).map_err(|why| self.fault(entry.line, key, why))?;
-        self.parse(key, entry.line, &word).map(Some)
+        let mut value = None;
+        self.read(key, &mut |word| parse(word).map(|read| value = Some(read)))?;
+        Ok(value)
     }
 
     /// Sets `place` when the file has `key`.
     pub fn set<T: FromStr<Err: fmt::Display>>(&mut self, key: &str, place: &mut T) -> Result<(), Fault> {
-        if let Some(value) = self.value(key)? {
-            *place = value;
-        }
-        Ok(())
+        self.read(key, &mut |word| parse(word).map(|read| *place = read))
     }
 
     /// The list under `key`, each item read from its word.
     pub fn list<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Fault> {
-        let line = self.line_of(key);
-        let words = self.with(key, |value| match value {
-            DeValue::Array(items) => items.iter().map(|item| word(item.get_ref())).collect::<Result<Vec<_>, _>>(),
-            other => Err(format!("wants a list, not {}", kind(&other))),
-        })?;
-        words.map(|words| words.iter().map(|word| self.parse(key, line, word)).collect()).transpose()
+        let mut list = Vec::new();
+        let there = self.read_each(key, &mut |word| parse(word).map(|read| list.push(read)))?;
+        Ok(there.then_some(list))
     }
 
     /// The path under `key`, relative ones counted from `folder`.
@@ -171,7 +171,7 @@ impl<'s> Table<'s> {
     /// The table under `key`; an absent one is empty.
     pub fn table(&mut self, key: &str) -> Result<Table<'s>, Fault> {
         let path = self.full(key);
-        let Some(entry) = self.entries.remove(key) else {
+        let Some(entry) = self.take(key) else {
             return Ok(Table::new(self.source, path, DeTable::new()));
         };
         match entry.value {
@@ -186,7 +186,7 @@ impl<'s> Table<'s> {
     /// The tables of the array `[[key]]`; an absent one is empty. Each knows its line, for [`Table::fault`].
     pub fn tables(&mut self, key: &str) -> Result<Vec<(usize, Table<'s>)>, Fault> {
         let path = self.full(key);
-        let Some(entry) = self.entries.remove(key) else {
+        let Some(entry) = self.take(key) else {
             return Ok(Vec::new());
         };
         let fault = |line| self.source.fault(line, &path, format!("wants [[{path}]] tables"));
@@ -225,35 +225,63 @@ impl<'s> Table<'s> {
 
     /// Where `key` stands, while it has not been taken; `None` when it is absent.
     pub fn origin(&self, key: &str) -> Option<Origin> {
-        let entry = self.entries.get(key)?;
+        let entry = self.entry(key)?;
         Some(Origin(format!("{}:{}: {}", self.source.path.display(), entry.line, self.full(key))))
     }
 
     /// The line `key` stands on, while it has not been taken; 0 when it is absent.
     pub fn line_of(&self, key: &str) -> usize {
-        self.entries.get(key).map_or(0, |entry| entry.line)
+        self.entry(key).map_or(0, |entry| entry.line)
     }
 
     /// Refuses whatever no reader has taken.
     pub fn finish(self) -> Result<(), Fault> {
-        let first = self.entries.iter().min_by_key(|(_, entry)| entry.line);
+        let first = self.entries.iter().min_by_key(|entry| entry.line);
         match first {
             None => Ok(()),
-            Some((key, entry)) => Err(self.fault(entry.line, key, "unknown key")),
+            Some(entry) => Err(self.fault(entry.line, &entry.key, "unknown key")),
         }
     }
 
-    /// The one part of reading that differs by type.
-    fn parse<T: FromStr<Err: fmt::Display>>(&self, key: &str, line: usize, word: &str) -> Result<T, Fault> {
-        word.parse().map_err(|why: T::Err| self.misread(key, line, word, &why))
+    /// Hands the word of `key`, if it is there, to `take`, the one part of reading that differs by type. Everything
+    /// else is in the program once, not once for each type.
+    fn read(&mut self, key: &str, take: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<(), Fault> {
+        let Some(entry) = self.take(key) else { return Ok(()) };
+        self.hand(&entry, &entry.value, take)
     }
 
-    fn misread(&self, key: &str, line: usize, word: &str, why: &dyn fmt::Display) -> Fault {
-        self.fault(line, key, quoting(word, why))
+    /// As [`Table::read`], for each item of a list. Whether the list is there.
+    fn read_each(&mut self, key: &str, take: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<bool, Fault> {
+        let Some(entry) = self.take(key) else { return Ok(false) };
+        let DeValue::Array(items) = &entry.value else {
+            return Err(self.fault(entry.line, key, format!("wants a list, not {}", kind(&entry.value))));
+        };
+        items.iter().try_for_each(|item| self.hand(&entry, item.get_ref(), take))?;
+        Ok(true)
+    }
+
+    fn hand(
+        &self,
+        entry: &Entry<'s>,
+        value: &DeValue<'s>,
+        take: &mut dyn FnMut(&str) -> Result<(), String>,
+    ) -> Result<(), Fault> {
+        let fault = |why| self.fault(entry.line, &entry.key, why);
+        let word = word(value).map_err(fault)?;
+        take(&word).map_err(|why| fault(quoting(&word, &why)))
+    }
+
+    fn entry(&self, key: &str) -> Option<&Entry<'s>> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    fn take(&mut self, key: &str) -> Option<Entry<'s>> {
+        let place = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.swap_remove(place))
     }
 
     fn with<T>(&mut self, key: &str, read: impl FnOnce(DeValue<'s>) -> Result<T, String>) -> Result<Option<T>, Fault> {
-        let Some(entry) = self.entries.remove(key) else {
+        let Some(entry) = self.take(key) else {
             return Ok(None);
         };
         match read(entry.value) {
@@ -273,10 +301,14 @@ impl<'s> Table<'s> {
 /// What is said of keys and options whose part is not built in.
 pub const NOT_BUILT: &str = "not in this build";
 
+/// Reads a word.
+pub(super) fn parse<T: FromStr<Err: fmt::Display>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|why: T::Err| why.to_string())
+}
+
 /// What is wrong with a word, which the messages of numbers and addresses do not repeat.
-pub(super) fn quoting(word: &str, why: &dyn fmt::Display) -> String {
-    let why = why.to_string();
-    if why.contains(word) { why } else { format!("\"{}\": {why}", word.escape_debug()) }
+pub(super) fn quoting(word: &str, why: &str) -> String {
+    if why.contains(word) { why.to_owned() } else { format!("\"{}\": {why}", word.escape_debug()) }
 }
 
 fn word(value: &DeValue<'_>) -> Result<String, String> {
