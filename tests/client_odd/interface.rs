@@ -110,14 +110,13 @@ fn outputs_that_are_closed_or_full() {
         &["ls", &url],
         &["--json", "get", &url],
         &["--json", "rm", &fake.url("nothing")],
-        &["hash", &url],
         &["--version"],
         &["--help"],
     ] {
         let all = [&["--tls", "off", "--retries", "0"], arguments].concat();
         let status = client.command(&all).stdout(full()).stderr(Stdio::null()).status().unwrap();
         // What the server refuses comes first.
-        let expected = if matches!(arguments[..], ["hash", ..] | ["--json", "rm", ..]) { 5 } else { 7 };
+        let expected = if matches!(arguments[..], ["--json", "rm", ..]) { 5 } else { 7 };
         assert_eq!(status.code(), Some(expected), "{arguments:?}");
     }
     // Nobody reads what is said, nor the data: no panic, and a code of the table.

@@ -11,6 +11,9 @@ use crate::plain;
 /// How long something on the screen is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A prompt with nothing behind it yet. Lines of the log hold "> " as well.
+const EMPTY: &str = "/> \r";
+
 struct Terminal {
     child: Child,
     keys: ChildStdin,
@@ -195,19 +198,19 @@ fn an_interrupt_at_a_question_ends_the_whole_command() {
 fn the_log_stands_above_the_prompt_and_passwords_are_no_history() {
     let (fake, client) = (Fake::start(&[("alpha", b"1")], plain), Client::new());
     let Some(mut terminal) = Terminal::start(&client, &["-v", "--tls", "off", &fake.url("")]) else { return };
-    terminal.sees("> ");
+    terminal.sees(EMPTY);
     // The listing for a completion is fetched while the line is on the screen.
     terminal.types("get al\t");
     terminal.sees("<--- 226");
     // What was typed is drawn again below what was said.
-    terminal.sees("get alpha");
+    terminal.sees("/> get alpha");
     terminal.types("\x03");
-    terminal.sees("> ");
+    terminal.sees(EMPTY);
     terminal.types("us ann hidden\r");
     terminal.sees("PASS ****");
-    terminal.sees("> ");
+    terminal.sees(EMPTY);
     terminal.types("lpwd\r");
-    terminal.sees("> ");
+    terminal.sees(EMPTY);
     terminal.ends();
     let history = std::fs::read_to_string(client.path(".local/state/miniftp/history")).unwrap();
     assert!(history.contains("lpwd") && !history.contains("hidden"), "{history}");

@@ -187,7 +187,7 @@ impl List {
             Form::ListAll => self.ask(Form::List),
             Form::List if unknown => self.ask(Form::Nlst),
             // 450 and 550 also say "nothing in there".
-            _ if moved == 0 && may_mean_empty(reply) => {
+            _ if moved == 0 && may_mean_empty(reply) && (form != Form::Mlsd || !self.is_top() || says_empty(reply)) => {
                 self.doubt(reply);
                 self.check_emptiness(Some(Trouble::refused(reply)))
             }
@@ -213,8 +213,13 @@ impl List {
         Move::Done(Ok(Yield::Listing(self.best.take().unwrap_or_default())))
     }
 
+    /// Where CWD proves nothing: we are there. Servers that have MLSD are believed there only if they say so in words.
+    fn is_top(&self) -> bool {
+        matches!(&self.path[..], b"" | b"." | b"/")
+    }
+
     fn check_emptiness(&mut self, trouble: Option<Trouble>) -> Move {
-        if matches!(&self.path[..], b"" | b"." | b"/") {
+        if self.is_top() {
             return self.nothing();
         }
         self.state = State::Home(trouble);

@@ -87,10 +87,11 @@ fn is_guest(user: &[u8]) -> bool {
 /// `Interrupted` at Ctrl-C or another signal.
 fn ask(question: &str) -> io::Result<Vec<u8>> {
     let terminal = fs::File::options().read(true).write(true).open("/dev/tty")?;
-    (&terminal).write_all(question.as_bytes())?;
     let loud = tcgetattr(&terminal)?;
+    // Before the question: whoever answers at once is not to be seen or forgotten.
     tcsetattr(&terminal, OptionalActions::Flush, &muted(&loud))?;
-    let line = answer(&terminal, loud.special_codes[SpecialCodeIndex::VINTR]);
+    let asked = (&terminal).write_all(question.as_bytes());
+    let line = asked.and_then(|()| answer(&terminal, loud.special_codes[SpecialCodeIndex::VINTR]));
     tcsetattr(&terminal, OptionalActions::Flush, &loud)?;
     (&terminal).write_all(b"\n")?;
     line

@@ -196,7 +196,8 @@ fn data(ui: &mut Ui, remote: &Remote, peer: Option<SocketAddr>) -> Result<(), Tr
     passive_address(ui, remote, peer)?;
     match failed {
         Some(trouble) if !works => {
-            Err(Trouble { text: format!("no way to a data connection works; the first one: {trouble}"), ..trouble })
+            let text = format!("no way to a data connection works; the first one: {trouble}");
+            Err(ui.screen.counted(Trouble { text, ..trouble }))
         }
         _ => Ok(()),
     }

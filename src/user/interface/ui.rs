@@ -11,6 +11,7 @@ use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls, usage};
 use super::screen::Screen;
 use super::shell::{Shell, Whereabouts};
+use super::voice;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, List, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::guard::{Protection, Trust};
 use crate::user::mail::Spoken;
@@ -332,6 +333,7 @@ impl Ui {
             Some(remote) => {
                 let id = self.crew.add(remote.site, Errand::List(Box::new(List::new(remote.path))));
                 self.peeks.insert(id, directory);
+                voice::keep_waiting(true);
             }
             None => self.shell.learn(&directory, &[]),
         }
@@ -361,7 +363,8 @@ impl Ui {
         }
         if let Some(directory) = self.peeks.remove(&id) {
             let entries = if let Ok(Yield::Listing(parsed)) = result { parsed.entries } else { Vec::new() };
-            return self.shell.learn(&directory, &entries);
+            self.shell.learn(&directory, &entries);
+            return voice::keep_waiting(false);
         }
         let Some(owner) = self.owners.remove(&id) else { return };
         let Some(job) = self.jobs.get_mut(&owner) else { return };

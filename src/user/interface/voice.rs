@@ -23,7 +23,13 @@ enum Floor {
     Free(Option<Above>),
     /// A line is being typed.
     Typing(Above),
+    /// The editor waits for the loop and reads nothing. It takes one message and makes the next one wait, so the loop
+    /// would wait for it in turn: what is said meanwhile is said afterwards.
+    Waiting(Above, String),
 }
+
+/// What is kept to be said afterwards; a screenful or two.
+const HELD: usize = 16 * 1024;
 
 static FLOOR: Mutex<Floor> = Mutex::new(Floor::Free(None));
 
@@ -42,6 +48,27 @@ pub fn type_on(typing: bool) {
     *floor = match std::mem::replace(&mut *floor, Floor::Free(None)) {
         Floor::Free(Some(above)) if typing => Floor::Typing(above),
         Floor::Typing(above) if !typing => Floor::Free(Some(above)),
+        Floor::Waiting(mut above, held) if !typing => {
+            if !held.is_empty() {
+                above.say(&held);
+            }
+            Floor::Free(Some(above))
+        }
+        same => same,
+    };
+}
+
+/// The editor waits for the loop from now on, or no longer.
+pub fn keep_waiting(waiting: bool) {
+    let mut floor = floor();
+    *floor = match std::mem::replace(&mut *floor, Floor::Free(None)) {
+        Floor::Typing(above) if waiting => Floor::Waiting(above, String::new()),
+        Floor::Waiting(mut above, held) if !waiting => {
+            if !held.is_empty() {
+                above.say(&held);
+            }
+            Floor::Typing(above)
+        }
         same => same,
     };
 }
@@ -54,6 +81,8 @@ pub fn say(text: &str) {
 fn speak(line: &str) {
     match &mut *floor() {
         Floor::Typing(above) => above.say(line),
+        Floor::Waiting(_, held) if held.len() + line.len() <= HELD => held.push_str(line),
+        Floor::Waiting(..) => {}
         Floor::Free(_) => drop(io::stderr().write_all(line.as_bytes())),
     }
 }
