@@ -337,12 +337,17 @@ fn a13_each_permission_is_needed_by_each_of_its_verbs() {
 fn last_code(server: &Server, name: &str, commands: &str) -> u16 {
     let mut ftp = server.login_as(name, "secret");
     let mut code = 0;
-    let data = ftp.epsv();
+    let mut data = ftp.epsv();
     for command in commands.split('$') {
         code = ftp.say(command).code;
     }
-    drop(data);
-    if code == 150 { ftp.reply().code } else { code }
+    if code != 150 {
+        return code;
+    }
+    // An upload waits for its end, and a download for somebody who takes it.
+    data.shutdown(std::net::Shutdown::Write).unwrap();
+    data.read_to_end(&mut Vec::new()).unwrap();
+    ftp.reply().code
 }
 
 #[test]

@@ -5,15 +5,11 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Peer, Server, noise, read_all, read_some, until_counted};
+use common::{Peer, SECRET_HASH, Server, noise, read_all, read_some, until_counted};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use rustix::process::Signal;
-
-/// The hash of `secret`.
-const SECRET: &str =
-    "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
 
 const OFFERED: &str = "[limits]\ncompressed = 2\n";
 
@@ -232,7 +228,7 @@ fn a_bomb_is_stopped_and_nobody_waits_for_it() {
 #[test]
 fn a_bomb_is_stopped_by_the_quota() {
     let account = format!(
-        "[[account]]\nname = \"ann\"\npassword = \"{SECRET}\"\npermissions = \"full\"\nquota = {{ bytes = \"1MiB\" }}\n"
+        "[[account]]\nname = \"ann\"\npassword = \"{SECRET_HASH}\"\npermissions = \"full\"\nquota = {{ bytes = \"1MiB\" }}\n"
     );
     let server = Server::with_accounts(OFFERED, &account);
     let mut ann = server.login_as("ann", "secret");

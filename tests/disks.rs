@@ -7,40 +7,13 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use common::mount::Mounted;
 use common::strace::failing;
 use common::{Server, noise, read_all, read_some};
 
 const ATOMIC: &str = "[files]\nuploads = \"atomic\"\n";
-
-/// A small file system of its own; gone with the test.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None without the rights to mount, which is printed.
-    fn mount(at: PathBuf) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&at).output();
-        if done.is_ok_and(|output| output.status.success()) {
-            return Some(SmallDisk(at));
-        }
-        println!("skipped: no file system can be mounted here");
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
-        assert!(done.unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _stays_mounted = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().flatten();
@@ -71,7 +44,7 @@ fn upload(ftp: &mut common::Peer, line: &str, bytes: usize) -> u16 {
 #[test]
 fn a_name_on_another_disk_is_refused_in_these_words() {
     let server = Server::full();
-    let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };
+    let Some(_disk) = Mounted::small(server.path("disk")) else { return };
     server.put("f", "old");
     let mut ftp = server.login();
     ftp.say("RNFR f").expect(350);
@@ -83,7 +56,7 @@ fn a_name_on_another_disk_is_refused_in_these_words() {
 #[test]
 fn f01_a_full_disk_leaves_the_old_file_and_no_trace() {
     let server = Server::full_and(ATOMIC);
-    let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };
+    let Some(_disk) = Mounted::small(server.path("disk")) else { return };
     server.put("disk/f", "old");
     let mut ftp = server.login();
     for name in ["f", "new"] {
@@ -185,7 +158,7 @@ fn f07_each_refusal_has_its_code_and_costs_no_session() {
 #[test]
 fn f07_a_read_only_file_system_refuses_new_names() {
     let server = Server::full();
-    let Some(disk) = SmallDisk::mount(server.path("disk")) else { return };
+    let Some(disk) = Mounted::small(server.path("disk")) else { return };
     server.put("disk/f", "1");
     disk.remount("ro");
     let mut ftp = server.login();

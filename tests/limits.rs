@@ -7,17 +7,13 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
-use common::{Peer, Server, noise, read_all, until_counted};
+use common::{Peer, SECRET_HASH, Server, noise, read_all, until_counted};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::process::Signal;
 
-/// The hash of `secret`.
-const SECRET: &str =
-    "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
-
 fn account(name: &str, more: &str) -> String {
-    format!("[[account]]\nname = \"{name}\"\npassword = \"{SECRET}\"\npermissions = \"full\"\n{more}\n")
+    format!("[[account]]\nname = \"{name}\"\npassword = \"{SECRET_HASH}\"\npermissions = \"full\"\n{more}\n")
 }
 
 fn server(account_lines: &str) -> Server {

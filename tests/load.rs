@@ -90,6 +90,21 @@ fn every_scenario_runs_clean() {
 }
 
 #[test]
+fn uploads_have_new_names_where_nobody_may_write_over_a_file() {
+    // Anonymous with `w` and without `o`, as pure-ftpd has it.
+    let server = Server::configured("[anonymous]\npermissions = 'elrw'\n");
+    let address = url(server.address(), "up");
+    let options = ["--scenario", "put", "--clients", "2", "--duration", "0.5", "--size", "100"];
+    let (code, refused) = report(&address, &options);
+    assert_eq!((code, number(&refused["ops"])), (1, 2.0), "{refused}");
+    let (code, fresh) = report(&address, &[&options[..], &["--fresh"]].concat());
+    assert_eq!((code, fresh["errors"].to_string().as_str()), (0, "{}"), "{fresh}");
+    let last = number(&fresh["ops"]);
+    assert!(last > 2.0, "{fresh}");
+    assert!(server.get("up-0-1").len() == 100 || server.get("up-1-1").len() == 100);
+}
+
+#[test]
 fn the_report_has_its_shape() {
     let server = Server::full();
     let pid = server.pid().as_raw_nonzero().to_string();

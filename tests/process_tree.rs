@@ -3,12 +3,15 @@
 //! All processes of a tree share one pipe for standard error, so its end of file says that the last of them is gone;
 //! nothing here waits for a span of time.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use common::processes::{child, children, send};
+use rustix::process::Signal;
 
 fn miniftpd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniftpd"));
@@ -54,29 +57,13 @@ impl Server {
         send(self.keeper.id(), signal);
     }
 
-    /// The processes the keeper has started: id and argv[0].
+    /// The processes the keeper has started: id and argv\[0\].
     fn children(&self) -> Vec<(u32, String)> {
-        let mut children = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap() {
-            let path = entry.unwrap().path();
-            let Some(id) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else {
-                continue;
-            };
-            // A process may end while it is looked at.
-            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-            if status.contains(&format!("\nPPid:\t{}\n", self.keeper.id())) {
-                settle(&path);
-                let name = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
-                children.push((id, name.trim_end_matches('\0').to_owned()));
-            }
-        }
-        children
+        children(self.keeper.id())
     }
 
     fn child(&self, name: &str) -> u32 {
-        let children = self.children();
-        let found = children.iter().find(|(_, other)| other == name);
-        found.unwrap_or_else(|| panic!("no {name} in {children:?}")).0
+        child(self.keeper.id(), name)
     }
 
     /// The exit code, once the last process of the tree is gone.
@@ -92,22 +79,6 @@ impl Drop for Server {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }
-}
-
-/// Looks at a child until it has taken its name, which it does after its signals.
-fn settle(process: &Path) {
-    const LOOKS: usize = 1_000_000;
-    let settled = || match fs::read_to_string(process.join("comm")) {
-        Ok(name) => name.starts_with("miniftpd-"),
-        Err(_) => true,
-    };
-    let looks = (0..LOOKS).take_while(|_| !settled());
-    looks.for_each(|_| std::thread::yield_now());
-}
-
-fn send(id: u32, signal: Signal) {
-    let id = Pid::from_raw(id.try_into().unwrap()).unwrap();
-    kill_process(id, signal).unwrap();
 }
 
 fn tree(folder: &Path) -> Server {

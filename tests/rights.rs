@@ -9,20 +9,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use common::processes::{await_children, children};
-use common::{SECRET_HASH, Server};
+use common::{NOBODY, SECRET_HASH, Server, is_root};
 use miniftp::process::sandbox::AUDIT_VARIABLE;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
-
-/// A user without a name on any machine.
-const NOBODY: u32 = 61_234;
-
-fn is_root() -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        println!("skipped: only root can start a server that drops its rights");
-    }
-    root
-}
+use rustix::process::{Pid, Signal, kill_process};
 
 fn accounts(home: &str) -> String {
     format!("[[account]]\nname = \"ann\"\npassword = \"{SECRET_HASH}\"\nhome = \"{home}\"\npermissions = \"full\"\n")

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
+use common::mount::Mounted;
 use common::{Peer, Server, accept, connect, noise, read_all, read_some, send_all};
 
 #[test]
@@ -285,33 +286,10 @@ fn what_is_stored_is_there_at_once() {
     }
 }
 
-/// A small file system of its own; gone with the test.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// None without the rights to mount, which is printed.
-    fn mount(at: std::path::PathBuf) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        let done = mount.args(["-t", "tmpfs", "-o", "size=1m,nr_inodes=8", "none"]).arg(&at).output();
-        if done.is_ok_and(|output| output.status.success()) {
-            return Some(SmallDisk(at));
-        }
-        println!("skipped: no file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _stays_mounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn f01_a_full_disk_is_told_and_the_session_goes_on() {
     let server = Server::full();
-    let Some(_disk) = SmallDisk::mount(server.path("disk")) else { return };
+    let Some(_disk) = Mounted::small(server.path("disk")) else { return };
     let mut ftp = server.login();
     for line in ["TYPE I", "TYPE A"] {
         ftp.say(line).expect(200);

@@ -30,7 +30,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "load_words.h"
@@ -73,12 +72,6 @@ static char *chunk, noops[DEPTH_MAX * 6 + 1];
 static bool running;
 /* Of whole operations, and from a transfer's verb to its first byte. */
 static struct times took, first;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void die(const char *what) {
     perror(what);
@@ -463,12 +456,6 @@ static void prepare(void) {
         memcpy(noops + i * 6, "NOOP\r\n", 6);
     for (int i = 0; i < conns; i++)
         sessions[i] = (struct session){.index = i, .control = -1, .data = -1};
-}
-
-static double own_cpu(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 int main(int argc, char **argv) {

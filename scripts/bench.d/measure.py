@@ -61,17 +61,26 @@ def stat(pid):
 
 
 def cpu_seconds(root):
-    """CPU time of a tree: what lives, in the scheduler's nanoseconds (a tick is more than each of 300 sessions takes), and what its members
-    have reaped."""
+    """CPU time of a tree: what lives, in the scheduler's nanoseconds (a tick is more than each of 300 sessions takes), threads that have ended
+    in ticks, and what its members have reaped."""
     seconds = 0.0
     for pid in tree(root):
         fields = stat(pid)
+        if fields:
+            own, reaped = (sum(int(field) for field in fields[at:at + 2]) / TICK for at in (11, 13))
+            seconds += max(ran(pid), own) + reaped
+    return seconds
+
+
+def ran(pid):
+    """Seconds on a core of a process's threads that live."""
+    nanoseconds = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
-            ran = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+            nanoseconds += int(task.read_text().split()[0])
         except (OSError, ValueError):
             continue
-        seconds += ran / 1e9 + (sum(int(field) for field in fields[13:15]) / TICK if fields else 0)
-    return seconds
+    return nanoseconds / 1e9
 
 
 def memory(root):

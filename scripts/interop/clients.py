@@ -55,6 +55,8 @@ class Client:
     programs = ()
     cannot = {}
     ipv6 = True
+    # Whether it takes a machine without an IPv6 address beside ::1 for one without IPv6.
+    wants_address = False
     active = True
     # How far a kept time may be off: the precision of what the client reads it from.
     time_slack = 0
@@ -204,6 +206,7 @@ class Lftp(Client):
 
     name = "lftp"
     programs = ("lftp",)
+    wants_address = True
     # Its EPRT carries the machine's first global address, and :: when the peer is ::1; then it waits a minute and turns passive.
     cannot = {"abort": NO_ABORT, "ascii_upload": UNSAID_TYPE_A, "active-v6": "announces :: as its loopback address"}
     settings = ()

@@ -69,6 +69,14 @@ def has_ipv6():
         return False
 
 
+def has_ipv6_address():
+    """Whether it has another one than that, of more than a link."""
+    try:
+        return any(line.split()[3] == "00" for line in Path("/proc/net/if_inet6").read_text().splitlines())
+    except OSError:
+        return False
+
+
 def inability(client, case, ipv6):
     """Why this client cannot play this case, or None."""
     if case.active and not client.active:
@@ -77,6 +85,8 @@ def inability(client, case, ipv6):
         return "speaks IPv4 only"
     if case.kind != "v4" and not ipv6:
         return "this machine has no ::1"
+    if case.kind == "v6" and client.wants_address and not has_ipv6_address():
+        return "has no use for ::1 where that is all there is"
     return next((client.cannot[key] for key in (case.name, *case.abilities) if key in client.cannot), None)
 
 

@@ -49,6 +49,8 @@ pub struct Files {
     verify: u32,
     size: Option<u64>,
     pattern: Rc<[u8]>,
+    /// Uploads so far, where each has a name of its own.
+    uploads: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,13 @@ impl Files {
     /// Nothing yet.
     pub fn new(options: &Options) -> Self {
         let pattern: Vec<u8> = (0..PATTERN).map(|at| (at * 7 + at / 251) as u8).collect();
-        Self { known: HashMap::new(), verify: options.verify, size: options.size, pattern: pattern.into() }
+        Self {
+            known: HashMap::new(),
+            verify: options.verify,
+            size: options.size,
+            pattern: pattern.into(),
+            uploads: options.fresh.then_some(0),
+        }
     }
 
     /// What to wish of a session for an operation; `number` tells its uploads from others'.
@@ -71,7 +79,7 @@ impl Files {
             Act::Command(line) => vec![(OPERATION, Wish::Ask { line: line.clone(), alone: true })],
             Act::Get(path) => self.download(path),
             Act::Put(path, size) => {
-                let argument = [path, &b"-"[..], number.to_string().as_bytes()].concat();
+                let argument = self.name(path, number);
                 let pump = Pump::Out(Box::new(Outlet::pattern(Rc::clone(&self.pattern), *size)));
                 vec![transfer(Verb::Stor, argument, pump)]
             }
@@ -80,6 +88,13 @@ impl Files {
                 vec![transfer(Verb::List, path.clone(), Pump::In(Box::new(Intake::nowhere(audit))))]
             }
         }
+    }
+
+    fn name(&mut self, path: &[u8], number: usize) -> Vec<u8> {
+        let own = [path, &b"-"[..], number.to_string().as_bytes()].concat();
+        let Some(uploads) = &mut self.uploads else { return own };
+        *uploads += 1;
+        [own, format!("-{uploads}").into_bytes()].concat()
     }
 
     fn download(&mut self, path: &[u8]) -> Vec<(Ticket, Wish)> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use rustix::param::clock_ticks_per_second;
 
@@ -50,17 +51,25 @@ impl Stat {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name before the last parenthesis may hold anything.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(13..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        let reaped = ticks as f64 / clock_ticks_per_second() as f64;
-        Some(Self { parent: fields.get(1)?.parse().ok()?, cpu: ran(pid)? + reaped })
+        let seconds = |from: usize| {
+            let ticks: u64 = fields.get(from..from + 2)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+            Some(ticks as f64 / clock_ticks_per_second() as f64)
+        };
+        let (own, reaped) = (seconds(11)?, seconds(13)?);
+        Some(Self { parent: fields.get(1)?.parse().ok()?, cpu: ran(pid).max(own) + reaped })
     }
 }
 
-/// Seconds on a core by the scheduler's clock: each of 300 forked sessions takes less than a tick, and would count as nothing.
-fn ran(pid: u32) -> Option<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
-    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
-    Some(nanoseconds as f64 / 1e9)
+/// Seconds on a core by the scheduler's clock, of all threads that live: each of 300 forked sessions takes less than a tick, and would
+/// count as nothing. Of threads that have ended the ticks alone know.
+fn ran(pid: u32) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
+    let nanoseconds: u64 = tasks.filter_map(|task| of_thread(&task.ok()?.path())).sum();
+    nanoseconds as f64 / 1e9
+}
+
+fn of_thread(task: &Path) -> Option<u64> {
+    fs::read_to_string(task.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 fn tree(root: u32) -> Option<Vec<u32>> {
@@ -91,6 +100,10 @@ fn memory(pid: u32) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
     use super::*;
 
     #[test]
@@ -98,5 +111,27 @@ mod tests {
         let sight = look(std::process::id()).expect("this process lives");
         assert!(sight.rss >= sight.pss && sight.pss > 100_000 && sight.descriptors >= 3 && sight.processes >= 1);
         assert_eq!(look(u32::MAX), None);
+    }
+
+    #[test]
+    fn what_threads_do_is_the_process_s() {
+        use std::sync::mpsc::channel;
+
+        const BURNT: Duration = Duration::from_millis(100);
+        /// A tick either way.
+        const LEAST: f64 = 0.06;
+        let (done, burnt) = channel();
+        let (leave, left) = channel();
+        let before = own_cpu();
+        let thread = std::thread::spawn(move || {
+            while Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).is_ok_and(|ran| ran < BURNT) {}
+            done.send(()).expect("somebody who waits");
+            left.recv()
+        });
+        burnt.recv().expect("a thread that burns");
+        assert!(own_cpu() - before >= LEAST, "while it lives");
+        leave.send(()).expect("a thread that waits");
+        thread.join().expect("an end").expect("a word");
+        assert!(own_cpu() - before >= LEAST, "when it is gone");
     }
 }

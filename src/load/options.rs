@@ -32,6 +32,7 @@ Runs many FTP clients against a server and reports percentiles for each phase.
                      start, so a stall is not hidden. Without it the loop is closed: each session begins anew when done
   --think MS         pause of a session between operations, closed loop
   --size BYTES       of an upload (65536); of a download: the length it must have
+  --fresh            every upload is a new file, PATH-NUMBER-COUNT: for servers that let nobody write over one. All are kept
   --path P           on the server; instead of the URL's
   --verify N         look at one block of 64 KiB in N of a download (64); the first MiB of each is looked at always, and so
                      are all lengths. 1: every byte, 0: lengths alone
@@ -66,6 +67,8 @@ pub struct Options {
     pub think: Duration,
     /// What a download's length must be.
     pub size: Option<u64>,
+    /// Whether an upload takes a name that none before it had.
+    pub fresh: bool,
     /// One block in so many of a download is looked at.
     pub verify: u32,
     /// For whatever is waited for.
@@ -118,7 +121,7 @@ fn grammar() -> Getopts {
     for name in valued.into_iter().chain(more) {
         grammar.optopt("", name, "", "");
     }
-    grammar.optflag("", "json", "").optflag("h", "help", "").optflag("V", "version", "");
+    grammar.optflag("", "json", "").optflag("", "fresh", "").optflag("h", "help", "").optflag("V", "version", "");
     grammar
 }
 
@@ -160,6 +163,7 @@ impl Options {
             rate: rate(matches)?,
             think: Duration::from_millis(number(matches, "think")?.unwrap_or(0)),
             size,
+            fresh: matches.opt_present("fresh"),
             verify: number(matches, "verify")?.map_or(64, |every| u32::try_from(every).unwrap_or(u32::MAX)),
             timeout: some_time(seconds(matches, "timeout", 30.0)?)?,
             processes,

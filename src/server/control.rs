@@ -209,7 +209,9 @@ impl Control {
                 return Next::Sleep;
             }
             Err(error) => {
-                log::debug!("{}: {error}", self.session.peer());
+                // Whoever hangs up while it is talked to is nothing special; one that the kernel gave up is.
+                let lost = error.kind() == io::ErrorKind::TimedOut;
+                log::log!(if lost { log::Level::Info } else { log::Level::Debug }, "{}: {error}", self.session.peer());
                 return Next::Close;
             }
         };

@@ -71,6 +71,7 @@ impl Client {
                 if let Err(error) = stream.set_nodelay(true) {
                     log::debug!("socket options: {error}");
                 }
+                pump.prepare(&stream);
                 self.employ(by, Data::dialling(by, ticket, stream, to.ip(), pump, now), cloak);
             }
             Err(error) => {

@@ -32,74 +32,76 @@ fn a_229_without_brackets() {
     assert_eq!((client.read("a"), fake.heard("PASV")), (Some(b"hello".to_vec()), 0));
 }
 
+/// What a server may do about a RETR, and the exit code that it leads to.
+const DOWNLOADS: [(&str, i32, Odd); 9] = [
+    ("125 and 250", 0, |talk, _, _| {
+        talk.say("125 already open");
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        talk.say("250 fine");
+        true
+    }),
+    ("two 150s", 0, |talk, _, _| {
+        talk.raw(b"150 soon\r\n150 now\r\n");
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        talk.say("226 fine");
+        true
+    }),
+    ("200 at the end", 0, |talk, _, _| {
+        talk.say("150 now");
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        talk.say("200 fine");
+        true
+    }),
+    ("everything in one piece, before the data", 0, |talk, _, _| {
+        talk.raw(b"150 now\r\n226 done\r\n226 as I said\r\n");
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        true
+    }),
+    ("accepted late", 0, |talk, _, _| {
+        talk.say("150 soon");
+        std::thread::sleep(Duration::from_millis(1500));
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        talk.say("226 done");
+        true
+    }),
+    ("dripping, but in time", 0, |talk, _, _| {
+        talk.say("150 now");
+        let mut data = talk.data().unwrap();
+        for byte in b"hello" {
+            std::thread::sleep(Duration::from_millis(500));
+            data.write_all(&[*byte]).unwrap();
+        }
+        drop(data);
+        talk.say("226 done");
+        true
+    }),
+    ("the control connection goes with the 226", 0, |talk, _, _| {
+        talk.say("150 now");
+        talk.data().unwrap().write_all(b"hello").unwrap();
+        talk.say("226 done");
+        talk.hang_up();
+        true
+    }),
+    ("421 in the middle", 6, |talk, _, _| {
+        talk.say("150 now");
+        let mut data = talk.data().unwrap();
+        data.write_all(b"he").unwrap();
+        talk.say("421 time out");
+        talk.hang_up();
+        true
+    }),
+    ("451 in the middle", 6, |talk, _, _| {
+        talk.say("150 now");
+        let mut data = talk.data().unwrap();
+        data.write_all(b"he").unwrap();
+        talk.say("451 disk");
+        true
+    }),
+];
+
 #[test]
 fn downloads_whatever_the_server_says_and_when() {
-    let rules: [(&str, i32, Odd); 9] = [
-        ("125 and 250", 0, |talk, _, _| {
-            talk.say("125 already open");
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            talk.say("250 fine");
-            true
-        }),
-        ("two 150s", 0, |talk, _, _| {
-            talk.raw(b"150 soon\r\n150 now\r\n");
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            talk.say("226 fine");
-            true
-        }),
-        ("200 at the end", 0, |talk, _, _| {
-            talk.say("150 now");
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            talk.say("200 fine");
-            true
-        }),
-        ("everything in one piece, before the data", 0, |talk, _, _| {
-            talk.raw(b"150 now\r\n226 done\r\n226 as I said\r\n");
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            true
-        }),
-        ("accepted late", 0, |talk, _, _| {
-            talk.say("150 soon");
-            std::thread::sleep(Duration::from_millis(1500));
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            talk.say("226 done");
-            true
-        }),
-        ("dripping, but in time", 0, |talk, _, _| {
-            talk.say("150 now");
-            let mut data = talk.data().unwrap();
-            for byte in b"hello" {
-                std::thread::sleep(Duration::from_millis(500));
-                data.write_all(&[*byte]).unwrap();
-            }
-            drop(data);
-            talk.say("226 done");
-            true
-        }),
-        ("the control connection goes with the 226", 0, |talk, _, _| {
-            talk.say("150 now");
-            talk.data().unwrap().write_all(b"hello").unwrap();
-            talk.say("226 done");
-            talk.hang_up();
-            true
-        }),
-        ("421 in the middle", 6, |talk, _, _| {
-            talk.say("150 now");
-            let mut data = talk.data().unwrap();
-            data.write_all(b"he").unwrap();
-            talk.say("421 time out");
-            talk.hang_up();
-            true
-        }),
-        ("451 in the middle", 6, |talk, _, _| {
-            talk.say("150 now");
-            let mut data = talk.data().unwrap();
-            data.write_all(b"he").unwrap();
-            talk.say("451 disk");
-            true
-        }),
-    ];
-    for (what, code, rule) in rules {
+    for (what, code, rule) in DOWNLOADS {
         let odd = move |talk: &mut Talk, verb: &str, argument: &str| verb == "RETR" && rule(talk, verb, argument);
         let (fake, client) = (Fake::start(&[("a", b"hello")], odd), Client::new());
         let output = client.run(&["-q", "-t", "4", "--retries", "0", "--tls", "off", "get", &fake.url("a")]);

@@ -3,6 +3,13 @@
 use crate::fake::{Client, Fake, Talk};
 use crate::{content, plain};
 
+/// The only name that may be asked for.
+fn sends_good(talk: &mut Talk, name: &str) -> bool {
+    assert!(name.ends_with("good"), "asked for {name}");
+    talk.send(b"hello");
+    true
+}
+
 #[test]
 fn c03_hostile_names_are_written_nowhere() {
     let lines = "type=file;size=5; ../../escape\r\ntype=file;size=5; /tmp/escape-abs\r\ntype=file;size=5; a/b\r\n\
@@ -13,11 +20,7 @@ fn c03_hostile_names_are_written_nowhere() {
             talk.send(lines.as_bytes());
             true
         }
-        "RETR" => {
-            assert!(argument.ends_with("good"), "asked for {argument}");
-            talk.send(b"hello");
-            true
-        }
+        "RETR" => sends_good(talk, argument),
         _ => false,
     };
     let (fake, client) = (Fake::start(&[], hostile), Client::new());
@@ -102,11 +105,7 @@ fn c03_names_in_list_and_nlst_are_no_better() {
                 talk.send(b"../escape/..\r\n..\r\n.\r\n/tmp/..\r\ngood\r\n");
                 true
             }
-            "RETR" => {
-                assert!(argument.ends_with("good"), "asked for {argument}");
-                talk.send(b"hello");
-                true
-            }
+            "RETR" => sends_good(talk, argument),
             _ => false,
         };
         let (fake, client) = (Fake::start(&[("good", b"hello")], hostile), Client::new());

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use miniftp::wire::date::{append_list_date, append_stamp};
 
 use crate::fake::{Client, Fake, Talk, says};
+use crate::safety::without_lists;
 
 #[test]
 fn listings_without_mlsd_and_empty_directories() {
@@ -25,18 +26,7 @@ fn listings_without_mlsd_and_empty_directories() {
         "{text}"
     );
     for answer in ["450 no files found", "550 no files found"] {
-        let empty = move |talk: &mut Talk, verb: &str, _: &str| match verb {
-            "FEAT" | "MLSD" | "MLST" => {
-                talk.say("500 what");
-                true
-            }
-            "LIST" | "NLST" => {
-                talk.say(answer);
-                true
-            }
-            _ => false,
-        };
-        let (fake, client) = (Fake::start(&[], empty), Client::new());
+        let (fake, client) = (Fake::start(&[], without_lists(answer)), Client::new());
         assert_eq!(client.code(&["ls", &fake.url("dir")]), 0, "{answer}");
     }
     let missing = |talk: &mut Talk, verb: &str, _: &str| match verb {

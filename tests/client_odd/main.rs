@@ -1,5 +1,8 @@
 //! The client against servers that are odd, broken or hostile.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod ahead;
 mod channel;
 mod data;

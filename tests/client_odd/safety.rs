@@ -3,7 +3,7 @@
 use crate::fake::{Client, Fake, Talk, says};
 
 /// A server without MLSD that answers LIST of every directory, which is there, in these words.
-fn without_lists(answer: &'static str) -> impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static {
+pub fn without_lists(answer: &'static str) -> impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static {
     move |talk, verb, _| match verb {
         "FEAT" | "MLSD" | "MLST" => {
             talk.say("500 what");

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use sha2::{Digest as _, Sha256};
+
+use crate::common::client::Client;
 
 /// How long the server waits for a client that does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -334,44 +334,12 @@ fn transfer(listener: &TcpListener, verb: &str, argument: &str, house: &House) -
     Ok("226 stored")
 }
 
-/// The client in a directory of its own, with an authority's certificate as `ca.pem` and a pair it signed as `own`.
-pub struct Client {
-    directory: tempfile::TempDir,
-}
-
-impl Client {
-    pub fn new(authority: &Authority) -> Self {
-        let client = Self { directory: tempfile::tempdir().unwrap() };
-        let (_, key, pem) = authority.sign("client.example", false);
-        client.write("ca.pem", authority.pem.as_bytes());
-        client.write("own.pem", pem.as_bytes());
-        client.write("own.key", key.serialize_pem().as_bytes());
-        client
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.path(name)).ok()
-    }
-
-    pub fn write(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).unwrap();
-    }
-
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_miniftp"));
-        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        command.env("HOME", self.directory.path()).env_remove("MINIFTP_PASSWORD").env_remove("NETRC");
-        command.output().unwrap()
-    }
-
-    pub fn code(&self, arguments: &[&str]) -> i32 {
-        let output = self.run(arguments);
-        let code = output.status.code().unwrap_or(-1);
-        eprintln!("{arguments:?}: {code}\n{}", String::from_utf8_lossy(&output.stderr));
-        code
-    }
+/// A client with an authority's certificate as `ca.pem` and a pair it signed as `own`.
+pub fn client_of(authority: &Authority) -> Client {
+    let client = Client::new();
+    let (_, key, pem) = authority.sign("client.example", false);
+    client.write("ca.pem", authority.pem.as_bytes());
+    client.write("own.pem", pem.as_bytes());
+    client.write("own.key", key.serialize_pem().as_bytes());
+    client
 }

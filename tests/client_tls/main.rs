@@ -1,9 +1,12 @@
 //! The client in TLS against a server that can be as odd as the test wants.
 #![cfg(feature = "tls")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod fake;
 
-use fake::{Authority, Client, Fake, Oddity};
+use fake::{Authority, Fake, Oddity, client_of};
 
 fn options<'a>(ca: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     ["-t", "5", "--retries", "0", "--ca-file", ca].into_iter().chain(rest.iter().copied()).collect()
@@ -15,7 +18,7 @@ fn explicit_implicit_and_automatic() {
     for scheme in ["ftp", "ftpes", "ftps"] {
         let implicit = scheme == "ftps";
         let fake = Fake::start(&authority, "localhost", &[Oddity::Implicit][..usize::from(implicit)]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         let url = format!("{scheme}://localhost:{}/a", fake.port);
         assert_eq!(client.code(&options("ca.pem", &["get", &url])), 0, "{scheme}");
         assert_eq!(client.read("a").as_deref(), Some(b"hello".as_slice()));
@@ -37,7 +40,7 @@ fn data_connections_resume_the_control_session() {
     let authority = Authority::new();
     for oddity in [Oddity::Only12, Oddity::Only13] {
         let fake = Fake::start(&authority, "localhost", &[oddity, Oddity::Tickets(8)]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         let urls: Vec<String> = (0..6).map(|at| format!("ftp://localhost:{}/f{at}", fake.port)).collect();
         let mut arguments = vec!["-P", "1", "get"];
         arguments.extend(urls.iter().map(String::as_str));
@@ -46,25 +49,31 @@ fn data_connections_resume_the_control_session() {
     }
 }
 
+/// So many small uploads, in so many sessions, all of which arrive.
+#[track_caller]
+fn puts_all(authority: &Authority, fake: &Fake, count: usize, parallel: &str) {
+    let client = client_of(authority);
+    let names: Vec<String> = (0..count).map(|at| format!("f{at}")).collect();
+    names.iter().for_each(|name| client.write(name, b"upward"));
+    let url = format!("ftp://localhost:{}/", fake.port);
+    let mut arguments = vec!["-P", parallel, "put"];
+    arguments.extend(names.iter().map(String::as_str).chain([url.as_str()]));
+    let output = client.run(&options("ca.pem", &arguments));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{parallel} sessions: {said}");
+    assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
+}
+
 #[test]
 fn a_server_that_wants_resumption_when_there_are_no_tickets_left() {
     // In TLS 1.3 each ticket serves once. TLS 1.2 has no such end; where it is missing, new sessions bring new tickets.
     let authority = Authority::new();
-    let names: Vec<String> = (0..12).map(|at| format!("f{at}")).collect();
     for only13 in [false, true] {
         // Several sessions find it out at the same time.
         for parallel in ["1", "4"] {
             let oddities = [Oddity::Tickets(2), Oddity::RequireResumption, Oddity::Only13];
             let fake = Fake::start(&authority, "localhost", &oddities[..2 + usize::from(only13)]);
-            let client = Client::new(&authority);
-            names.iter().for_each(|name| client.write(name, b"upward"));
-            let url = format!("ftp://localhost:{}/", fake.port);
-            let mut arguments = vec!["-P", parallel, "put"];
-            arguments.extend(names.iter().map(String::as_str).chain([url.as_str()]));
-            let output = client.run(&options("ca.pem", &arguments));
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(0), "only 1.3: {only13}, {parallel} sessions: {said}");
-            assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
+            puts_all(&authority, &fake, 12, parallel);
         }
     }
 }
@@ -74,7 +83,7 @@ fn c08_replies_injected_behind_234_are_refused() {
     let authority = Authority::new();
     for injected in ["230 in already\r\n", "220 hello\r\n", "junk\r\n", "331"] {
         let fake = Fake::start(&authority, "localhost", &[Oddity::Inject(injected)]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         let url = format!("ftpes://localhost:{}/a", fake.port);
         assert_eq!(client.code(&options("ca.pem", &["get", &url])), 3, "{injected}");
         assert_eq!((fake.heard(), client.read("a")), (vec!["AUTH TLS".to_owned()], None), "{injected}");
@@ -86,7 +95,7 @@ fn c09_tls_that_is_stripped_is_not_gone_without() {
     let authority = Authority::new();
     for oddity in [Oddity::NoAuth, Oddity::Greeting("230 in already"), Oddity::Greeting("230-a\r\n230 b")] {
         let fake = Fake::start(&authority, "localhost", &[oddity]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         for (scheme, extra) in [("ftpes", None), ("ftp", Some("required"))] {
             let url = format!("{scheme}://ann:secret@localhost:{}/a", fake.port);
             let mut arguments = vec!["get", &url];
@@ -101,7 +110,7 @@ fn c09_tls_that_is_stripped_is_not_gone_without() {
 fn automatic_goes_on_in_the_clear_only_when_auth_is_refused_and_says_so() {
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::NoAuth]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     let url = format!("ftp://localhost:{}/a", fake.port);
     let output = client.run(&options("ca.pem", &["get", &url]));
     assert_eq!(output.status.code(), Some(0));
@@ -120,7 +129,7 @@ fn automatic_goes_on_in_the_clear_only_when_auth_is_refused_and_says_so() {
 #[test]
 fn prot_p_refused_is_the_end() {
     let authority = Authority::new();
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     for reply in ["536 not that", "534 no", "504 no", "431 not now", "500 what", "502 no"] {
         let fake = Fake::start(&authority, "localhost", &[Oddity::Refuses("PROT", reply)]);
         for scheme in ["ftp", "ftpes"] {
@@ -134,7 +143,7 @@ fn prot_p_refused_is_the_end() {
 #[test]
 fn pbsz_says_nothing_whatever_its_answer() {
     let authority = Authority::new();
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     for reply in ["200 fine", "500 what", "503 not now", "501 no"] {
         let fake = Fake::start(&authority, "localhost", &[Oddity::Refuses("PBSZ", reply)]);
         let url = format!("ftpes://localhost:{}/a", fake.port);
@@ -146,20 +155,11 @@ fn pbsz_says_nothing_whatever_its_answer() {
 #[test]
 fn sessions_without_tickets_are_left_before_a_transfer_is_refused() {
     let authority = Authority::new();
-    let names: Vec<String> = (0..40).map(|at| format!("f{at}")).collect();
     // With the greeting of a server that takes commands behind transfers, too: two transfers a session, two tickets.
     for (greeting, parallel) in [("220 fake", "1"), ("220 miniftpd ready", "1"), ("220 miniftpd ready", "8")] {
         let (wants, greets) = (Oddity::RequireResumption, Oddity::Greeting(greeting));
         let fake = Fake::start(&authority, "localhost", &[Oddity::Tickets(2), wants, Oddity::Only13, greets]);
-        let client = Client::new(&authority);
-        names.iter().for_each(|name| client.write(name, b"upward"));
-        let url = format!("ftp://localhost:{}/", fake.port);
-        let mut arguments = vec!["-P", parallel, "put"];
-        arguments.extend(names.iter().map(String::as_str).chain([url.as_str()]));
-        let output = client.run(&options("ca.pem", &arguments));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{greeting}, {parallel} sessions: {said}");
-        assert!(names.iter().all(|name| fake.file(name).as_deref() == Some(b"upward")));
+        puts_all(&authority, &fake, 40, parallel);
         // Once is how it is found out; what is under way elsewhere at that moment finds it out as well.
         let most = if parallel == "1" { 1 } else { 16 };
         assert!(fake.full() <= most, "{} data connections without a ticket, {parallel} sessions", fake.full());
@@ -169,7 +169,7 @@ fn sessions_without_tickets_are_left_before_a_transfer_is_refused() {
 #[test]
 fn c10_certificates_that_are_not_accepted() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     for (what, fake) in [
         ("unknown authority", Fake::start(&stranger, "localhost", &[])),
         ("wrong name", Fake::start(&authority, "elsewhere.example", &[])),
@@ -194,7 +194,7 @@ fn c10_certificates_that_are_not_accepted() {
 #[test]
 fn pins_and_no_check_at_all() {
     let fake = Fake::start(&Authority::new(), "elsewhere.example", &[]);
-    let client = Client::new(&Authority::new());
+    let client = client_of(&Authority::new());
     let url = format!("ftpes://127.0.0.1:{}/a", fake.port);
     let pin = format!("sha256 {}", fake.fingerprint());
     let wrong = "sha256 ".to_owned() + &"0".repeat(64);
@@ -215,7 +215,7 @@ fn a_certificate_that_signs_itself_may_be_named() {
     // As `openssl req -x509` makes them: an authority and a server in one.
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::SelfSigned]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     client.write("self.pem", fake.pem().as_bytes());
     let named = |host: &str| format!("ftpes://{host}:{}/a", fake.port);
     assert_eq!(client.code(&options("self.pem", &["get", &named("localhost")])), 0);
@@ -227,7 +227,7 @@ fn a_certificate_that_signs_itself_may_be_named() {
 fn a_certificate_of_our_own() {
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::WantsOurs]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     let url = format!("ftpes://localhost:{}/a", fake.port);
     assert_ne!(client.code(&options("ca.pem", &["get", &url])), 0);
     assert_eq!(client.code(&options("ca.pem", &["--cert", "own.pem", "--key", "own.key", "get", &url])), 0);
@@ -239,7 +239,7 @@ fn c12_data_without_close_notify_is_cut() {
     let authority = Authority::new();
     for size in ["550 who knows", "213 9", "213 3"] {
         let fake = Fake::start(&authority, "localhost", &[Oddity::Cut, Oddity::Refuses("SIZE", size)]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         let url = format!("ftpes://localhost:{}/a", fake.port);
         assert_eq!(client.code(&options("ca.pem", &["get", &url])), 6, "{size}");
         let kept = client.read("a.part");
@@ -251,7 +251,7 @@ fn c12_data_without_close_notify_is_cut() {
 fn data_without_close_notify_is_whole_where_size_says_so() {
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::Cut]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     let url = format!("ftpes://localhost:{}/a", fake.port);
     let output = client.run(&options("ca.pem", &["-v", "get", &url]));
     assert_eq!(output.status.code(), Some(0));
@@ -263,7 +263,7 @@ fn data_without_close_notify_is_whole_where_size_says_so() {
 fn a_listing_without_close_notify_is_shown_and_deletes_nothing() {
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[Oddity::Cut]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     let url = format!("ftpes://localhost:{}/", fake.port);
     let output = client.run(&options("ca.pem", &["ls", &url]));
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), b"hello\n".as_slice()));
@@ -278,7 +278,7 @@ fn silence_in_a_handshake_is_bounded() {
     let authority = Authority::new();
     for oddity in [Oddity::SilentHandshake, Oddity::SilentData] {
         let fake = Fake::start(&authority, "localhost", &[oddity]);
-        let client = Client::new(&authority);
+        let client = client_of(&authority);
         let url = format!("ftpes://localhost:{}/a", fake.port);
         assert_eq!(client.code(&["-t", "1", "--retries", "0", "--ca-file", "ca.pem", "get", &url]), 8, "{oddity:?}");
     }
@@ -321,7 +321,7 @@ fn a_server_without_tls_is_no_server_for_the_load_tester() {
 fn probe_says_what_protects_and_whom_it_trusts() {
     let authority = Authority::new();
     let fake = Fake::start(&authority, "localhost", &[]);
-    let client = Client::new(&authority);
+    let client = client_of(&authority);
     let url = format!("ftp://localhost:{}/", fake.port);
     for (trust, verdict) in [(&["--ca-file", "ca.pem"][..], "is verified"), (&["--insecure"], "NOT verified")] {
         let output = client.run(&[&["-t", "5", "probe", &url][..], trust].concat());

@@ -12,9 +12,10 @@
 //! row of `miniftpd --replies`: each test so tests the table too. Nothing sleeps; whatever is waited for has
 //! [`PATIENCE`] to happen, after which the test fails instead of hanging.
 
-// Every test file is a program of its own and uses a part of this.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "every test file is a program of its own and uses a part of this")]
 
+pub mod client;
+pub mod mount;
 mod peer;
 pub mod processes;
 mod scene;
@@ -25,8 +26,8 @@ mod table;
 
 pub use peer::{Peer, Reply};
 pub use scene::{
-    cpu_ticks, cpu_ticks_of, first_word, free_ports, leave_descriptors, limit_descriptors, resident, stuck_download,
-    until_counted, upload,
+    NOBODY, cpu_ticks, cpu_ticks_of, first_word, free_ports, is_root, leave_descriptors, limit_descriptors, resident,
+    stuck_download, until_counted, upload,
 };
 pub use server::Server;
 pub use table::{rows, states};

@@ -4,10 +4,22 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, prlimit};
 
 use super::processes::Number;
 use super::{PATIENCE, Peer, Server, noise, read_some};
+
+/// A user without a name on any machine.
+pub const NOBODY: u32 = 61_234;
+
+/// Whether this is root, who alone can start a server that drops its rights; for everybody else it is printed.
+pub fn is_root() -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        println!("skipped: only root can start a server that drops its rights");
+    }
+    root
+}
 
 /// A download that is under way and cannot finish: its client has read a little of much.
 pub fn stuck_download(server: &Server) -> (Peer, TcpStream) {

@@ -414,8 +414,8 @@ impl RawDir {
         Self { rest, entry: None, removed }
     }
 
-    /// The next entry. Not an iterator, since rustix's is none.
-    #[allow(clippy::should_implement_trait)]
+    /// The next entry.
+    #[allow(clippy::should_implement_trait, reason = "rustix's, which this stands for, is no iterator either")]
     pub fn next(&mut self) -> Option<Result<&RawDirEntry>> {
         if std::mem::take(&mut self.removed) {
             return Some(Err(Errno::NOENT));

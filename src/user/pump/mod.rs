@@ -10,6 +10,8 @@ mod outlet;
 
 use std::fmt;
 
+use mio::net::TcpStream;
+
 use crate::reactor::Link;
 use crate::transfer::Fault;
 
@@ -89,6 +91,13 @@ impl Pump {
         match self {
             Self::In(intake) => intake.audit(),
             Self::Out(_) => None,
+        }
+    }
+
+    /// The connection has been begun and nothing moves yet.
+    pub fn prepare(&self, socket: &TcpStream) {
+        if let Self::In(intake) = self {
+            intake.widen(socket);
         }
     }
 

@@ -9,6 +9,9 @@
 
 #![no_main]
 
+#[path = "../keys.rs"]
+mod keys;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,7 +25,7 @@ use miniftp::reactor::Clock;
 use miniftp::server::pi::state::State;
 use miniftp::server::pi::{Certificate, Input, Output, Patience, Session, Stage, Verdict};
 use miniftp::server::realm::{GUEST, Realm};
-use miniftp::server::settings::{Identity, Minimum, Require, Reuse, Settings, TlsSettings};
+use miniftp::server::settings::{Identity, Require, Settings, TlsSettings};
 use miniftp::server::tls::{Keyring, self_signed};
 use miniftp::server::world::World;
 use miniftp::transfer::{Fault, Flow, Job, Order, Protection, Report, Scan, Scratch, Sight};
@@ -78,25 +81,10 @@ struct Play {
     keyed: bool,
 }
 
-fn tls_settings(identity: Identity) -> TlsSettings {
-    TlsSettings {
-        identity,
-        require: Require::None,
-        implicit: Vec::new(),
-        reuse: Reuse::Log,
-        minimum: Minimum::Tls12,
-        client_ca: None,
-        client_login: false,
-        ccc: false,
-        strict_close: false,
-        files: Vec::new(),
-    }
-}
-
 fn keyring() -> Rc<Keyring> {
     thread_local! {
         static RING: Rc<Keyring> = {
-            let settings = tls_settings(self_signed().expect("a certificate"));
+            let settings = keys::settings(self_signed().expect("a certificate"));
             Rc::new(Keyring::new(&settings).expect("a keyring"))
         };
     }
@@ -172,7 +160,7 @@ impl Play {
             ccc: bit(4),
             strict_close: bit(5),
             // Sessions do not look at it; the handshake, which does, is `tls.rs`'s.
-            ..tls_settings(Identity { chain: Vec::new(), key: Vec::new() })
+            ..keys::settings(Identity { chain: Vec::new(), key: Vec::new() })
         };
         let mut settings = Settings::clone(&self.world.settings);
         settings.tls = bit(0).then_some(tls);

@@ -6,6 +6,9 @@
 
 #![no_main]
 
+#[path = "../keys.rs"]
+mod keys;
+
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use miniftp::reactor::{Handshake, Key, Link, Moved, Next, Reactor, Ready, Undressing, Weight};
-use miniftp::server::settings::{Identity, Minimum, Require, Reuse, TlsSettings};
+use miniftp::server::settings::{Identity, TlsSettings};
 use miniftp::server::tls::{Keyring, self_signed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -85,18 +88,7 @@ fn keyring() -> Rc<Keyring> {
     thread_local! {
         static RING: Rc<Keyring> = {
             let identity = MADE.get_or_init(|| self_signed().expect("a certificate")).clone();
-            let settings = TlsSettings {
-                identity,
-                require: Require::None,
-                implicit: Vec::new(),
-                reuse: Reuse::Log,
-                minimum: Minimum::Tls12,
-                client_ca: None,
-                client_login: false,
-                ccc: true,
-                strict_close: false,
-                files: Vec::new(),
-            };
+            let settings = TlsSettings { ccc: true, ..keys::settings(identity) };
             Rc::new(Keyring::new(&settings).expect("a keyring"))
         };
     }

@@ -1,14 +1,17 @@
 //! Nothing outside the root can be named, read, made, changed or measured, by any verb and any spelling.
 
+#[path = "../common/mod.rs"]
 mod common;
 
+mod chance;
+mod rules;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Peer, SECRET_HASH, Server, noise};
+use common::{Peer, Server};
 
 const SECRET: &[u8] = b"the secret of 28 bytes......";
 
@@ -26,8 +29,7 @@ fn baited() -> Server {
         ("relative", Path::new("../outside/secret").to_owned()),
         ("absolute", server.outside().join("secret")),
         ("deep/relative", Path::new("../../outside/secret").to_owned()),
-        ("passwd", "/etc/passwd".into()),
-        ("magic-file", "/proc/self/root/etc/passwd".into()),
+        ("magic-file", Path::new("/proc/self/root").join(server.outside().strip_prefix("/").unwrap()).join("secret")),
         ("chain", "relative".into()),
         ("through", "out-dir/secret".into()),
     ];
@@ -45,7 +47,7 @@ fn baited() -> Server {
     server
 }
 
-const FILE_LINKS: [&str; 7] = ["relative", "absolute", "deep/relative", "passwd", "magic-file", "chain", "through"];
+const FILE_LINKS: [&str; 6] = ["relative", "absolute", "deep/relative", "magic-file", "chain", "through"];
 const DIRECTORY_LINKS: [&str; 5] = ["out-dir", "out-abs", "magic", "magic-cwd", "up"];
 
 /// Everything beside the root: names, contents, modes, times. Must be the same before and after.
@@ -95,9 +97,12 @@ fn p01_up_ends_at_the_root() {
 #[test]
 fn p02_p03_spellings_of_the_way_out_are_names() {
     let server = baited();
+    let before = outside(&server);
     let mut ftp = server.login();
+    // What these verbs would destroy if they got there is ours.
+    let host = server.outside().join("secret").display().to_string();
     for path in [
-        "/etc/passwd",
+        &*host,
         "../outside/secret",
         "/../outside/secret",
         "..//outside/secret",
@@ -111,14 +116,18 @@ fn p02_p03_spellings_of_the_way_out_are_names() {
         "..%c0%afoutside",
         "~root/.profile",
         "~/../outside/secret",
-        "//etc/passwd",
-        "/proc/self/root/etc/passwd",
+        &format!("/{host}"),
+        &format!("/proc/self/root{host}"),
         "inside/file/../../../outside/secret",
     ] {
         for verb in ["RETR", "SIZE", "MDTM", "MLST", "DELE", "RNFR", "CWD", "LIST", "NLST", "STAT", "RMD"] {
             refused(&mut ftp, &format!("{verb} {path}"));
         }
     }
+    for verb in ["RETR", "SIZE", "MDTM", "MLST", "CWD", "LIST", "NLST", "STAT"] {
+        refused(&mut ftp, &format!("{verb} /etc/passwd"));
+    }
+    assert_eq!(outside(&server), before);
 }
 
 #[test]
@@ -341,92 +350,6 @@ fn p14_the_root_itself_stays() {
 }
 
 #[test]
-fn p16_a_home_is_no_prefix() {
-    let hash = "*";
-    let accounts = format!("[[account]]\nname = \"a\"\npassword = \"{hash}\"\nhome = \"root\"\n");
-    let text = format!("[anonymous]\nenabled = true\npermissions = \"full\"\n{ONE_WALL}");
-    let server = Server::with_accounts(&text, &accounts);
-    let twin = server.root().with_file_name("root2");
-    fs::create_dir(&twin).unwrap();
-    fs::write(twin.join("secret"), SECRET).unwrap();
-    symlink("../root2", server.path("twin")).unwrap();
-    let mut ftp = server.login();
-    for path in ["../root2/secret", "/../root2/secret", "2/secret", "../root/../root2/secret", "twin/secret"] {
-        refused(&mut ftp, &format!("RETR {path}"));
-    }
-    // No hash, no login.
-    let mut a = server.connect();
-    a.say("USER a").expect(331);
-    a.say("PASS *").expect(530);
-}
-
-#[test]
-fn p18_rules_hold_for_every_spelling_of_a_path() {
-    let text = "[anonymous]\nenabled = false\n";
-    let accounts = format!(
-        "[[account]]\nname = \"a\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n\
-         [[account.rule]]\npath = \"/x\"\npermissions = \"none\"\n[[account.rule]]\npath = \"/x/open\"\npermissions = \"read\"\n",
-        SECRET_HASH
-    );
-    let server = Server::with_accounts(text, &accounts);
-    server.put("x/secret", SECRET);
-    server.put("x/open/f", "1");
-    server.put("xy/f", "2");
-    fs::create_dir(server.path("y")).unwrap();
-    symlink("x", server.path("alias")).unwrap();
-    let mut ftp = server.login_as("a", "secret");
-    for path in [
-        "x/secret",
-        "//x//secret",
-        "/x/./secret",
-        "y/../x/secret",
-        "/x/open/../secret",
-        "../x/secret",
-        "xy/../x/secret",
-    ] {
-        for verb in ["RETR", "SIZE", "MLST", "STOR", "APPE", "DELE", "RNFR", "SITE CHMOD 600", "MFMT 20200101000000"] {
-            refused(&mut ftp, &format!("{verb} {path}"));
-        }
-    }
-    for verb in ["LIST", "NLST", "MLSD", "CWD", "STAT"] {
-        for path in ["x", "/x/", "x/.", "y/../x"] {
-            refused(&mut ftp, &format!("{verb} {path}"));
-        }
-    }
-    assert_eq!(ftp.fetch("RETR x/open/f"), b"1");
-    assert_eq!(ftp.fetch("RETR xy/f"), b"2", "/x is no prefix of /xy");
-    refused(&mut ftp, "STOR x/open/new");
-    ftp.say("RNFR xy/f").expect(350);
-    refused_rename(&mut ftp, "x/f");
-    ftp.say("RNFR xy/f").expect(350);
-    refused_rename(&mut ftp, "y/../x/open/f");
-    // A client's own link must not lead around a rule.
-    assert_eq!(server.get("x/secret"), SECRET);
-    assert_eq!(server.get("xy/f"), b"2");
-}
-
-#[test]
-fn a_link_is_no_way_around_a_rule() {
-    let accounts = format!(
-        "[[account]]\nname = \"a\"\npassword = \"{}\"\nhome = \"root\"\npermissions = \"full\"\n\
-         [[account.rule]]\npath = \"/x\"\npermissions = \"none\"\n",
-        SECRET_HASH
-    );
-    let server = Server::with_accounts("", &accounts);
-    server.put("x/secret", SECRET);
-    let mut ftp = server.login_as("a", "secret");
-    for (target, link) in [("x", "alias"), ("x/secret", "f")] {
-        ftp.say(format!("SITE SYMLINK {target} {link}"));
-    }
-    for line in
-        ["RETR alias/secret", "RETR f", "SIZE f", "LIST alias/", "CWD alias", "STOR f", "APPE f", "DELE alias/secret"]
-    {
-        refused(&mut ftp, line);
-    }
-    assert_eq!(server.get("x/secret"), SECRET);
-}
-
-#[test]
 fn p20_long_and_deep_names_are_refused_or_served() {
     let server = Server::full();
     let mut ftp = server.login();
@@ -448,101 +371,4 @@ fn p20_long_and_deep_names_are_refused_or_served() {
     ftp.say("CWD d").expect(550);
     ftp.say("PWD").expect(257);
     ftp.is_well();
-}
-
-/// Tells the other thread to stop when it is dropped.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Swaps a directory and a link out, over and over, until told to stop, and counts.
-fn swap(a: &Path, b: &Path, swaps: &AtomicUsize, stop: &AtomicBool) {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    while !stop.load(Ordering::Relaxed) {
-        renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
-        swaps.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[test]
-fn p09_a_race_between_a_directory_and_a_link_is_always_lost() {
-    const ROUNDS: usize = 400;
-    const SWAPS: usize = 100_000;
-    let server = Server::full_and(ONE_WALL);
-    for name in ["f", "g"] {
-        fs::write(server.outside().join(name), SECRET).unwrap();
-    }
-    server.put("a/f", "inside");
-    symlink("../outside", server.path("b")).unwrap();
-    let before = outside(&server);
-    let (stop, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (a, b) = (server.path("a"), server.path("b"));
-    std::thread::scope(|scope| {
-        scope.spawn(|| swap(&a, &b, &swaps, &stop));
-        // Also when a round fails: else the scope would wait for the other thread for ever.
-        let _end = Stop(&stop);
-        let mut ftp = server.login();
-        for round in 0.. {
-            if round >= ROUNDS && swaps.load(Ordering::Relaxed) >= SWAPS {
-                break;
-            }
-            let data = ftp.epsv();
-            let code = ftp.say("RETR a/f").code;
-            if code == 150 {
-                assert_eq!(common::read_all(data), b"inside");
-                ftp.reply().expect(226);
-            } else {
-                assert!(matches!(code, 450 | 550), "RETR {code}");
-            }
-            for line in [
-                "SIZE a/f",
-                "MFMT 20200101000000 a/f",
-                "SITE CHMOD 600 a/f",
-                "DELE a/g",
-                "MKD a/m",
-                "RMD a/m",
-                "RNFR a/f",
-                "RNTO a/f",
-            ] {
-                let reply = ftp.say(line);
-                assert!(!reply.text().contains("28"), "round {round}: {line}: {}", reply.text());
-            }
-            let data = ftp.epsv();
-            if ftp.say("STOR a/g").code == 150 {
-                common::send_all(data, b"mine");
-                ftp.reply().expect(226);
-            }
-        }
-    });
-    assert_eq!(outside(&server), before);
-}
-
-#[test]
-fn p03_whatever_a_path_is_made_of() {
-    let server = baited();
-    let before = outside(&server);
-    let mut ftp = server.login();
-    let parts = ["..", ".", "", "inside", "file", "out-dir", "secret", "up", "magic", "etc", "passwd", "new", "~", "*"];
-    let dice = noise(6 * 400);
-    for throw in dice.chunks_exact(6) {
-        let path: Vec<&str> = throw[1..].iter().map(|die| parts[usize::from(*die) % parts.len()]).collect();
-        let verb =
-            ["SIZE", "MDTM", "MKD", "RMD", "DELE", "CWD", "MLST", "STAT", "STOR", "RETR"][usize::from(throw[0]) % 10];
-        let line = format!("{verb} {}", path.join("/"));
-        let data = ftp.epsv();
-        let reply = ftp.say(&line);
-        assert!(!reply.text().contains("size=28;") && reply.text() != "28", "{line}: {}", reply.text());
-        if reply.code == 150 {
-            let bytes = common::read_all_or_close(data, verb == "RETR");
-            assert!(bytes != SECRET && !bytes.starts_with(b"root:"), "{line}");
-            ftp.reply().expect(226);
-        }
-        ftp.say("CWD /").expect(250);
-    }
-    assert_eq!(outside(&server), before);
-    let _still_there = File::open(server.root()).unwrap();
 }
