@@ -138,6 +138,7 @@ fn mistakes_are_called_by_their_names() {
         (&["nosuchverb", "x"][..], 1, "nosuchverb: no such verb"),
         (&["ls"], 1, "URL or HOST:PATH is missing"),
         (&["-e", "ls"], 1, "not connected; open HOST first"),
+        (&["-e", "open"], 1, "usage: open HOST"),
         (&["-e", "d x"], 1, "d may be delete, dir, disconnect or du"),
         (&["-e", "get -dash", &fake.url("")], 1, "goes behind --"),
         (&["-e", "mdelete nothing*", &fake.url("")], 5, "nothing*: no such files"),

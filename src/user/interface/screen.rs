@@ -75,6 +75,11 @@ impl Screen {
         self.verb = verb;
     }
 
+    /// The verb at work.
+    pub const fn verb(&self) -> &'static str {
+        self.verb
+    }
+
     /// Whether all that was meant for standard output went there.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::options::usage;
 use super::shell::{Answered, Here, Whereabouts, ask};
 use super::typist::Asked;
 use super::ui::{Remote, Ui};
-use super::verbs;
+use super::{verbs, words};
 use crate::filesystem::Pattern;
 use crate::filesystem::pattern::STEP_LIMIT;
 use crate::user::crew::{Ask, Cause, Errand, Trouble, Yield};
@@ -42,15 +42,22 @@ fn wanted(ui: &mut Ui, mut arguments: Vec<String>, count: usize, names: &[&str])
     while arguments.len() < count {
         let name = names.get(arguments.len()).copied().unwrap_or("argument");
         if !ui.shell.interactive() {
-            return Err(usage(&format!("({name}) is missing")));
+            return Err(missing(ui));
         }
         match ask(ui, &format!("({name}) "), Asked::Answer)? {
             Answered::Line(answer) if !answer.trim().is_empty() => arguments.push(answer.trim().to_owned()),
             Answered::Cancelled => return Err(Trouble::new(Cause::Interrupted, "interrupted")),
-            _ => return Err(usage(&format!("({name}) is missing"))),
+            _ => return Err(missing(ui)),
         }
     }
     Ok(arguments)
+}
+
+/// How the verb at work is meant to be used.
+fn missing(ui: &Ui) -> Trouble {
+    let verb = ui.screen.verb();
+    let syntax = words::find(verb).map(|word| word.syntax).unwrap_or_default();
+    usage(&format!("usage: {verb} {syntax}"))
 }
 
 /// How often a question is repeated whose answer is none.
