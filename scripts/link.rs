@@ -22,11 +22,17 @@ fn main() {
 }
 
 /// Cold code goes behind hot code (the script says why): 240 KiB less resident memory at the start.
+///
+/// The linker gets a copy in the build folder: cargo knows where that is even when it has been moved or restored elsewhere.
 fn order() {
     println!("cargo::rerun-if-changed=scripts/order.ld");
-    let (Ok(folder), Ok(profile)) = (var("CARGO_MANIFEST_DIR"), var("PROFILE")) else { return };
-    let argument = format!("-Wl,-T,{}", Path::new(&folder).join("scripts/order.ld").display());
-    if profile == "release" && links(&argument) {
+    let (Ok(folder), Ok(profile)) = (var("OUT_DIR"), var("PROFILE")) else { return };
+    let script = Path::new(&folder).join("order.ld");
+    if profile != "release" || std::fs::write(&script, include_str!("order.ld")).is_err() {
+        return;
+    }
+    let argument = format!("-Wl,-T,{}", script.display());
+    if links(&argument) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::io::Write;
 
-use common::{Peer, Server, is_closed, noise, read_some, resident};
+use common::{Peer, Server, is_closed, noise, resident, stuck_download};
 
 #[test]
 fn r01_sixteen_megabytes_without_a_line_end() {
@@ -377,11 +377,7 @@ fn r13_who_does_not_read_replies_is_not_read_either() {
 #[test]
 fn r13_commands_held_during_a_transfer_are_bounded_and_not_lost() {
     let server = Server::full();
-    server.put("big", noise(30_000_000));
-    let mut ftp = server.login();
-    let mut data = ftp.epsv_narrow();
-    ftp.say("RETR big").expect(150);
-    read_some(&mut data, 1000);
+    let (mut ftp, data) = stuck_download(&server);
     ftp.send("NOOP\r\n".repeat(200));
     ftp.send("PWD\r\n");
     assert_eq!(common::read_all(data).len(), 30_000_000 - 1000);

@@ -26,8 +26,9 @@ fn f17_a_call_that_takes_long_is_named() {
     let Some(server) = failing(&["pwrite64:delay_enter=300000"], "up") else { return };
     let mut ftp = server.login();
     assert_eq!(upload(&mut ftp, "STOR up", 5), 226);
-    let line = server.wait_for("the file system took");
-    assert!(line.contains(" ms for write"), "{line}");
+    // The disk of this machine may be slow at other calls as well.
+    let line = server.wait_for(" ms for write");
+    assert!(line.contains("the file system took"), "{line}");
 }
 
 /// An upload that fails in the middle; answers the final reply's code.

@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Server, connect, first_word, noise, read_some, reset};
+use common::{Server, connect, first_word, noise, read_some, reset, stuck_download};
 use rustix::process::Signal;
 
 /// A dialogue with everything in it, one octet of which is the last.
@@ -155,11 +155,7 @@ fn s01_a_second_sigterm_ends_at_once() {
 #[test]
 fn s01_draining_has_an_end() {
     let server = Server::full_and("[limits]\ndrain = \"1s\"\n");
-    server.put("big", noise(30_000_000));
-    let mut ftp = server.login();
-    let mut data = ftp.epsv_narrow();
-    ftp.say("RETR big").expect(150);
-    read_some(&mut data, 1000);
+    let (mut ftp, _data) = stuck_download(&server);
     server.signal(Signal::INT);
     ftp.reply().expect(426);
     ftp.reply().expect(421);
@@ -169,11 +165,7 @@ fn s01_draining_has_an_end() {
 #[test]
 fn s02_sighup_and_sigusr1_disturb_nobody() {
     let server = Server::full();
-    server.put("big", noise(30_000_000));
-    let mut ftp = server.login();
-    let mut data = ftp.epsv_narrow();
-    ftp.say("RETR big").expect(150);
-    read_some(&mut data, 1000);
+    let (mut ftp, data) = stuck_download(&server);
     let config = std::fs::read_to_string(server.config()).unwrap();
     let replaced = |text: &str| std::fs::write(server.config(), text).unwrap();
     replaced(&format!("banner = \"other words\"\n{config}"));

@@ -239,7 +239,10 @@ class Samples:
 
     def _write(self, name, size):
         seed = hashlib.shake_256(name.encode())
-        (self.folder / name).write_bytes(seed.digest(size))
+        # In one step: another run in the same checkout never sees half of it.
+        fresh = self.folder / f"{name}.{os.getpid()}"
+        fresh.write_bytes(seed.digest(size))
+        fresh.replace(self.folder / name)
 
 
 def program(name):

@@ -76,6 +76,11 @@ impl Sender {
         self.handed.saturating_sub(link.unsent() as u64)
     }
 
+    /// Bytes of a file that are still to be read.
+    pub fn left(&self) -> Option<u64> {
+        self.source.stretch().map(|stretch| stretch.end.saturating_sub(stretch.at))
+    }
+
     /// As [`Sender::moved`], but of a compressed stream what went into it: bytes of the file, for the transfer's log.
     pub fn plain(&self, link: &Link) -> u64 {
         match &self.source {

@@ -43,13 +43,14 @@ impl Civil {
     /// What the calendar shows at `seconds` since 1970 UTC; years before 1 and after 9999 are cut off.
     pub fn from_epoch(seconds: i64) -> Self {
         let seconds = seconds.clamp(FIRST, LAST);
-        let (days, clock) = (seconds.div_euclid(DAY) + EPOCH, seconds.rem_euclid(DAY));
-        let (era, day_of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
+        // In 32 bits from here on, where a listing spends its divisions: the clamp makes both fit, and the days positive.
+        let (days, clock) = ((seconds.div_euclid(DAY) + EPOCH) as u32, seconds.rem_euclid(DAY) as u32);
+        let (era, day_of_era) = (days / ERA as u32, days % ERA as u32);
         let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
         let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let year = era * 400 + year_of_era + u32::from(month <= 2);
         // Every value below is within its field by the arithmetic above; the clamp sees to the year.
         Self {
             year: year as u16,
@@ -135,25 +136,21 @@ pub fn parse_stamp(text: &[u8]) -> Option<i64> {
     civil.is_possible().then(|| civil.to_epoch())
 }
 
-/// Appends `Mon DD HH:MM` for the last half year before `now`, else `Mon DD  YYYY`: always twelve columns.
+/// `Mon DD HH:MM` for the last half year before `now`, else `Mon DD  YYYY`: always twelve columns, between two blanks.
 ///
 /// A time in the future shows its year: a client would take the bare time of day for last year's.
-pub fn append_list_date(seconds: i64, now: i64, out: &mut Vec<u8>) {
+pub fn list_date(seconds: i64, now: i64) -> [u8; 14] {
     let civil = Civil::from_epoch(seconds);
-    let month = MONTHS.get(usize::from(civil.month) - 1).copied().unwrap_or(b"Jan");
-    out.extend_from_slice(month);
-    out.push(b' ');
-    out.extend_from_slice(&two_digits(civil.day, b' '));
-    out.push(b' ');
-    if (0..RECENT).contains(&now.saturating_sub(seconds)) {
-        out.extend_from_slice(&two_digits(civil.hour, b'0'));
-        out.push(b':');
-        out.extend_from_slice(&two_digits(civil.minute, b'0'));
-    } else {
-        out.push(b' ');
-        out.extend_from_slice(&two_digits((civil.year / 100) as u8, b'0'));
-        out.extend_from_slice(&two_digits((civil.year % 100) as u8, b'0'));
-    }
+    let [m, o, n] = *MONTHS.get(usize::from(civil.month) - 1).copied().unwrap_or(b"Jan");
+    let [d, ay] = two_digits(civil.day, b' ');
+    let recent = (0..RECENT).contains(&now.saturating_sub(seconds));
+    let (one, two) = match recent {
+        true => (civil.hour, civil.minute),
+        false => ((civil.year / 100) as u8, (civil.year % 100) as u8),
+    };
+    let ([a, b], [c, e]) = (two_digits(one, b'0'), two_digits(two, b'0'));
+    let [t, i, me, s, x] = if recent { [a, b, b':', c, e] } else { [b' ', a, b, c, e] };
+    [b' ', m, o, n, b' ', d, ay, b' ', t, i, me, s, x, b' ']
 }
 
 /// A number below 100, its leading zero shown as `pad`.
@@ -174,9 +171,8 @@ mod tests {
     }
 
     fn list_date(seconds: i64, now: i64) -> String {
-        let mut out = Vec::new();
-        append_list_date(seconds, now, &mut out);
-        String::from_utf8(out).expect("ascii")
+        let text = String::from_utf8(super::list_date(seconds, now).to_vec()).expect("ascii");
+        text.strip_prefix(' ').and_then(|text| text.strip_suffix(' ')).expect("between blanks").to_owned()
     }
 
     #[test]

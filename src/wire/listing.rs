@@ -3,7 +3,7 @@
 //!
 //! Nothing here allocates for an entry: a listing is one buffer that lines are appended to.
 
-use super::date::{append_list_date, append_stamp};
+use super::date::{append_stamp, list_date};
 
 #[cfg(test)]
 mod tests;
@@ -69,17 +69,14 @@ impl Entry<'_> {
     /// Bytes that would end the line are shown as `?`.
     pub fn append_list(&self, now: i64, out: &mut Vec<u8>) {
         out.extend_from_slice(&mode_text(self.kind, self.mode));
-        out.push(b' ');
         append_right(u64::from(self.links), 3, out);
-        out.push(b' ');
+        out.extend_from_slice(b" ");
         append_left(self.owner, out);
         append_left(self.group, out);
         // Device nodes have no size; "major, minor" in its place breaks the columns for most parsers.
         let size = if matches!(self.kind, Kind::Char | Kind::Block) { 0 } else { self.size };
         append_right(size, 12, out);
-        out.push(b' ');
-        append_list_date(self.mtime, now, out);
-        out.push(b' ');
+        out.extend_from_slice(&list_date(self.mtime, now));
         append_harmless(self.name, out);
         if let (Kind::Link, Some(target)) = (self.kind, self.target) {
             out.extend_from_slice(b" -> ");
@@ -263,8 +260,8 @@ impl Perm {
     }
 }
 
-/// The ten columns of ls(1): kind, then rwx three times with s and t in them.
-fn mode_text(kind: Kind, mode: u32) -> [u8; 10] {
+/// The ten columns of ls(1) and a blank: kind, then rwx three times with s and t in them.
+fn mode_text(kind: Kind, mode: u32) -> [u8; 11] {
     let bit = |mask: u32, letter: u8| if mode & mask != 0 { letter } else { b'-' };
     let run = |mask: u32, special: u32, letter: u8| match (mode & special != 0, mode & mask != 0) {
         (false, _) => bit(mask, b'x'),
@@ -291,11 +288,15 @@ fn mode_text(kind: Kind, mode: u32) -> [u8; 10] {
         bit(0o004, b'r'),
         bit(0o002, b'w'),
         run(0o001, 0o1000, b't'),
+        b' ',
     ]
 }
 
-/// Decimal digits of any u64, at most 20, at the end of `buffer`.
-fn digits(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
+/// Room for the decimal digits of any u64.
+const DIGITS: usize = 20;
+
+/// Writes the decimal digits of `number` to the end of `buffer`; answers where they begin.
+fn digits(mut number: u64, buffer: &mut [u8; DIGITS]) -> usize {
     let mut unused = buffer.len();
     for slot in buffer.iter_mut().rev() {
         *slot = b'0' + (number % 10) as u8;
@@ -305,29 +306,30 @@ fn digits(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
             break;
         }
     }
-    buffer.split_at(unused).1
+    unused
 }
 
 fn append_number(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(digits(number, &mut [0; 20]));
+    let mut buffer = [0; DIGITS];
+    let begin = digits(number, &mut buffer);
+    out.extend_from_slice(buffer.split_at(begin).1);
 }
 
-/// The number right-aligned in `width` columns; a wider one pushes, as in ls(1).
+/// The number right-aligned in `width` columns, at most [`DIGITS`]; a wider one pushes, as in ls(1).
 fn append_right(number: u64, width: usize, out: &mut Vec<u8>) {
-    let mut buffer = [0; 20];
-    let digits = digits(number, &mut buffer);
-    out.resize(out.len() + width.saturating_sub(digits.len()), b' ');
-    out.extend_from_slice(digits);
+    let mut buffer = [b' '; DIGITS];
+    let begin = digits(number, &mut buffer);
+    out.extend_from_slice(buffer.split_at(begin.min(DIGITS.saturating_sub(width))).1);
 }
 
 /// The name left-aligned in eight columns and one blank; a longer one pushes, since a cut one could be
 /// somebody else's.
 fn append_left(name: Name<'_>, out: &mut Vec<u8>) {
-    const WIDTH: usize = 8;
+    const BLANKS: &[u8; 9] = b"         ";
     let start = out.len();
     append_name(name, out);
-    let end = out.len().max(start + WIDTH) + 1;
-    out.resize(end, b' ');
+    let missing = BLANKS.get(out.len() - start..).filter(|blanks| !blanks.is_empty());
+    out.extend_from_slice(missing.unwrap_or(b" "));
 }
 
 fn append_name(name: Name<'_>, out: &mut Vec<u8>) {

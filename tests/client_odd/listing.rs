@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use miniftp::wire::date::{append_list_date, append_stamp};
+use miniftp::wire::date::{append_stamp, list_date};
 
 use crate::fake::{Client, Fake, Talk, says};
 use crate::safety::without_lists;
@@ -68,9 +68,9 @@ fn elsewhere(when: i64, ahead: i64) -> impl Fn(&mut Talk, &str, &str) -> bool + 
             "FEAT" | "MLSD" | "MLST" | "MFMT" => talk.say("500 what"),
             "MDTM" => talk.say(&format!("213 {}", stamp(when))),
             "LIST" => {
-                let mut line = b"-rw-r--r-- 1 a b 5 ".to_vec();
-                append_list_date(when + ahead, now() + ahead, &mut line);
-                line.extend_from_slice(b" a\r\n");
+                let mut line = b"-rw-r--r-- 1 a b 5".to_vec();
+                line.extend_from_slice(&list_date(when + ahead, now() + ahead));
+                line.extend_from_slice(b"a\r\n");
                 talk.send(&line);
             }
             _ => return false,

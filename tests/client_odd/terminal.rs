@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -214,4 +216,38 @@ fn the_log_stands_above_the_prompt_and_passwords_are_no_history() {
     terminal.ends();
     let history = std::fs::read_to_string(client.path(".local/state/miniftp/history")).unwrap();
     assert!(history.contains("lpwd") && !history.contains("hidden"), "{history}");
+}
+
+#[test]
+fn all_transfers_together_have_a_length() {
+    let go_on = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&go_on);
+    let halves = move |talk: &mut Talk, verb: &str, argument: &str| {
+        verb == "RETR" && {
+            let file = talk.file(argument).unwrap();
+            talk.say("150 now");
+            let mut data = talk.data().unwrap();
+            data.write_all(&file[..file.len() / 2]).unwrap();
+            let begun = Instant::now();
+            while !seen.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            data.write_all(&file[file.len() / 2..]).unwrap();
+            drop(data);
+            talk.say("226 done");
+            true
+        }
+    };
+    let files: [(&str, &[u8]); 3] = [("a", &[b'a'; 1024]), ("b", &[b'b'; 2048]), ("c", &[b'c'; 3072])];
+    let (fake, client) = (Fake::start(&files, halves), Client::new());
+    let urls = ["a", "b", "c"].map(|name| fake.url(name));
+    let arguments = ["--tls", "off", "-P", "3", "get", &urls[0], &urls[1], &urls[2]];
+    let Some(mut terminal) = Terminal::start(&client, &arguments) else { return };
+    terminal.sees("all together");
+    // Once all sizes are known: 3 of 6 KiB.
+    terminal.sees("3.00 KiB of   6.00 KiB");
+    go_on.store(true, Ordering::Relaxed);
+    terminal.sees("3072 bytes");
+    terminal.ends();
+    assert_eq!(client.names().len(), 3);
 }

@@ -74,7 +74,7 @@ pub fn accept(listener: &TcpListener) -> TcpStream {
 /// Whether somebody connects within a time, which is nothing for "has connected already".
 pub fn has_caller(listener: &TcpListener, within: Duration) -> bool {
     let time = Timespec::try_from(within).unwrap();
-    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&time)).unwrap() > 0
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&time))).unwrap() > 0
 }
 
 /// Everything up to the end of the stream, which must be an orderly one.
@@ -96,9 +96,20 @@ pub fn read_some(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// One read. A process that was stopped and goes on finds it interrupted, since sockets with a limit of time are not
+/// read again by the kernel.
+pub fn read_once(stream: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(piece) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Whether the stream ends, in order or by a reset, without a further byte.
 pub fn is_closed(stream: &mut impl Read) -> bool {
-    match stream.read(&mut [0]) {
+    match read_once(stream, &mut [0]) {
         Ok(count) => count == 0,
         Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
     }

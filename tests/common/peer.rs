@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SendFlags, send};
 
-use super::{PATIENCE, accept, connect, is_closed, read_all, table};
+use super::{PATIENCE, accept, connect, is_closed, read_all, read_once, table};
 
 /// The longest line of a reply but for those that hold a path.
 const REPLY_LIMIT: usize = 500;
@@ -173,7 +173,7 @@ impl Peer {
                 line.truncate(end - 1);
                 return line;
             }
-            let count = self.stream.read(&mut piece).unwrap();
+            let count = read_once(&mut self.stream, &mut piece).unwrap();
             assert_ne!(count, 0, "closed; due: {:?}", self.due);
             self.unread.extend_from_slice(&piece[..count]);
         }
@@ -183,7 +183,7 @@ impl Peer {
     pub fn raw(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             let mut piece = [0; 512];
-            let read = self.stream.read(&mut piece).unwrap();
+            let read = read_once(&mut self.stream, &mut piece).unwrap();
             assert_ne!(read, 0, "closed");
             self.unread.extend_from_slice(&piece[..read]);
         }

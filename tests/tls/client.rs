@@ -8,7 +8,7 @@ use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-use crate::common::{Server, connect};
+use crate::common::{Server, connect, read_once};
 
 /// TLS over TCP.
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -189,8 +189,8 @@ impl Client {
 
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match &mut self.channel {
-            Channel::Clear(stream) => stream.read(buffer),
-            Channel::Private(stream) => stream.read(buffer),
+            Channel::Clear(stream) => read_once(stream, buffer),
+            Channel::Private(stream) => read_once(stream, buffer),
             Channel::None => panic!("no connection"),
         }
     }

@@ -180,8 +180,9 @@ impl Author {
         let stat = referent.as_ref().unwrap_or(own);
         // Moving both by the zone's difference keeps the age, and a calendar in UTC then shows local time.
         let zone = self.root.policy().zone.offset(stat.mtime);
-        let entry = self.entry(shown, stat, target.as_deref(), Perm::NONE);
-        Entry { mtime: entry.mtime.saturating_add(zone), ..entry }.append_list(self.now.saturating_add(zone), out);
+        let mut entry = self.entry(shown, stat, target.as_deref(), Perm::NONE);
+        entry.mtime = entry.mtime.saturating_add(zone);
+        entry.append_list(self.now.saturating_add(zone), out);
     }
 
     fn append_facts(&self, name: &[u8], shown: &[u8], own: &Stat, facts: FactSet, out: &mut Vec<u8>) {

@@ -158,6 +158,11 @@ impl Errand {
         matches!(self, Self::Send(send) if send.is_trailing())
     }
 
+    /// Whether it brings a file, or a part of one, from one side to the other.
+    pub const fn moves_a_file(&self) -> bool {
+        matches!(self, Self::Fetch(_) | Self::Send(_) | Self::Piece(_))
+    }
+
     /// Bytes it will move, where that is known.
     pub fn total(&self) -> Option<u64> {
         match self {

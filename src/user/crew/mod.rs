@@ -68,7 +68,7 @@ const OTHERWISE_LIMIT: u32 = 6;
 pub struct SiteId(usize);
 
 /// Names an errand for as long as the crew lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ErrandId(u64);
 
 /// How the crew works.
@@ -258,6 +258,17 @@ impl Crew {
             }
         }
         all
+    }
+
+    /// Errands that move files and are not over.
+    pub fn files_open(&self) -> usize {
+        self.duties.values().filter(|duty| duty.errand.moves_a_file()).count()
+    }
+
+    /// Bytes that errands will move which are not among `running`; none where one does not know.
+    pub fn waiting_bytes(&self, running: &[ErrandId]) -> Option<u64> {
+        let waiting = self.duties.iter().filter(|(id, duty)| duty.errand.moves_a_file() && !running.contains(id));
+        waiting.map(|(_, duty)| duty.errand.total()).sum()
     }
 
     /// Asks for [`Told::Tick`] again and again.

@@ -27,7 +27,7 @@ use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::transfer::{Bucket, Fault, Pace, Scratch, Share, Step};
 use crate::user::guard::{Cloak, Worn};
 use crate::user::mail::{Missed, News, Ticket};
-use crate::user::pump::{Pump, Snag};
+use crate::user::pump::{Pump, Snag, keep_little_unsent};
 
 /// Bytes thrown away while an upload's end waits for the server's close.
 const DUST_LIMIT: usize = 64 * 1024;
@@ -329,7 +329,11 @@ impl Data {
     fn open(&mut self, link: Link, pump: Pump, turn: &mut Turn<'_>, news: Vec<News>) -> Outcome {
         match pump {
             Pump::In(_) => self.run(link, pump, turn, news),
-            Pump::Out(_) => {
+            Pump::Out(ref outlet) => {
+                // Small files cost no call about it.
+                if outlet.is_long() {
+                    keep_little_unsent(link.socket());
+                }
                 self.dtp = Dtp::Ready(link, pump);
                 Outcome { next: Next::Sleep, news }
             }

@@ -33,6 +33,28 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
+/// How far all of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Bytes of files that are there.
+    pub done: u64,
+    /// Bytes of those that wait; none where nobody knows.
+    pub waiting: Option<u64>,
+    /// What it is the whole of.
+    pub extent: Extent,
+}
+
+/// Of how many files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// None: all is over.
+    Nothing,
+    /// One, which is its own total.
+    One,
+    /// More.
+    Several,
+}
+
 /// One bar.
 #[derive(Debug)]
 struct Drawn {
@@ -44,13 +66,23 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn new(multi: &MultiProgress, total: Option<u64>, name: &str, first: u64) -> Self {
-        Self { bar: multi.add(bar(total, name)), total, first, since: Instant::now() }
+    fn new(multi: &MultiProgress, name: &str, first: u64) -> Self {
+        let bar = ProgressBar::new_spinner().with_prefix(name.to_owned());
+        style(&bar, ENDLESS);
+        Self { bar: multi.add(bar), total: None, first, since: Instant::now() }
     }
 
-    fn show(&self, moved: u64) {
+    /// How many there will be may be learnt, or become more, on the way.
+    fn show(&mut self, moved: u64, total: Option<u64>) {
+        if total != self.total {
+            self.bar.set_length(total.unwrap_or(0));
+            if total.is_some() != self.total.is_some() {
+                style(&self.bar, if total.is_some() { MEASURED } else { ENDLESS });
+            }
+            self.total = total;
+        }
         let (came, span) = (moved.saturating_sub(self.first), self.since.elapsed());
-        self.bar.set_message(pace(came, span, self.total.map(|total| total.saturating_sub(moved))));
+        self.bar.set_message(pace(came, span, total.map(|total| total.saturating_sub(moved))));
         self.bar.set_position(moved);
     }
 
@@ -75,51 +107,43 @@ fn pace(came: u64, span: Duration, left: Option<u64>) -> String {
 pub struct Bars {
     multi: MultiProgress,
     bars: HashMap<ErrandId, Drawn>,
-    /// All transfers together, with what those that are over have moved.
+    /// All transfers together, with those that are over and those that wait.
     total: Option<Drawn>,
-    past: u64,
-    last: HashMap<ErrandId, u64>,
 }
 
 impl Bars {
     /// On standard error.
     pub fn new() -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        Self { multi, bars: HashMap::new(), total: None, past: 0, last: HashMap::new() }
+        Self { multi, bars: HashMap::new(), total: None }
     }
 
     /// Shows where things stand.
-    pub fn show(&mut self, running: &[Progress]) {
+    pub fn show(&mut self, running: &[Progress], whole: Whole) {
         let gone: Vec<ErrandId> =
-            self.last.keys().filter(|id| !running.iter().any(|one| one.id == **id)).copied().collect();
-        for id in gone {
-            self.past += self.last.remove(&id).unwrap_or(0);
-            if let Some(drawn) = self.bars.remove(&id) {
-                drawn.erase(&self.multi);
-            }
+            self.bars.keys().filter(|id| !running.iter().any(|one| one.id == **id)).copied().collect();
+        for drawn in gone.iter().filter_map(|id| self.bars.remove(id)) {
+            drawn.erase(&self.multi);
         }
         for Progress { id, name, moved, total } in running {
-            self.last.insert(*id, *moved);
             if self.bars.contains_key(id) || self.bars.len() < BARS {
-                let drawn = self.bars.entry(*id).or_insert_with(|| Drawn::new(&self.multi, *total, name, *moved));
-                drawn.show(*moved);
+                let drawn = self.bars.entry(*id).or_insert_with(|| Drawn::new(&self.multi, name, *moved));
+                drawn.show(*moved, *total);
             }
         }
-        self.show_total(running.len());
+        self.show_total(running, whole);
     }
 
-    fn show_total(&mut self, running: usize) {
-        if running == 0 {
+    fn show_total(&mut self, running: &[Progress], whole: Whole) {
+        if whole.extent == Extent::Nothing {
             if let Some(total) = self.total.take() {
                 total.erase(&self.multi);
             }
-            self.past = 0;
             return;
         }
-        // One transfer is its own total.
-        if running > 1 || self.total.is_some() {
-            let moved = self.past + self.last.values().sum::<u64>();
-            self.total.get_or_insert_with(|| Drawn::new(&self.multi, None, "all together", moved)).show(moved);
+        if whole.extent == Extent::Several || self.total.is_some() {
+            let (moved, length) = sum(running, whole);
+            self.total.get_or_insert_with(|| Drawn::new(&self.multi, "all together", moved)).show(moved, length);
         }
     }
 
@@ -130,7 +154,7 @@ impl Bars {
 
     /// Takes them off for good.
     pub fn clear(&mut self) {
-        self.show(&[]);
+        self.show(&[], Whole { done: 0, waiting: Some(0), extent: Extent::Nothing });
     }
 }
 
@@ -140,16 +164,19 @@ impl Default for Bars {
     }
 }
 
-fn bar(total: Option<u64>, name: &str) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), MEASURED),
-        None => (ProgressBar::new_spinner(), ENDLESS),
-    };
+/// Bytes of everything, and how many there will be where that is known of each.
+fn sum(running: &[Progress], whole: Whole) -> (u64, Option<u64>) {
+    let moved = whole.done + running.iter().map(|one| one.moved).sum::<u64>();
+    let lengths: Option<u64> = running.iter().map(|one| one.total.map(|total| total.max(one.moved))).sum();
+    let length = lengths.zip(whole.waiting).map(|(running, waiting)| whole.done + running + waiting);
+    (moved, length)
+}
+
+fn style(bar: &ProgressBar, template: &str) {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.set_style(style),
         Err(error) => log::debug!("the bars' template: {error}"),
     }
-    bar.with_prefix(name.to_owned())
 }
 
 #[cfg(test)]
@@ -165,5 +192,14 @@ mod tests {
         // Too early to tell.
         assert_eq!(pace(0, second, Some(5)), "");
         assert_eq!(pace(5_000_000, Duration::from_millis(1), Some(5)), "");
+    }
+    #[test]
+    fn what_all_come_to() {
+        let one = |moved, total| Progress { id: ErrandId::default(), name: String::new(), moved, total };
+        let whole = |done, waiting| Whole { done, waiting, extent: Extent::Several };
+        assert_eq!(sum(&[one(5, Some(10)), one(1, Some(20))], whole(100, Some(70))), (106, Some(200)));
+        assert_eq!(sum(&[one(5, Some(10))], whole(100, None)), (105, None));
+        assert_eq!(sum(&[one(5, None)], whole(0, Some(7))), (5, None));
+        assert_eq!(sum(&[one(15, Some(10))], whole(0, Some(5))), (15, Some(20)), "it has grown");
     }
 }

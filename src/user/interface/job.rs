@@ -97,6 +97,23 @@ impl Job {
         }
     }
 
+    /// Bytes of files that are there.
+    pub fn done_bytes(&self) -> u64 {
+        match self {
+            Self::Batch(batch) => batch.summary.bytes,
+            Self::Mirror(mirror) => mirror.done_bytes(),
+            Self::Segments(segments) => segments.done_bytes(),
+        }
+    }
+
+    /// Bytes of files for which there is no errand yet, as far as directories have been read; none where a size is not known.
+    pub fn waiting_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Mirror(mirror) => mirror.waiting_bytes(),
+            Self::Batch(_) | Self::Segments(_) => Some(0),
+        }
+    }
+
     /// Whether nothing is left to be done.
     pub fn finished(&self) -> bool {
         match self {

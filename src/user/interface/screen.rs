@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use super::bars::{BEAT, Bars, Progress};
+use super::bars::{BEAT, Bars, Progress, Whole};
 use super::json::Object;
 use super::options::Options;
 use super::voice;
@@ -11,6 +11,9 @@ use crate::user::crew::{Cause, Moved, Trouble};
 use crate::user::text::Shown;
 use crate::wire::date::Civil;
 use crate::wire::directory::{Found, FoundKind};
+
+/// What was over sooner has no rate: the kernel took it all, or had it all, before anybody looked at the clock again.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The screen.
 #[derive(Debug)]
@@ -104,9 +107,9 @@ impl Screen {
     }
 
     /// Where the transfers stand.
-    pub fn tick(&mut self, running: &[Progress]) {
+    pub fn tick(&mut self, running: &[Progress], whole: Whole) {
         if let Some(bars) = self.bars.as_mut().filter(|_| !self.paused) {
-            bars.show(running);
+            bars.show(running, whole);
         }
     }
 
@@ -236,8 +239,9 @@ impl Screen {
         match result {
             Ok(moved) if moved.skipped => self.note(&format!("{destination}: is there already")),
             Ok(moved) => {
-                let rate = rate(moved.bytes, moved.elapsed);
-                self.note(&format!("{source} -> {destination}: {} bytes, {rate}", moved.bytes));
+                let told = moved.elapsed >= SHORTEST;
+                let rate = if told { format!(", {}", rate(moved.bytes, moved.elapsed)) } else { String::new() };
+                self.note(&format!("{source} -> {destination}: {} bytes{rate}", moved.bytes));
             }
             Err(trouble) => self.trouble(source, trouble),
         }

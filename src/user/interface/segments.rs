@@ -125,6 +125,10 @@ impl Segments {
         self.stage == Stage::Over
     }
 
+    pub(super) const fn done_bytes(&self) -> u64 {
+        self.total.bytes
+    }
+
     pub(super) fn title(&self) -> String {
         self.shown.0.clone()
     }

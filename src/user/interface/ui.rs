@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::bars::Progress;
+use super::bars::{Extent, Progress, Whole};
 use super::credentials;
 use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls, usage};
@@ -322,9 +322,21 @@ impl Ui {
     }
 
     fn tick(&mut self) {
+        if !self.screen.progress() {
+            return;
+        }
         let running = self.crew.progress();
+        let ids: Vec<ErrandId> = running.iter().map(|(id, ..)| *id).collect();
+        let waiting = self.jobs.values().map(Job::waiting_bytes).chain([self.crew.waiting_bytes(&ids)]).sum();
+        let done = self.jobs.values().map(Job::done_bytes).sum();
+        let trees = self.jobs.values().any(|job| matches!(job, Job::Mirror(_)) && !job.finished());
+        let extent = match self.crew.files_open() {
+            0 if !trees => Extent::Nothing,
+            1 if !trees => Extent::One,
+            _ => Extent::Several,
+        };
         let named = running.into_iter().map(|(id, moved, total)| Progress { id, name: self.name(id), moved, total });
-        self.screen.tick(&named.collect::<Vec<_>>());
+        self.screen.tick(&named.collect::<Vec<_>>(), Whole { done, waiting, extent });
     }
 
     /// Somebody is about to type a name of this directory.

@@ -163,22 +163,24 @@ fn send_all(ui: &mut Ui, remote: &Remote, sources: Vec<String>, append: bool) ->
 }
 
 fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str, append: bool) -> Result<Item, Trouble> {
-    let (origin, source, name) = if argument == "-" {
+    let (origin, source, name, size) = if argument == "-" {
         let input = std::io::stdin().as_fd().try_clone_to_owned();
         let input = input.map_err(|error| Trouble::local(Path::new("standard input"), errno_of(&error)))?;
         if directory {
             return Err(usage("standard input needs a name on the server"));
         }
-        (Origin::Stream(Some(input)), "-".to_owned(), OsString::new())
+        (Origin::Stream(Some(input)), "-".to_owned(), OsString::new(), None)
     } else {
         let path = ui.shell.local_directory().join(argument);
         let name = path.file_name().ok_or_else(|| usage(&format!("{argument}: no file")))?.to_owned();
         let folder = Folder::named(path.parent().unwrap_or(Path::new(".")));
-        (Origin::File(folder, name.clone()), shown(&path), name)
+        let size = fs::metadata(&path).ok().map(|found| found.len());
+        (Origin::File(folder, name.clone()), shown(&path), name, size)
     };
     let path = if directory { join(&remote.path, name.as_bytes()) } else { remote.path.clone() };
     let there = remote.at(path);
     let mut send = Send::new(origin, there.path.clone());
+    send.size = size;
     (send.resume, send.append, send.verify) = (ui.options.resume, append, ui.options.verify);
     send.text = remote.text.unwrap_or(ui.options.text);
     let errand = Errand::Send(Box::new(send));

@@ -1,4 +1,4 @@
-//! When the kernel tells of received bytes.
+//! When the kernel tells of received bytes, and of room for more to send.
 
 use mio::net::TcpStream;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -12,4 +12,23 @@ nix::setsockopt_impl!(LowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, u32, sockop
 /// Has the kernel tell of received bytes only when there are so many, so that a fast stream is few wakings. False: it stays.
 pub(super) fn set_low_water(socket: &TcpStream, bytes: u32) -> bool {
     setsockopt(socket, LowWater, &bytes).is_ok()
+}
+
+/// Unsent bytes below which the kernel tells of room. Neither rustix nor nix has this option.
+#[derive(Debug, Clone, Copy)]
+struct Unsent;
+
+nix::setsockopt_impl!(Unsent, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, u32, sockopt::SetStruct<u32>);
+
+/// What may wait unsent in the kernel, from the first byte on. A GiB from a file to a server on loopback took 0.24 s of CPU
+/// time with this and 0.41 s with the kernel's own two or three MiB (medians of 13 rounds in turn; 128 KiB was no better):
+/// what was queued long ago has left the caches. Set later, when much is under way already, it gained nothing. What is
+/// sent and not acknowledged does not count, so long ways are filled all the same, and progress tells of what has left.
+const UNSENT_BYTES: u32 = 64 * 1024;
+
+/// Has the kernel keep little that it cannot send yet.
+pub fn keep_little_unsent(socket: &TcpStream) {
+    if let Err(errno) = setsockopt(socket, Unsent, &UNSENT_BYTES) {
+        log::debug!("the kernel keeps as much unsent as it likes: {errno}");
+    }
 }

@@ -16,6 +16,7 @@ use crate::reactor::Link;
 use crate::transfer::Fault;
 
 pub use intake::Intake;
+pub use low_water::keep_little_unsent;
 pub use outlet::Outlet;
 
 /// Which way bytes flow, and from or to what.

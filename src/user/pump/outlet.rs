@@ -70,6 +70,16 @@ impl Outlet {
         matches!(self.0, Kind::File(_))
     }
 
+    /// Whether there is, or may be, far more than the kernel would hold at once.
+    pub fn is_long(&self) -> bool {
+        const LONG: u64 = 1024 * 1024;
+        match &self.0 {
+            Kind::File(sender) => sender.left().is_some_and(|left| left > LONG),
+            Kind::Stream(_) => true,
+            Kind::Pattern(pattern) => pattern.size > LONG,
+        }
+    }
+
     /// Bytes that the kernel has taken, given what the link still holds.
     pub fn moved(&self, link: &Link) -> u64 {
         match &self.0 {

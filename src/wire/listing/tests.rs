@@ -61,7 +61,7 @@ fn links_devices_and_special_bits() {
         (Kind::Socket, 0o2010, "s-----s---"),
         (Kind::Char, 0o600, "crw-------"),
     ] {
-        assert_eq!(mode_text(kind, mode), text.as_bytes());
+        assert_eq!(mode_text(kind, mode), format!("{text} ").as_bytes());
     }
 }
 
@@ -127,7 +127,7 @@ fn fact_sets_and_their_texts() {
 
 proptest! {
     #[test]
-    fn numbers_are_written_as_the_library_writes_them(number: u64, width in 0usize..24) {
+    fn numbers_are_written_as_the_library_writes_them(number: u64, width in 0usize..=20) {
         let mut out = Vec::new();
         append_right(number, width, &mut out);
         prop_assert_eq!(String::from_utf8_lossy(&out), format!("{number:>width$}"));

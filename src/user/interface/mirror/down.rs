@@ -78,6 +78,11 @@ impl Down {
         !self.directories.is_empty() || !self.files.is_empty()
     }
 
+    /// A directory's worth of additions each time bars move, which is nothing beside drawing them.
+    pub(super) fn waiting_bytes(&self) -> Option<u64> {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
     pub(super) fn visit(&mut self, node: Node) {
         self.directories.push_front(node);
     }

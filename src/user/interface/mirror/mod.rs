@@ -141,6 +141,17 @@ impl Mirror {
         self.begun && self.open.is_empty() && (self.cancelled || !waiting)
     }
 
+    pub(super) const fn done_bytes(&self) -> u64 {
+        self.summary.bytes
+    }
+
+    pub(super) fn waiting_bytes(&self) -> Option<u64> {
+        match &self.side {
+            Side::Down(down) => down.waiting_bytes(),
+            Side::Up(up) => Some(up.waiting_bytes()),
+        }
+    }
+
     pub(super) fn into_summary(self) -> Summary {
         self.summary
     }

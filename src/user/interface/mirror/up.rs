@@ -69,6 +69,10 @@ impl Up {
         directories || !self.files.is_empty() || self.purge.waiting()
     }
 
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
     pub(super) fn next(&mut self, look_first: bool, bench: &mut Bench<'_>) -> Option<(Errand, Task)> {
         if look_first || self.files.len() < FILES_WAITING {
             if let Some((node, making)) = self.makings.pop_front() {
