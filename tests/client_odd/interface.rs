@@ -174,8 +174,19 @@ fn a_probe_says_what_failed_once() {
 #[test]
 fn a_directory_needs_no_slash_to_be_put_into() {
     let sub = |talk: &mut Talk, verb: &str, argument: &str| match (verb, argument) {
+        // Some refuse when a part of it has arrived.
         ("STOR", "sub") => {
+            talk.say("150 go on");
+            talk.receive();
             talk.say("553 is a directory");
+            true
+        }
+        ("STOR", "box") => {
+            talk.say("550 is a directory");
+            true
+        }
+        ("MLST", "box") => {
+            talk.say("250-x\r\n type=dir; box\r\n250 end");
             true
         }
         ("MLST", "sub") => {
@@ -190,8 +201,11 @@ fn a_directory_needs_no_slash_to_be_put_into() {
     };
     let (fake, client) = (Fake::start(&[], sub), Client::new());
     client.write("up", b"hello");
-    assert_eq!(client.code(&["--tls", "off", "put", "up", &fake.url("sub")]), 0);
-    assert_eq!(fake.shared.files.lock().unwrap().get("sub/up"), Some(&b"hello".to_vec()));
+    for directory in ["sub", "box"] {
+        assert_eq!(client.code(&["--tls", "off", "put", "up", &fake.url(directory)]), 0);
+        let there = fake.shared.files.lock().unwrap().get(&format!("{directory}/up")).cloned();
+        assert_eq!(there, Some(b"hello".to_vec()), "{directory}");
+    }
     let (code, said) = words(&client, &["--tls", "off", "put", "up", &fake.url("denied")]);
     assert_eq!((code, said.matches("not you").count()), (5, 1), "{said}");
     assert_eq!(fake.heard("STOR denied/"), 0);

@@ -240,7 +240,7 @@ impl Batch {
     ) -> Vec<ErrandId> {
         let Some(Open { site, source, destination, stage }) = self.open.remove(&id) else { return Vec::new() };
         let result = match (stage, result) {
-            (Stage::Moving(Some(inside)), Err(trouble)) if trouble.cause == Cause::Denied => {
+            (Stage::Moving(Some(inside)), Err(trouble)) if is_refusal(&trouble) => {
                 let look = Errand::Stat(Box::new(Stat::new(inside.directory.clone())));
                 return self.go_on(
                     Open { site, source, destination, stage: Stage::Looking(inside, trouble) },
@@ -277,4 +277,9 @@ pub fn moved(result: Result<Yield, Trouble>) -> Result<Moved, Trouble> {
         Ok(_) => Ok(Moved::default()),
         Err(trouble) => Err(trouble),
     }
+}
+
+/// Whether the server would not have a file; when that was said some of it may have been under way already.
+const fn is_refusal(trouble: &Trouble) -> bool {
+    trouble.code.is_some() && matches!(trouble.cause, Cause::Denied | Cause::Transfer)
 }
