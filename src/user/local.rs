@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,6 +30,17 @@ pub enum Unsafe {
     Control,
     /// Longer than file systems take.
     TooLong,
+}
+
+impl fmt::Display for Unsafe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoName => "it names no file",
+            Self::Separator => "it would lead elsewhere",
+            Self::Control => "it has a line break or NUL in it",
+            Self::TooLong => "it is too long",
+        })
+    }
 }
 
 /// Whether a name from a listing may become a local file's name.

@@ -1,4 +1,4 @@
-//! Bytes from a server on their way to a terminal.
+//! Bytes from a server on their way to a terminal, and on their way back.
 //!
 //! Names and replies are bytes that somebody else chose. Shown raw they can move the cursor, rename the window or
 //! type into the shell; so every byte that is no printable character is shown as an escape, in this one place.
@@ -33,6 +33,15 @@ fn harmless(letter: char) -> bool {
 /// has no meaning every server shares.
 pub fn sendable(bytes: &[u8]) -> bool {
     !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+/// A path in a directory of a server.
+pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() || directory.ends_with(b"/") {
+        [directory, name].concat()
+    } else {
+        [directory, b"/", name].concat()
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod channel;
 mod data;
 mod fake;
 mod hostile;
+mod interface;
 mod listing;
 mod login;
 mod probe;

@@ -13,6 +13,9 @@ use crate::plain;
 /// How long something on the screen is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A prompt with nothing behind it yet. Lines of the log hold "> " as well.
+const EMPTY: &str = "/> \r";
+
 struct Terminal {
     child: Child,
     keys: ChildStdin,
@@ -141,6 +144,78 @@ fn nobody_is_logged_in_who_did_not_say_so_and_no_log_holds_what_is_typed() {
     let rest = terminal.ends();
     assert!(!rest.contains("SelfInsert") && !rest.contains("rustyline"), "{rest}");
     assert_eq!((fake.heard("USER ann"), fake.heard("PASS hidden")), (1, 1));
+}
+
+#[test]
+fn an_interrupt_ends_the_question_for_a_password() {
+    // In the shell it leads back to the prompt, and what is typed there is heard and seen.
+    let (fake, client) = (Fake::start(&[("a", b"hello")], plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off"]) else { return };
+    terminal.sees("> ");
+    terminal.types(&format!("open ftp://ann@{}\r", fake.address));
+    terminal.sees("Password for ann@127.0.0.1: ");
+    terminal.types("half\x03");
+    terminal.sees("interrupted");
+    terminal.sees("> ");
+    terminal.types("lpwd\r");
+    terminal.sees("lpwd");
+    terminal.sees(client.path("").to_str().unwrap().trim_end_matches('/'));
+    terminal.types(&format!("open ftp://ann@{}\r", fake.address));
+    terminal.sees("Password for ann@127.0.0.1: ");
+    terminal.types("whole\r");
+    terminal.sees("> ");
+    terminal.ends();
+    assert_eq!((fake.heard("PASS whole"), fake.heard("PASS")), (1, 1));
+    // A verb ends by it.
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", "ls", &format!("ftp://ann@{}/", fake.address)])
+    else {
+        return;
+    };
+    terminal.sees("Password for ann@127.0.0.1: ");
+    terminal.types("\x03");
+    terminal.sees("interrupted");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn an_interrupt_at_a_question_ends_the_whole_command() {
+    let (fake, client) = (Fake::start(&[("a1", b"1"), ("a2", b"2"), ("a3", b"3")], plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", &fake.url("")]) else { return };
+    terminal.sees("> ");
+    client.write("a9", b"9");
+    for (command, question) in [("mdelete a*", "mdelete a1"), ("mget a*", "mget a1"), ("mput a*", "mput a9")] {
+        terminal.types(&format!("{command}\r"));
+        terminal.sees(question);
+        terminal.sees("? ");
+        terminal.types("\x03");
+        terminal.sees("interrupted");
+        terminal.sees("> ");
+    }
+    let rest = terminal.ends();
+    assert!(!rest.contains("a2"), "{rest}");
+    assert_eq!((fake.heard("DELE"), fake.heard("RETR"), fake.heard("STOR")), (0, 0, 0));
+}
+
+#[test]
+fn the_log_stands_above_the_prompt_and_passwords_are_no_history() {
+    let (fake, client) = (Fake::start(&[("alpha", b"1")], plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["-v", "--tls", "off", &fake.url("")]) else { return };
+    terminal.sees(EMPTY);
+    // The listing for a completion is fetched while the line is on the screen.
+    terminal.types("get al\t");
+    terminal.sees("<--- 226");
+    // What was typed is drawn again below what was said.
+    terminal.sees("/> get alpha");
+    terminal.types("\x03");
+    terminal.sees(EMPTY);
+    terminal.types("us ann hidden\r");
+    terminal.sees("PASS ****");
+    terminal.sees(EMPTY);
+    terminal.types("lpwd\r");
+    terminal.sees(EMPTY);
+    terminal.ends();
+    let history = std::fs::read_to_string(client.path(".local/state/miniftp/history")).unwrap();
+    assert!(history.contains("lpwd") && !history.contains("hidden"), "{history}");
 }
 
 #[test]

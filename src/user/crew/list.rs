@@ -187,7 +187,7 @@ impl List {
             Form::ListAll => self.ask(Form::List),
             Form::List if unknown => self.ask(Form::Nlst),
             // 450 and 550 also say "nothing in there".
-            _ if moved == 0 && may_mean_empty(form, reply) => {
+            _ if moved == 0 && may_mean_empty(reply) && (form != Form::Mlsd || !self.is_top() || says_empty(reply)) => {
                 self.doubt(reply);
                 self.check_emptiness(Some(Trouble::refused(reply)))
             }
@@ -213,8 +213,13 @@ impl List {
         Move::Done(Ok(Yield::Listing(self.best.take().unwrap_or_default())))
     }
 
+    /// Where CWD proves nothing: we are there. Servers that have MLSD are believed there only if they say so in words.
+    fn is_top(&self) -> bool {
+        matches!(&self.path[..], b"" | b"." | b"/")
+    }
+
     fn check_emptiness(&mut self, trouble: Option<Trouble>) -> Move {
-        if matches!(&self.path[..], b"" | b"." | b"/") {
+        if self.is_top() {
             return self.nothing();
         }
         self.state = State::Home(trouble);
@@ -228,9 +233,9 @@ fn shows_itself(path: &[u8], entries: &[Found]) -> bool {
     matches!(entries, [only] if Some(&only.name[..]) == last || only.name == path)
 }
 
-/// Whether a refusal may be the answer to an empty directory. Servers that have MLSD say so in plain words.
-fn may_mean_empty(form: Form, reply: &Reply) -> bool {
-    matches!(reply.code, 450 | 550) && !denies(reply) && (form != Form::Mlsd || says_empty(reply))
+/// Whether a refusal may be the answer to an empty directory.
+fn may_mean_empty(reply: &Reply) -> bool {
+    matches!(reply.code, 450 | 550) && (says_empty(reply) || !(denies(reply) || fails(reply)))
 }
 
 /// Whether a refusal speaks of rights: then the directory may be full.
@@ -238,6 +243,11 @@ fn denies(reply: &Reply) -> bool {
     const WORDS: [&str; 8] =
         ["denied", "permission", "permitted", "not allowed", "forbidden", "privilege", "access", "authoriz"];
     says(reply, &WORDS)
+}
+
+/// Whether it speaks of something that went wrong, which may go well another time.
+fn fails(reply: &Reply) -> bool {
+    says(reply, &["error", "fail", "unable", "cannot", "could not", "not available", "time"])
 }
 
 /// Whether it says that there is nothing.

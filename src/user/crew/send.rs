@@ -260,9 +260,7 @@ impl Send {
             }
             Err(failure) => {
                 let trouble = Trouble::of_transfer(&failure, moved);
-                // Whoever may not append may still write anew.
-                let no_append = self.offset > 0 && moved == 0;
-                if no_append && matches!(&failure, Failure::Refused(reply) if reply.kind() == Kind::Permanent) {
+                if self.offset > 0 && matches!(&failure, Failure::Refused(reply) if is_about_appending(reply, moved)) {
                     self.resume = false;
                     self.begun = false;
                     return Move::Done(Err(trouble.again(Again::Otherwise)));
@@ -352,4 +350,10 @@ impl Send {
     fn done(&self) -> Move {
         Move::Done(Ok(Yield::Moved(self.moved.clone())))
     }
+}
+
+/// Whether what was refused is that the file be appended to: who may not do that may still write anew. Bytes may have
+/// left before the refusal came, since they are not kept back for the 1yz; no space left (552) is another matter.
+fn is_about_appending(reply: &Reply, moved: u64) -> bool {
+    reply.kind() == Kind::Permanent && (moved == 0 || matches!(reply.code, 500 | 502 | 504 | 550 | 553))
 }

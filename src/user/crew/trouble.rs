@@ -92,7 +92,9 @@ impl Trouble {
     pub fn local(path: &Path, errno: Errno) -> Self {
         use std::os::unix::ffi::OsStrExt;
         let shown = Shown(path.as_os_str().as_bytes()).to_string();
-        Self::new(Cause::Local, format!("{shown}: {}", std::io::Error::from(errno)))
+        let why = std::io::Error::from(errno).to_string();
+        let words = why.split(" (os error").next().unwrap_or(&why);
+        Self::new(Cause::Local, format!("{shown}: {words}"))
     }
 
     /// A failure of a transfer; `moved` bytes had come or gone.

@@ -100,12 +100,27 @@ impl Trust {
         Self { creed, made: OnceCell::new() }
     }
 
+    /// Whether the files that were named can be used.
+    ///
+    /// # Errors
+    /// In words, which and why not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.creed.ca_file.is_none() && self.creed.own.is_none() {
+            return Ok(());
+        }
+        self.made().map(drop)
+    }
+
+    fn made(&self) -> Result<&Made, String> {
+        self.made.get_or_init(|| Made::new(&self.creed)).as_ref().map_err(Clone::clone)
+    }
+
     /// For one control connection with `host`, which is at `address`; `old`: no newer than TLS 1.2.
     ///
     /// # Errors
     /// In words: a file that cannot be used, a host that no certificate can name, a key that does not fit.
     pub fn secrets(&self, host: &str, address: IpAddr, old: bool) -> Result<Secrets, String> {
-        self.made.get_or_init(|| Made::new(&self.creed)).as_ref().map_err(Clone::clone)?.secrets(host, address, old)
+        self.made()?.secrets(host, address, old)
     }
 }
 

@@ -16,11 +16,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::job::{Batch, Item, Job, Summary};
-use super::mirror::{DEPTH_LIMIT, Facts, Policy, join};
+use super::mirror::{DEPTH_LIMIT, Facts, Policy};
+use super::screen::Deed;
 use super::ui::{Remote, Ui};
 use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Trouble, Yield};
 use crate::user::local::{Folder, errno_of, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::wire::directory::{Found, FoundKind, Parsed};
 
 /// Files that are here at a time: enough for every session to have one, little enough for a small disk.
@@ -58,7 +59,7 @@ pub fn across(ui: &mut Ui, source: Remote, target: Remote) -> Result<(), Trouble
         ui.screen.note(&format!("{}: {error}", place.display()));
     }
     outcome?;
-    let summary = summary.verdict()?;
+    let summary = summary.verdict().map_err(|trouble| ui.screen.counted(trouble))?;
     ui.screen.note(&format!("{} files, {} bytes", summary.done, summary.bytes));
     Ok(())
 }
@@ -148,7 +149,7 @@ impl Across<'_> {
             return self.failed(to, trouble).map(|()| None);
         }
         if self.policy.dry_run {
-            self.ui.screen.note(&format!("would make {}", to.show()));
+            self.ui.screen.did(Deed::Make, &to.show(), false);
             return Ok(Some(HashMap::new()));
         }
         // What is above it may be missing too. Only the last answer matters: the others may be there already.
@@ -169,7 +170,7 @@ impl Across<'_> {
         if self.policy.dry_run {
             for freight in load {
                 let to = self.target.at(below(&self.target.path, &freight.within));
-                self.ui.screen.note(&format!("would put {}", to.show()));
+                self.ui.screen.did(Deed::Put, &to.show(), false);
             }
             return Ok(());
         }
@@ -197,7 +198,8 @@ impl Across<'_> {
         fetch.size = freight.found.size.filter(|_| !link && !self.policy.text);
         (fetch.modify, fetch.text) = (freight.found.modify, self.policy.text);
         let destination = self.target.at(below(&self.target.path, &freight.within)).show();
-        Item { site: from.site, errand: Errand::Fetch(Box::new(fetch)), source: from.show(), destination }
+        let errand = Errand::Fetch(Box::new(fetch));
+        Item { site: from.site, errand, source: from.show(), destination, inside: None }
     }
 
     fn sending(&self, name: OsString, freight: &Freight) -> Item {
@@ -207,7 +209,8 @@ impl Across<'_> {
         (send.fresh, send.check_size) = (freight.fresh, false);
         (send.text, send.verify) = (self.policy.text, self.policy.verify);
         let source = self.source.at(below(&self.source.path, &freight.within)).show();
-        Item { site: to.site, errand: Errand::Send(Box::new(send)), source, destination: to.show() }
+        let errand = Errand::Send(Box::new(send));
+        Item { site: to.site, errand, source, destination: to.show(), inside: None }
     }
 
     fn batch(&mut self, batch: Batch, counts: bool) -> Result<(), Trouble> {
@@ -234,7 +237,7 @@ impl Across<'_> {
             }
             let extra = to.at(join(&to.path, &name));
             if self.policy.dry_run {
-                self.ui.screen.note(&format!("would remove {}", extra.show()));
+                self.ui.screen.did(Deed::Remove, &extra.show(), false);
             } else if let Err(trouble) = self.remove(&extra, directory, 0) {
                 self.failed(&extra, trouble)?;
             }
@@ -244,7 +247,9 @@ impl Across<'_> {
 
     fn remove(&mut self, at: &Remote, directory: bool, depth: usize) -> Result<(), Trouble> {
         if !directory {
-            return self.command(at, [b"DELE ", &at.path[..]].concat());
+            self.command(at, [b"DELE ", &at.path[..]].concat())?;
+            self.ui.screen.did(Deed::Remove, &at.show(), true);
+            return Ok(());
         }
         if depth > DEPTH_LIMIT {
             return Err(Trouble::new(Cause::Denied, "too deep"));
@@ -254,7 +259,9 @@ impl Across<'_> {
                 self.remove(&at.at(join(&at.path, &found.name)), found.kind == FoundKind::Dir, depth + 1)?;
             }
         }
-        self.command(at, [b"RMD ", &at.path[..]].concat())
+        self.command(at, [b"RMD ", &at.path[..]].concat())?;
+        self.ui.screen.did(Deed::Remove, &at.show(), true);
+        Ok(())
     }
 
     fn command(&mut self, at: &Remote, line: Vec<u8>) -> Result<(), Trouble> {

@@ -1,11 +1,12 @@
 //! Where names and passwords come from. Never from the command line alone: others can read that.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use super::options::Options;
 use crate::user::crew::{Cause, Trouble};
@@ -68,7 +69,10 @@ fn find_password(user: &[u8], host: &str, netrc: Option<Vec<u8>>, options: &Opti
     }
     if io::stdin().is_terminal() {
         let question = format!("Password for {}@{host}: ", String::from_utf8_lossy(user));
-        return ask(&question).map_err(|error| Trouble::new(Cause::Usage, format!("no password: {error}")));
+        return ask(&question).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => Trouble::new(Cause::Interrupted, "interrupted"),
+            _ => Trouble::new(Cause::Login, format!("no password: {error}")),
+        });
     }
     Err(Trouble::new(Cause::Login, format!("no password: set ${VARIABLE}, use --password-file or ~/.netrc")))
 }
@@ -78,19 +82,41 @@ fn is_guest(user: &[u8]) -> bool {
 }
 
 /// Asks on the controlling terminal, with its echo off for as long as that takes.
+///
+/// # Errors
+/// `Interrupted` at Ctrl-C or another signal.
 fn ask(question: &str) -> io::Result<Vec<u8>> {
     let terminal = fs::File::options().read(true).write(true).open("/dev/tty")?;
-    (&terminal).write_all(question.as_bytes())?;
     let loud = tcgetattr(&terminal)?;
-    let mut quiet = loud.clone();
-    quiet.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&terminal, OptionalActions::Flush, &quiet)?;
-    let mut line = Vec::new();
-    let read = BufReader::new(&terminal).read_until(b'\n', &mut line);
+    // Before the question: whoever answers at once is not to be seen or forgotten.
+    tcsetattr(&terminal, OptionalActions::Flush, &muted(&loud))?;
+    let asked = (&terminal).write_all(question.as_bytes());
+    let line = asked.and_then(|()| answer(&terminal, loud.special_codes[SpecialCodeIndex::VINTR]));
     tcsetattr(&terminal, OptionalActions::Flush, &loud)?;
     (&terminal).write_all(b"\n")?;
-    read?;
-    Ok(line.strip_suffix(b"\n").unwrap_or(&line).to_vec())
+    line
+}
+
+/// No echo, and Ctrl-C as one more key that ends the line. As a signal it would come to the loop, which stands still
+/// while this question is asked, and a read is begun anew after one.
+fn muted(loud: &Termios) -> Termios {
+    let mut quiet = loud.clone();
+    quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+    quiet.special_codes[SpecialCodeIndex::VEOL] = loud.special_codes[SpecialCodeIndex::VINTR];
+    quiet
+}
+
+/// One line; the terminal hands it over as a whole, and takes no longer one than this.
+fn answer(mut terminal: &fs::File, interrupt: u8) -> io::Result<Vec<u8>> {
+    let mut line = [0; 4096];
+    // Unlike a read this is not begun anew after a signal.
+    poll(&mut [PollFd::new(&terminal, PollFlags::IN)], None)?;
+    let count = terminal.read(&mut line)?;
+    match line.get(..count).unwrap_or_default() {
+        [] => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        [.., last] if *last == interrupt => Err(io::Error::from(io::ErrorKind::Interrupted)),
+        [text @ .., b'\n'] | text => Ok(text.to_vec()),
+    }
 }
 
 fn first_line(file: &Path) -> Result<Vec<u8>, Trouble> {
@@ -133,7 +159,8 @@ fn netrc(host: &str, user: Option<&[u8]>) -> Option<Entry> {
 }
 
 fn find(text: &str, host: &str, user: Option<&[u8]>) -> Option<Entry> {
-    let mut words = text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
+    let mut words =
+        without_macros(text).filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
     let mut current: Option<Entry> = None;
     let fits = |entry: &Entry| match (&entry.login, user) {
         (Some(login), Some(user)) => login == user,
@@ -164,6 +191,15 @@ fn find(text: &str, host: &str, user: Option<&[u8]>) -> Option<Entry> {
     current.filter(fits)
 }
 
+/// The text without the bodies of macros (`macdef NAME`, up to an empty line), whose words are commands.
+fn without_macros(text: &str) -> impl Iterator<Item = &str> {
+    let mut within = false;
+    text.lines().filter(move |line| {
+        within = if within { !line.trim().is_empty() } else { line.split_whitespace().any(|word| word == "macdef") };
+        !within
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +214,8 @@ mod tests {
         assert_eq!(password("b", Some(b"z")).as_deref(), Some(b"3".as_slice()));
         assert_eq!(password("c", None).as_deref(), Some(b"4".as_slice()));
         assert_eq!(password("c", Some(b"z")), None);
+        let macros = "machine a login x\nmacdef init\nmachine b login y password 2\nbinary\n\npassword 1\n";
+        let entry = find(macros, "a", None).and_then(|entry| entry.password);
+        assert_eq!((entry.as_deref(), find(macros, "b", None)), (Some(b"1".as_slice()), None));
     }
 }

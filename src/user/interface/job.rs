@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::mirror::Mirror;
 use super::screen::Screen;
 use super::segments::Segments;
-use crate::user::crew::{Cause, Crew, Errand, ErrandId, Moved, SiteId, Trouble, Yield};
+use crate::user::crew::{Cause, Crew, Errand, ErrandId, Moved, SiteId, Stat, Trouble, Yield};
+use crate::wire::directory::FoundKind;
 
 /// Names a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,7 +82,7 @@ impl Job {
         screen: &mut Screen,
     ) -> Vec<ErrandId> {
         match self {
-            Self::Batch(batch) => batch.done(id, result, screen),
+            Self::Batch(batch) => batch.done(id, result, crew, screen),
             Self::Mirror(mirror) => mirror.done(id, result, crew, screen),
             Self::Segments(segments) => segments.done(id, result, crew, screen),
         }
@@ -143,7 +144,7 @@ impl Job {
     /// What an errand of it is about.
     pub fn about(&self, id: ErrandId) -> String {
         match self {
-            Self::Batch(batch) => batch.open.get(&id).map(|(source, _)| source.clone()).unwrap_or_default(),
+            Self::Batch(batch) => batch.open.get(&id).map(|open| open.source.clone()).unwrap_or_default(),
             Self::Mirror(mirror) => mirror.about(id),
             Self::Segments(segments) => segments.title(),
         }
@@ -155,7 +156,7 @@ impl Job {
 pub struct Batch {
     title: String,
     waiting: Vec<Item>,
-    open: HashMap<ErrandId, (String, String)>,
+    open: HashMap<ErrandId, Open>,
     begun: bool,
     /// Failures are said, successes are somebody else's to tell.
     terse: bool,
@@ -173,6 +174,36 @@ pub struct Item {
     pub source: String,
     /// As shown.
     pub destination: String,
+    /// What else the destination may mean.
+    pub inside: Option<Inside>,
+}
+
+/// The same file in a directory: what is meant if the destination turns out to be one.
+#[derive(Debug)]
+pub struct Inside {
+    /// The destination as a path.
+    pub directory: Vec<u8>,
+    /// The errand.
+    pub errand: Errand,
+    /// As shown.
+    pub destination: String,
+}
+
+/// An errand of a batch that is not over.
+#[derive(Debug)]
+struct Open {
+    site: SiteId,
+    source: String,
+    destination: String,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The file is on its way; what is tried when it is refused.
+    Moving(Option<Inside>),
+    /// It was refused in these words, and its destination is looked at.
+    Looking(Inside, Trouble),
 }
 
 impl Batch {
@@ -192,22 +223,50 @@ impl Batch {
     fn begin(&mut self, crew: &mut Crew) -> Vec<ErrandId> {
         self.begun = true;
         let mut ids = Vec::with_capacity(self.waiting.len());
-        for Item { site, errand, source, destination } in self.waiting.drain(..) {
+        for Item { site, errand, source, destination, inside } in self.waiting.drain(..) {
             let id = crew.add(site, errand);
-            self.open.insert(id, (source, destination));
+            self.open.insert(id, Open { site, source, destination, stage: Stage::Moving(inside) });
             ids.push(id);
         }
         ids
     }
 
-    fn done(&mut self, id: ErrandId, result: Result<Yield, Trouble>, screen: &mut Screen) -> Vec<ErrandId> {
-        let Some((source, destination)) = self.open.remove(&id) else { return Vec::new() };
-        let result = moved(result);
+    fn done(
+        &mut self,
+        id: ErrandId,
+        result: Result<Yield, Trouble>,
+        crew: &mut Crew,
+        screen: &mut Screen,
+    ) -> Vec<ErrandId> {
+        let Some(Open { site, source, destination, stage }) = self.open.remove(&id) else { return Vec::new() };
+        let result = match (stage, result) {
+            (Stage::Moving(Some(inside)), Err(trouble)) if is_refusal(&trouble) => {
+                let look = Errand::Stat(Box::new(Stat::new(inside.directory.clone())));
+                return self.go_on(
+                    Open { site, source, destination, stage: Stage::Looking(inside, trouble) },
+                    look,
+                    crew,
+                );
+            }
+            (Stage::Looking(Inside { errand, destination, .. }, _), Ok(Yield::Entry(found)))
+                if found.kind == FoundKind::Dir =>
+            {
+                return self.go_on(Open { site, source, destination, stage: Stage::Moving(None) }, errand, crew);
+            }
+            (Stage::Looking(_, trouble), _) => Err(trouble),
+            (Stage::Moving(_), result) => moved(result),
+        };
         if !self.terse || result.is_err() {
             screen.transferred(&source, &destination, &result);
         }
         self.summary.count(&result);
         Vec::new()
+    }
+
+    fn go_on(&mut self, open: Open, errand: Errand, crew: &mut Crew) -> Vec<ErrandId> {
+        let id = crew.add(open.site, errand);
+        self.open.insert(id, open);
+        vec![id]
     }
 }
 
@@ -218,4 +277,9 @@ pub fn moved(result: Result<Yield, Trouble>) -> Result<Moved, Trouble> {
         Ok(_) => Ok(Moved::default()),
         Err(trouble) => Err(trouble),
     }
+}
+
+/// Whether the server would not have a file; when that was said some of it may have been under way already.
+const fn is_refusal(trouble: &Trouble) -> bool {
+    trouble.code.is_some() && matches!(trouble.cause, Cause::Denied | Cause::Transfer)
 }

@@ -23,15 +23,17 @@ pub struct Unclosed;
 pub fn read(line: &str) -> Result<Vec<Typed>, Unclosed> {
     let mut commands = Vec::new();
     let mut rest = line.trim_start();
-    if let Some(escape) = rest.strip_prefix('!') {
-        return Ok(vec![Typed { words: Vec::new(), background: false, escape: Some(escape.trim().to_owned()) }]);
-    }
     while !rest.is_empty() {
+        if let Some(escape) = rest.strip_prefix('!') {
+            // What stands behind it is not ours to read, `;` included.
+            commands.push(Typed { words: Vec::new(), background: false, escape: Some(escape.trim().to_owned()) });
+            break;
+        }
         let (words, background, behind) = command(rest)?;
         if !words.is_empty() {
             commands.push(Typed { words, background, escape: None });
         }
-        rest = behind;
+        rest = behind.trim_start();
     }
     Ok(commands)
 }
@@ -90,5 +92,7 @@ mod tests {
         );
         assert_eq!(read("get 'x"), Err(Unclosed));
         assert_eq!(read("! ls; pwd").expect("closed")[0].escape.as_deref(), Some("ls; pwd"));
+        let both = read("get a; !cat 'a;").expect("nothing to be closed");
+        assert_eq!((both.len(), both[1].escape.as_deref()), (2, Some("cat 'a;")));
     }
 }

@@ -20,13 +20,13 @@ mod shell_words;
 mod typist;
 pub mod ui;
 mod verbs;
+mod voice;
 pub mod words;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use log::LevelFilter;
-use simple_logger::SimpleLogger;
 
 use crate::user::crew::{Cause, Trouble};
 use options::{Command, Options, Script};
@@ -55,15 +55,14 @@ fn obey(command: Command, options: Options) -> Result<(), Trouble> {
         Command::Version => print(concat!("miniftp ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once(word, arguments) => {
             let mut ui = Ui::new(options)?;
+            ui.screen.about(word.name);
             let outcome = (word.run)(&mut ui, arguments);
-            ui.crew.dismiss();
-            outcome
+            close(ui, outcome)
         }
         Command::Shell(start) => {
             let mut ui = Ui::new(options)?;
             let outcome = shell::interact(&mut ui, &start);
-            ui.crew.dismiss();
-            outcome
+            close(ui, outcome)
         }
         Command::Script(script, start) => {
             let text = match script {
@@ -73,10 +72,20 @@ fn obey(command: Command, options: Options) -> Result<(), Trouble> {
             };
             let mut ui = Ui::new(options)?;
             let outcome = shell::script(&mut ui, &text, &start);
-            ui.crew.dismiss();
-            outcome
+            close(ui, outcome)
         }
     }
+}
+
+/// The end: what was not yet said is told to who reads objects, and objects that could not be written are a failure.
+fn close(mut ui: Ui, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+    ui.crew.dismiss();
+    if let Err(trouble) = &outcome
+        && !trouble.text.is_empty()
+    {
+        ui.screen.failed("", trouble);
+    }
+    outcome.and_then(|()| ui.screen.verdict())
 }
 
 fn print(text: &str) -> Result<(), Trouble> {
@@ -92,9 +101,7 @@ fn start_log(options: &Options) {
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    // Nobody else's words: the line editor would log every key, those of passwords too.
-    let logger = SimpleLogger::new().with_level(LevelFilter::Off).with_module_level("miniftp", level);
-    if options.verbose > 0 && logger.init().is_err() {
+    if options.verbose > 0 && !voice::keep_journal(level) {
         screen::complain("the log is kept by somebody else");
     }
 }

@@ -160,7 +160,12 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<(Command, Opti
             free.remove(0);
             Ok((Command::Once(word, free), options))
         }
-        None => Ok((Command::Shell(free), options)),
+        None => match &free[..] {
+            [first, second, ..] if second.parse::<u16>().is_err() => {
+                Err(usage(&format!("{first}: no such verb, and no host with a port behind it; try --help")))
+            }
+            _ => Ok((Command::Shell(free), options)),
+        },
     }
 }
 

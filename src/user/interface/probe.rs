@@ -78,7 +78,8 @@ fn enter(ui: &mut Ui, remote: &Remote) -> Result<(), Trouble> {
                 _ => "connection",
             };
             tell(ui, &Finding::failure(name, &trouble))?;
-            return Err(trouble);
+            // Said already; only the exit code is left to tell.
+            return Err(Trouble { text: String::new(), ..trouble });
         }
     };
     let span = begun.elapsed().as_secs_f64() * 1e3;
@@ -152,7 +153,7 @@ fn features(profile: &Profile) -> Vec<Finding> {
 /// Whether REST is taken, whatever FEAT says.
 fn restart(ui: &mut Ui, remote: &Remote) -> Result<(), Trouble> {
     let finding = match one(ui, remote, "REST 1") {
-        Ok(reply) if reply.kind() == Kind::Intermediate => {
+        Ok(reply) if matches!(reply.kind(), Kind::Intermediate | Kind::Completion) => {
             // Some servers keep the marker for whatever transfer comes next.
             one(ui, remote, "REST 0").map(drop).or_else(|trouble| passing(&trouble))?;
             Finding::verdict("REST", true, format!("honoured: {}", Spoken(&reply)))
@@ -195,7 +196,8 @@ fn data(ui: &mut Ui, remote: &Remote, peer: Option<SocketAddr>) -> Result<(), Tr
     passive_address(ui, remote, peer)?;
     match failed {
         Some(trouble) if !works => {
-            Err(Trouble { text: format!("no way to a data connection works; the first one: {trouble}"), ..trouble })
+            let text = format!("no way to a data connection works; the first one: {trouble}");
+            Err(ui.screen.counted(Trouble { text, ..trouble }))
         }
         _ => Ok(()),
     }

@@ -1,13 +1,12 @@
 //! What the user sees: data on standard output, words for people on standard error, JSON where that is wished.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use super::bars::{BEAT, Bars, Progress, Whole};
 use super::json::Object;
 use super::options::Options;
-use super::typist::Above;
+use super::voice;
 use crate::user::crew::{Cause, Moved, Trouble};
 use crate::user::text::Shown;
 use crate::wire::date::Civil;
@@ -23,14 +22,14 @@ pub struct Screen {
     quiet: bool,
     /// Standard output is a terminal: nothing raw goes there.
     terminal: bool,
-    /// Nobody reads standard output any more.
-    closed: bool,
+    /// The verb that is at work, for objects about its failures.
+    verb: &'static str,
+    /// What standard output last refused: whoever misses objects must not hear that all went well.
+    refused: Option<Trouble>,
     /// Progress, where it is shown.
     bars: Option<Bars>,
     /// The terminal belongs to the prompt for now.
     paused: bool,
-    /// Writes above the prompt.
-    above: RefCell<Option<Above>>,
 }
 
 /// How a listing is shown.
@@ -42,12 +41,54 @@ pub enum Columns {
     Long,
 }
 
+/// What a mirror does to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// A file comes here.
+    Get,
+    /// A file goes there.
+    Put,
+    /// A directory is made.
+    Make,
+    /// A file or directory is removed.
+    Remove,
+}
+
+impl Deed {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Make => "make",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 impl Screen {
     /// As the options want it.
     pub fn new(options: &Options) -> Self {
         let terminal = io::stdout().is_terminal();
         let (json, quiet) = (options.json, options.quiet);
-        Self { json, quiet, terminal, closed: false, bars: None, paused: false, above: RefCell::default() }
+        Self { json, quiet, terminal, verb: "miniftp", refused: None, bars: None, paused: false }
+    }
+
+    /// What follows is said about this verb.
+    pub const fn about(&mut self, verb: &'static str) {
+        self.verb = verb;
+    }
+
+    /// The verb at work.
+    pub const fn verb(&self) -> &'static str {
+        self.verb
+    }
+
+    /// Whether all that was meant for standard output went there.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn verdict(&mut self) -> Result<(), Trouble> {
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     /// Whether progress is shown.
@@ -75,14 +116,10 @@ impl Screen {
     /// While the user types, nothing moves.
     pub fn pause(&mut self, paused: bool) {
         self.paused = paused;
+        voice::type_on(paused);
         if let Some(bars) = self.bars.as_mut().filter(|_| paused) {
             bars.clear();
         }
-    }
-
-    /// From now on what is said while the user types goes through this.
-    pub fn speak_through(&mut self, above: Option<Above>) {
-        self.above = RefCell::new(above);
     }
 
     /// Whether objects are written instead of text.
@@ -93,10 +130,17 @@ impl Screen {
     /// Data, as it is.
     pub fn data(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
-            self.closed = true;
-            Trouble::new(Cause::Local, format!("standard output: {error}"))
-        })
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|error| Trouble::new(Cause::Local, format!("standard output: {error}")))
+    }
+
+    /// An object, where those are wished. After the first that cannot be written there are no more: whoever stopped
+    /// reading has seen enough.
+    fn object(&mut self, line: &str) {
+        if self.json && self.refused.is_none() {
+            self.refused = self.data(line.as_bytes()).err();
+        }
     }
 
     /// A line of data that holds a server's words: raw into a pipe, escaped on a terminal.
@@ -115,16 +159,50 @@ impl Screen {
     }
 
     fn say(&self, text: &str) {
-        match (&mut *self.above.borrow_mut(), &self.bars) {
-            (Some(above), _) if self.paused => above.say(&format!("miniftp: {text}\n")),
-            (_, Some(bars)) => bars.aside(|| complain(text)),
-            (_, None) => complain(text),
+        match &self.bars {
+            Some(bars) if !self.paused => bars.aside(|| complain(text)),
+            _ => complain(text),
         }
     }
 
     /// Something went wrong; said whatever the options.
-    pub fn trouble(&self, about: &str, trouble: &Trouble) {
-        if about.is_empty() { self.say(&trouble.text) } else { self.say(&format!("{about}: {}", trouble.text)) }
+    pub fn trouble(&mut self, about: &str, trouble: &Trouble) {
+        self.failed(about, trouble);
+        let named = about.is_empty() || trouble.text.starts_with(&format!("{about}: "));
+        if named { self.say(&trouble.text) } else { self.say(&format!("{about}: {}", trouble.text)) }
+    }
+
+    /// The object of a failure that is put into words elsewhere.
+    pub fn failed(&mut self, about: &str, trouble: &Trouble) {
+        let path = Some(about.as_bytes()).filter(|about| !about.is_empty());
+        let object = Object::new().text("event", self.verb.as_bytes()).optional("path", path);
+        let object = object.text("result", b"failed").number("code", trouble.code.map(u64::from));
+        let object = object.number("exit", Some(trouble.cause as u64)).text("error", trouble.text.as_bytes());
+        self.object(&object.finish());
+    }
+
+    /// How many of many failed. Each of them has its object already.
+    pub fn counted(&self, trouble: Trouble) -> Trouble {
+        let text = if self.json { String::new() } else { trouble.text };
+        Trouble { text, ..trouble }
+    }
+
+    /// What was found out about two files.
+    pub fn same(&mut self, source: &str, destination: &str, by: &str) {
+        let object = Object::new().text("event", self.verb.as_bytes()).text("src", source.as_bytes());
+        let object = object.text("dst", destination.as_bytes()).text("result", b"same").text("by", by.as_bytes());
+        self.object(&object.finish());
+        self.note(&format!("{destination}: the same, by {by}"));
+    }
+
+    /// What a mirror did to a path beside moving files, or would do.
+    pub fn did(&mut self, deed: Deed, path: &str, truly: bool) {
+        let result: &[u8] = if truly { b"ok" } else { b"planned" };
+        let object = Object::new().text("event", deed.word().as_bytes()).text("path", path.as_bytes());
+        self.object(&object.text("result", result).finish());
+        if !truly {
+            self.note(&format!("would {} {path}", deed.word()));
+        }
     }
 
     /// Entries of a directory.
@@ -156,11 +234,7 @@ impl Screen {
     /// A transfer is over.
     pub fn transferred(&mut self, source: &str, destination: &str, result: &Result<Moved, Trouble>) {
         if self.json {
-            // Whoever stopped reading has seen enough; the exit code tells the rest.
-            if !self.closed {
-                drop(self.data(json_transfer(source, destination, result).as_bytes()));
-            }
-            return;
+            return self.object(&json_transfer(source, destination, result));
         }
         match result {
             Ok(moved) if moved.skipped => self.note(&format!("{destination}: is there already")),
@@ -175,13 +249,15 @@ impl Screen {
 
     /// Another try is coming.
     pub fn retrying(&self, about: &str, trouble: &Trouble, pause: Duration) {
-        self.note(&format!("{about}: {}; trying again in {:.1} s", trouble.text, pause.as_secs_f64()));
+        let about = if about.is_empty() { String::new() } else { format!("{about}: ") };
+        let when = if pause.is_zero() { String::new() } else { format!(" in {:.1} s", pause.as_secs_f64()) };
+        self.note(&format!("{about}{}; trying again{when}", trouble.text));
     }
 }
 
-/// A line on standard error. Nobody may be left to read it, which is no reason to stop.
+/// A line on standard error.
 pub fn complain(text: &str) {
-    drop(writeln!(io::stderr(), "miniftp: {text}"));
+    voice::say(text);
 }
 
 /// Bytes a second as people say it.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use super::line::{self, Typed};
 use super::options::{Options, usage};
-use super::typist::{Lines, Names};
+use super::typist::{Asked, Lines, Names};
 use super::ui::{Heard, Remote, Ui};
+use super::voice;
 use super::words::{self, Where, Word};
 use crate::user::crew::{Cause, Trouble};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 
@@ -36,8 +37,10 @@ pub struct Shell {
 /// Where the shell is.
 #[derive(Debug, Clone, Default)]
 pub enum Whereabouts {
-    /// With nobody.
+    /// There is no shell: every path brings its own address.
     #[default]
+    Outside,
+    /// With nobody.
     Nowhere,
     /// A server is chosen, and nobody has logged in (`-N`).
     AtTheDoor(Place),
@@ -64,9 +67,8 @@ impl Here {
         let directory = &self.at.path;
         Ok(self.at.at(match path {
             b"" | b"." => directory.clone(),
-            absolute if absolute.starts_with(b"/") || directory.is_empty() => absolute.to_vec(),
-            relative if directory.ends_with(b"/") => [&directory[..], relative].concat(),
-            relative => [&directory[..], b"/", relative].concat(),
+            absolute if absolute.starts_with(b"/") => absolute.to_vec(),
+            relative => join(directory, relative),
         }))
     }
 }
@@ -86,7 +88,7 @@ impl Shell {
     pub const fn here(&self) -> Option<&Here> {
         match &self.place {
             Whereabouts::Inside(here) => Some(here),
-            Whereabouts::Nowhere | Whereabouts::AtTheDoor(_) => None,
+            Whereabouts::Outside | Whereabouts::Nowhere | Whereabouts::AtTheDoor(_) => None,
         }
     }
 
@@ -121,8 +123,9 @@ pub fn interact(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
     let typist = ui.crew.client().helper().typist();
     let lines = if interactive { Lines::edited(typist, Names::new()) } else { Lines::piped(typist) };
     let mut lines = lines.map_err(|error| Trouble::new(Cause::Local, format!("no thread for the prompt: {error}")))?;
-    ui.screen.speak_through(lines.above.take());
+    voice::speak_through(lines.above.take());
     ui.shell.lines = Some(lines);
+    ui.shell.go(Whereabouts::Nowhere);
     let mut failed = None;
     if !start.is_empty() {
         let outcome = open(ui, start);
@@ -130,7 +133,11 @@ pub fn interact(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
     }
     while !ui.shell.leaving {
         let prompt = prompt(ui);
-        let Some(line) = ask(ui, &prompt)? else { break };
+        let line = match ask(ui, &prompt, Asked::Command)? {
+            Answered::Line(line) => line,
+            Answered::Cancelled => continue,
+            Answered::Over => break,
+        };
         let outcome = obey(ui, &line);
         judge(ui, outcome, &mut failed)?;
     }
@@ -142,6 +149,7 @@ pub fn interact(ui: &mut Ui, start: &[String]) -> Result<(), Trouble> {
 /// # Errors
 /// The first failure, or with `--keep-going` the first of all when the script is over.
 pub fn script(ui: &mut Ui, text: &str, start: &[String]) -> Result<(), Trouble> {
+    ui.shell.go(Whereabouts::Nowhere);
     let mut failed = None;
     if !start.is_empty() {
         open(ui, start)?;
@@ -176,7 +184,7 @@ fn finish(ui: &mut Ui, failed: Option<Trouble>) -> Result<(), Trouble> {
 }
 
 /// What a failure means for the lines that follow.
-fn judge(ui: &Ui, outcome: Result<(), Trouble>, failed: &mut Option<Trouble>) -> Result<(), Trouble> {
+fn judge(ui: &mut Ui, outcome: Result<(), Trouble>, failed: &mut Option<Trouble>) -> Result<(), Trouble> {
     let Err(trouble) = outcome else { return Ok(()) };
     if ui.shell.interactive || ui.options.keep_going {
         if !trouble.text.is_empty() {
@@ -206,6 +214,7 @@ fn one(ui: &mut Ui, command: Typed) -> Result<(), Trouble> {
     let word = words::find(&verb).map_err(|why| usage(&why))?;
     let (options, arguments) = word_options(word, words.collect(), &ui.options)?;
     ui.shell.background = command.background;
+    ui.screen.about(word.name);
     let before = std::mem::replace(&mut ui.options, options);
     let outcome = (word.run)(ui, arguments);
     // Verbs that switch something for good say so in `lasting`; the rest was for this command only.
@@ -236,7 +245,9 @@ fn word_options(word: &Word, arguments: Vec<String>, base: &Options) -> Result<(
     }
     table.optflag("", "delete", "").optflag("", "dry-run", "").optflag("", "newer", "");
     table.optmulti("", "include", "", "").optmulti("", "exclude", "", "");
-    let matches = table.parse(arguments).map_err(|fail| usage(&fail.to_string()))?;
+    let matches = table
+        .parse(arguments)
+        .map_err(|fail| usage(&format!("{}: {fail} (a name that begins with a dash goes behind --)", word.name)))?;
     let has = |name: &str| word.flags.contains(name) && matches.opt_present(name);
     let value = |name: &str| if word.flags.contains(name) { matches.opt_str(name) } else { None };
     let count = |name: &str| match value(name) {
@@ -271,18 +282,29 @@ fn prompt(ui: &Ui) -> String {
     match &ui.shell.place {
         Whereabouts::Inside(here) => format!("{}:{}> ", here.at.place.host, Shown(&here.at.path)),
         Whereabouts::AtTheDoor(place) => format!("{} (not logged in)> ", place.host),
-        Whereabouts::Nowhere => "miniftp> ".to_owned(),
+        Whereabouts::Outside | Whereabouts::Nowhere => "miniftp> ".to_owned(),
     }
 }
 
-/// Asks for a line; the loop goes on until it comes. `None`: there will be no more.
+/// What came of asking for a line.
+#[derive(Debug)]
+pub enum Answered {
+    /// This.
+    Line(String),
+    /// Ctrl-C.
+    Cancelled,
+    /// There will be no more.
+    Over,
+}
+
+/// Asks for a line; the loop goes on until it comes.
 ///
 /// # Errors
 /// When the loop fails.
-pub fn ask(ui: &mut Ui, prompt: &str) -> Result<Option<String>, Trouble> {
-    let asked = ui.shell.lines.as_ref().is_some_and(|lines| lines.ask(prompt));
+pub fn ask(ui: &mut Ui, prompt: &str, what: Asked) -> Result<Answered, Trouble> {
+    let asked = ui.shell.lines.as_ref().is_some_and(|lines| lines.ask(prompt, what));
     if !asked {
-        return Ok(None);
+        return Ok(Answered::Over);
     }
     ui.screen.pause(ui.shell.interactive);
     let line = wait_for_line(ui);
@@ -290,13 +312,13 @@ pub fn ask(ui: &mut Ui, prompt: &str) -> Result<Option<String>, Trouble> {
     line
 }
 
-fn wait_for_line(ui: &mut Ui) -> Result<Option<String>, Trouble> {
+fn wait_for_line(ui: &mut Ui) -> Result<Answered, Trouble> {
     loop {
         ui.report_finished();
         match ui.pump()? {
-            Heard::Line(line) => return Ok(line),
-            Heard::Cancelled => return Ok(Some(String::new())),
-            Heard::Nothing if ui.take_interrupt() => return Ok(None),
+            Heard::Line(line) => return Ok(line.map_or(Answered::Over, Answered::Line)),
+            Heard::Cancelled => return Ok(Answered::Cancelled),
+            Heard::Nothing if ui.take_interrupt() => return Ok(Answered::Over),
             Heard::Nothing => {}
         }
     }

@@ -21,7 +21,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter};
 
-use super::words;
+use super::{line, words};
 use crate::user::{Message, Typist};
 
 /// Lines of history that are kept.
@@ -31,7 +31,7 @@ const HISTORY: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Verbs whose arguments are local names.
-const LOCAL: [&str; 5] = ["put", "mput", "lcd", "append", "send"];
+const LOCAL: [&str; 5] = ["put", "mput", "lcd", "append", "check"];
 
 /// What names can be completed to: the loop brings those of the server, the editor reads them.
 #[derive(Debug, Default)]
@@ -85,9 +85,8 @@ pub struct Above(Box<dyn ExternalPrinter + Send>);
 impl Above {
     /// A text with its line end.
     pub fn say(&mut self, text: &str) {
-        if let Err(error) = self.0.print(text.to_owned()) {
-            log::debug!("nothing can be said above the prompt: {error}");
-        }
+        // It fails when the editor is gone, and the program with it. Not logged: the log itself may come through here.
+        let _ = self.0.print(text.to_owned());
     }
 }
 
@@ -98,10 +97,19 @@ impl fmt::Debug for Above {
     }
 }
 
+/// What a line is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A command: it is remembered, unless it holds a password.
+    Command,
+    /// What a command wants to know: of no use another time, and perhaps nobody else's affair.
+    Answer,
+}
+
 /// The loop's end of the editor.
 #[derive(Debug)]
 pub struct Lines {
-    questions: Sender<String>,
+    questions: Sender<(String, Asked)>,
     /// Shared with the completer.
     pub names: Arc<Names>,
     /// The way past the editor, until somebody takes it.
@@ -134,12 +142,12 @@ impl Lines {
     }
 
     /// Asks for a line; it comes as [`Message::Typed`]. False: the editor is gone.
-    pub fn ask(&self, prompt: &str) -> bool {
-        self.questions.send(prompt.to_owned()).is_ok()
+    pub fn ask(&self, prompt: &str, what: Asked) -> bool {
+        self.questions.send((prompt.to_owned(), what)).is_ok()
     }
 }
 
-fn pipe(typist: &Typist, asked: &Receiver<String>) {
+fn pipe(typist: &Typist, asked: &Receiver<(String, Asked)>) {
     let mut lines = io::stdin().lock().lines();
     while asked.recv().is_ok() {
         let line = lines.next().and_then(Result::ok);
@@ -150,7 +158,7 @@ fn pipe(typist: &Typist, asked: &Receiver<String>) {
     }
 }
 
-fn edit(helper: Helper, asked: &Receiver<String>, printers: &Sender<Option<Above>>) {
+fn edit(helper: Helper, asked: &Receiver<(String, Asked)>, printers: &Sender<Option<Above>>) {
     let typist = helper.typist.clone();
     let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY);
     let config = config.map_or_else(|_| Config::default(), |builder| builder.auto_add_history(false).build());
@@ -166,10 +174,12 @@ fn edit(helper: Helper, asked: &Receiver<String>, printers: &Sender<Option<Above
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    while let Ok(prompt) = asked.recv() {
+    while let Ok((prompt, what)) = asked.recv() {
         let message = match editor.readline(&prompt) {
             Ok(line) => {
-                remember(&mut editor, &line, history.as_ref());
+                if what == Asked::Command && !line.trim().is_empty() && !is_secret(&line) {
+                    remember(&mut editor, &line, history.as_ref());
+                }
                 Message::Typed(Some(line))
             }
             Err(ReadlineError::Interrupted) => Message::Cancelled,
@@ -181,12 +191,24 @@ fn edit(helper: Helper, asked: &Receiver<String>, printers: &Sender<Option<Above
     }
 }
 
-/// A line goes into the history unless it holds a password.
-fn remember(editor: &mut Editor<Helper, FileHistory>, line: &str, file: Option<&PathBuf>) {
-    let secret = line.trim_start().starts_with("user ") || line.contains("://") && line.contains('@');
-    if line.trim().is_empty() || secret {
-        return;
+/// Whether a line may hold a password: as `user` and every beginning of it, in an address, in words sent as they are.
+fn is_secret(line: &str) -> bool {
+    /// What passwords stand behind: PASS, ACCT, SITE PSWD and the like.
+    const WORDS: [&str; 4] = ["pass", "acct", "psw", "pwd "];
+    let lower = line.to_ascii_lowercase();
+    if lower.contains("://") && lower.contains('@') {
+        return true;
     }
+    let Ok(commands) = line::read(&lower) else { return true };
+    let secret = |words: &[String]| match words.first().map(|verb| words::find(verb)) {
+        Some(Ok(word)) if word.name == "user" => true,
+        Some(Ok(word)) if matches!(word.name, "quote" | "site") => WORDS.iter().any(|word| lower.contains(word)),
+        _ => false,
+    };
+    commands.iter().any(|command| secret(&command.words))
+}
+
+fn remember(editor: &mut Editor<Helper, FileHistory>, line: &str, file: Option<&PathBuf>) {
     // History is a convenience: a full disk must not end a session.
     let _ = editor.add_history_entry(line);
     if let Some(file) = file {
@@ -219,7 +241,7 @@ impl Completer for Helper {
         let verb = command.split(' ').next().unwrap_or_default();
         let found: Vec<String> = if verb.is_empty() {
             words::all_shell().map(|word| word.name.to_owned()).filter(|name| name.starts_with(begun)).collect()
-        } else if LOCAL.contains(&verb) {
+        } else if words::find(verb).is_ok_and(|word| LOCAL.contains(&word.name)) {
             local_names(begun)
         } else {
             self.names.complete(begun, &self.typist)
@@ -257,3 +279,31 @@ impl Highlighter for Helper {
 impl Validator for Helper {}
 
 impl rustyline::Helper for Helper {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_no_history() {
+        for line in [
+            "user ann secret",
+            "us ann secret",
+            "USER ann secret",
+            "ls; user ann secret",
+            "  user ann",
+            "quote PASS secret",
+            "quo acct secret",
+            "site pswd old new",
+            "open ftp://u:secret@h/",
+            "mirror ftp://u:p@h/ x",
+            "bookmark add x ftp://u:p@h",
+            "user ann \"not closed",
+        ] {
+            assert!(is_secret(line), "{line}");
+        }
+        for line in ["ls", "get users", "open h", "quote NOOP", "site help"] {
+            assert!(!is_secret(line), "{line}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::job::{Job, JobId, Summary};
 use super::options::{Options, Tls, usage};
 use super::screen::Screen;
 use super::shell::{Shell, Whereabouts};
+use super::voice;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, List, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::guard::{Protection, Trust};
 use crate::user::mail::Spoken;
@@ -107,8 +108,12 @@ impl Ui {
             interrupted: false,
             forgiving: false,
         };
-        ui.crew.set_trust(Trust::new(ui.options.creed.clone()));
-        ui.show_progress(true);
+        let trust = Trust::new(ui.options.creed.clone());
+        // Before anybody is dialled, since it has nothing to do with them.
+        trust.check().map_err(|why| Trouble::new(Cause::Local, why))?;
+        ui.crew.set_trust(trust);
+        // The dialogue shows how far things are, and would be written across the bars.
+        ui.show_progress(ui.options.verbose == 0);
         Ok(ui)
     }
 
@@ -124,13 +129,13 @@ impl Ui {
         if let Some(here) = self.shell.here() {
             return here.resolve(text.as_bytes());
         }
-        if matches!(self.shell.place, Whereabouts::AtTheDoor(_)) {
-            return Err(usage("not logged in; user NAME [PASSWORD] first"));
+        match &self.shell.place {
+            Whereabouts::AtTheDoor(_) => Err(usage("not logged in; user NAME [PASSWORD] first")),
+            _ if Place::looks_short(text) => self.visit(Place::short(text).map_err(malformed)?),
+            Whereabouts::Outside if text.is_empty() => Err(usage("where? A URL or HOST:PATH is missing")),
+            Whereabouts::Outside => Err(usage(&format!("{text}: neither a URL nor HOST:PATH"))),
+            Whereabouts::Nowhere | Whereabouts::Inside(_) => Err(usage("not connected; open HOST first")),
         }
-        if Place::looks_short(text) {
-            return self.visit(Place::short(text).map_err(malformed)?);
-        }
-        Err(Trouble::new(Cause::Usage, format!("{text}: neither a URL nor HOST:PATH")))
     }
 
     /// The site of a place, with the login that belongs to it.
@@ -218,7 +223,10 @@ impl Ui {
         }
         let summary = self.jobs.remove(&id).map(|job| job.summary()).unwrap_or_default();
         self.tick();
-        if cancelled { Err(Trouble::new(Cause::Interrupted, "interrupted")) } else { summary.verdict() }
+        if cancelled {
+            return Err(Trouble::new(Cause::Interrupted, "interrupted"));
+        }
+        summary.verdict().map_err(|trouble| self.screen.counted(trouble))
     }
 
     /// Begins a job and waits for it, unless the user wants it in the background.
@@ -337,6 +345,7 @@ impl Ui {
             Some(remote) => {
                 let id = self.crew.add(remote.site, Errand::List(Box::new(List::new(remote.path))));
                 self.peeks.insert(id, directory);
+                voice::keep_waiting(true);
             }
             None => self.shell.learn(&directory, &[]),
         }
@@ -366,7 +375,8 @@ impl Ui {
         }
         if let Some(directory) = self.peeks.remove(&id) {
             let entries = if let Ok(Yield::Listing(parsed)) = result { parsed.entries } else { Vec::new() };
-            return self.shell.learn(&directory, &entries);
+            self.shell.learn(&directory, &entries);
+            return voice::keep_waiting(false);
         }
         let Some(owner) = self.owners.remove(&id) else { return };
         let Some(job) = self.jobs.get_mut(&owner) else { return };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::across::across;
-use super::job::{Batch, Item, Job};
+use super::job::{Batch, Inside, Item, Job};
 use super::json::Object;
 use super::mirror::Mirror;
 use super::options::usage;
@@ -19,7 +19,7 @@ use crate::user::crew::{
     Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
 };
 use crate::user::local::{Folder, errno_of, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 
@@ -52,7 +52,7 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             continue;
         }
         let errand = fetch(ui, &remote, Goal::file(folder, name));
-        items.push(Item { site: remote.site, errand, source: remote.show(), destination });
+        items.push(Item { site: remote.site, errand, source: remote.show(), destination, inside: None });
     }
     if items.is_empty() {
         return Ok(());
@@ -151,7 +151,13 @@ fn send_all(ui: &mut Ui, remote: &Remote, sources: Vec<String>, append: bool) ->
     let directory = sources.len() > 1 || remote.path.is_empty() || remote.path.ends_with(b"/");
     let mut items = Vec::with_capacity(sources.len());
     for source in sources {
-        items.push(sending(ui, remote, directory, &source, append)?);
+        let mut item = sending(ui, remote, directory, &source, append)?;
+        // A slash at the end says that it is a directory, and is not needed to say so.
+        if !directory && source != "-" && !append {
+            let Item { errand, destination, .. } = sending(ui, remote, true, &source, append)?;
+            item.inside = Some(Inside { directory: remote.path.clone(), errand, destination });
+        }
+        items.push(item);
     }
     ui.launch(Job::Batch(Batch::new("put", items)))
 }
@@ -177,7 +183,8 @@ fn sending(ui: &Ui, remote: &Remote, directory: bool, argument: &str, append: bo
     send.size = size;
     (send.resume, send.append, send.verify) = (ui.options.resume, append, ui.options.verify);
     send.text = remote.text.unwrap_or(ui.options.text);
-    Ok(Item { site: remote.site, errand: Errand::Send(Box::new(send)), source, destination: there.show() })
+    let errand = Errand::Send(Box::new(send));
+    Ok(Item { site: remote.site, errand, source, destination: there.show(), inside: None })
 }
 
 /// `ls [-l|-1|--json] URL`
@@ -265,7 +272,8 @@ fn each(ui: &mut Ui, arguments: &[String], verb: &str) -> Result<(), Trouble> {
             failed.push(trouble);
         }
     }
-    super::job::Summary { done: arguments.len() - failed.len(), bytes: 0, failed }.verdict().map(drop)
+    let summary = super::job::Summary { done: arguments.len() - failed.len(), bytes: 0, failed };
+    summary.verdict().map(drop).map_err(|trouble| ui.screen.counted(trouble))
 }
 
 /// `mv URL URL|NEWPATH`
@@ -322,7 +330,7 @@ pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         Yield::Digest(algorithm, _) => algorithm.name(),
         _ => "every byte",
     };
-    ui.screen.note(&format!("{}: the same, by {how}", remote.show()));
+    ui.screen.same(file, &remote.show(), how);
     Ok(())
 }
 
@@ -377,14 +385,6 @@ fn directory(ui: &mut Ui, text: &str) -> Result<Remote, Trouble> {
 fn trimmed(path: &[u8]) -> Vec<u8> {
     let length = path.iter().rposition(|byte| *byte != b'/').map_or(path.len().min(1), |at| at + 1);
     path.get(..length).unwrap_or_default().to_vec()
-}
-
-fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() || directory.ends_with(b"/") {
-        [directory, name].concat()
-    } else {
-        [directory, b"/", name].concat()
-    }
 }
 
 fn about(remote: &Remote, trouble: Trouble) -> Trouble {

@@ -166,14 +166,18 @@ pub fn find(typed: &str) -> Result<&'static Word, String> {
         return Ok(word);
     }
     let names = all_shell().map(|word| (word.name, word.name)).chain(ALIASES.iter().copied());
-    let mut fitting: Vec<&str> =
-        names.filter(|(name, _)| !typed.is_empty() && name.starts_with(typed)).map(|(_, name)| name).collect();
+    let mut fitting: Vec<(&str, &str)> =
+        names.filter(|(name, _)| !typed.is_empty() && name.starts_with(typed)).collect();
     fitting.sort_unstable();
-    fitting.dedup();
+    let unknown = || format!("{typed}: no such verb; try help");
     match &fitting[..] {
-        [one] => by_name(one).ok_or_else(|| format!("{typed}: no such verb; try help")),
-        [] => Err(format!("{typed}: no such verb; try help")),
-        several => Err(format!("{typed}: {}?", several.join(", "))),
+        [] => Err(unknown()),
+        // Two names of one verb are no doubt.
+        [(_, one), rest @ ..] if rest.iter().all(|(_, other)| other == one) => by_name(one).ok_or_else(unknown),
+        [firsts @ .., (last, _)] => {
+            let firsts: Vec<&str> = firsts.iter().map(|(name, _)| *name).collect();
+            Err(format!("{typed} may be {} or {last}", firsts.join(", ")))
+        }
     }
 }
 
@@ -195,10 +199,11 @@ mod tests {
         ] {
             match find(typed) {
                 Ok(word) => assert_eq!(word.name, name, "{typed}"),
-                Err(why) => assert!(name == "?" && why.ends_with('?'), "{typed}: {why}"),
+                Err(why) => assert!(name == "?" && why == "q may be quit or quote", "{typed}: {why}"),
             }
         }
         assert!(find("zzz").is_err() && find("").is_err());
+        assert_eq!(find("di").expect_err("several"), "di may be dir or disconnect");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::state::{Channel, Owed, Running, State, Word};
 use super::{KEEPALIVES, Output, Session, Stage};
-use crate::user::mail::{Answer, Death, Order};
+use crate::user::mail::{Answer, Death, Order, Protection};
 use crate::user::profile::Standing;
 use crate::wire::reply::{Kind, Reply};
 
@@ -52,13 +52,23 @@ impl Session {
                 self.die(Death::TimedOut("waiting for the server's reply"), stage);
             }
             State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
-            State::Authorising | State::Securing => self.die(Death::TimedOut("asking for TLS"), stage),
+            State::Authorising | State::Securing => self.die(Death::TimedOut(self.waited_for_tls()), stage),
             State::Naming
             | State::Proving
             | State::Accounting
             | State::Asking
+            | State::Presenting
+            | State::Encoding
             | State::Buffering
             | State::Protecting => self.die(Death::TimedOut("logging in"), stage),
+        }
+    }
+
+    /// Who did not insist on TLS may not know that it is what takes so long.
+    fn waited_for_tls(&self) -> &'static str {
+        match self.manners.protection {
+            Protection::Auto => "asking for TLS; with --tls off it is not asked for",
+            _ => "asking for TLS",
         }
     }
 

@@ -105,6 +105,8 @@ impl Session {
             (State::Asking, _) => self.featured(&reply, stage),
             (State::Buffering, _) => self.protect(stage),
             (State::Protecting, 200..=299) => self.settle(stage),
+            (State::Presenting, _) => self.encode(stage),
+            (State::Encoding, _) => self.join(stage),
             (State::Protecting, _) => {
                 let text = format!("the server does not protect data connections ({})", Spoken(&reply));
                 self.die(Death::Insecure(text), stage);
@@ -158,20 +160,38 @@ impl Session {
         self.command(b"PROT P".to_vec(), Owed::Login, stage);
     }
 
-    /// Sets the scene. None of these replies matters, so they are not waited for where commands may be sent ahead.
+    /// Sets the scene. None of these replies matters, so they are waited for only where nothing may be sent ahead.
     fn settle(&mut self, stage: &mut Stage<'_>) {
-        self.enter(State::Member);
-        stage.out.push(Output::Ready);
         if self.manners.guise.terse {
-            return;
+            self.enter(State::Member);
+            return stage.out.push(Output::Ready);
         }
+        let ahead = stage.profile.pipelines();
         if stage.profile.has("CLNT") {
             // One family of servers takes OPTS only after it.
+            if !ahead {
+                self.enter(State::Presenting);
+                return self.command(b"CLNT miniftp".to_vec(), Owed::Login, stage);
+            }
             self.command(b"CLNT miniftp".to_vec(), Owed::Courtesy, stage);
         }
+        self.encode(stage);
+    }
+
+    fn encode(&mut self, stage: &mut Stage<'_>) {
         if stage.profile.has("UTF8") {
+            if !stage.profile.pipelines() {
+                self.enter(State::Encoding);
+                return self.command(b"OPTS UTF8 ON".to_vec(), Owed::Login, stage);
+            }
             self.command(b"OPTS UTF8 ON".to_vec(), Owed::Courtesy, stage);
         }
+        self.join(stage);
+    }
+
+    fn join(&mut self, stage: &mut Stage<'_>) {
+        self.enter(State::Member);
+        stage.out.push(Output::Ready);
         self.command(b"TYPE I".to_vec(), Owed::Type(false, None), stage);
         self.text = Some(false); // unless the answer says otherwise
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::mail::{Answer, Death, Failure, News, Order, Outcome, Protection, Ticket, Wish};
 use super::profile::Profile;
 use super::text::{Shown, sendable};
+use crate::wire::address;
 use crate::wire::reply::{Overlong, Reply};
 
 use state::{Channel, Meant, Owed, Running, State, Word};
@@ -146,6 +147,8 @@ pub struct Session {
     /// A restart marker was sent: some servers keep it for every transfer that follows, so it is taken back.
     marked: bool,
     strays: usize,
+    /// A transfer has ended and nothing has been answered since: a further 226 is its echo.
+    echoing: bool,
     keepalives: usize,
     /// The control connection is in TLS, so data connections have to be.
     secured: bool,
@@ -167,6 +170,7 @@ impl Session {
             text: None,
             marked: false,
             strays: 0,
+            echoing: false,
             keepalives: 0,
             secured: false,
         }
@@ -364,8 +368,9 @@ impl Session {
             return self.die(Death::OutOfStep(reply), stage);
         }
         match self.owed.front().copied() {
-            Some(owed) if fits(owed, &reply) => {
+            Some(owed) if self.fits(owed, &reply) => {
                 self.owed.pop_front();
+                self.echoing = matches!(owed, Owed::Verb(_) | Owed::Abort);
                 self.answered(owed, reply, stage);
             }
             _ => self.stray(&reply, stage),
@@ -394,6 +399,26 @@ impl Session {
         }
     }
 
+    /// Whether a final reply can be the answer to what is owed. The first digit is what counts (RFC 959 4.2), so only
+    /// replies are left out that certainly belong elsewhere, or do not hold what the answer must hold.
+    fn fits(&self, owed: Owed, reply: &Reply) -> bool {
+        let code = reply.code;
+        match owed {
+            Owed::Way(_, way) if way.passive() => code >= 300 || matches!(code, 227..=229) || port_in(reply).is_some(),
+            // Nothing in a 2yz tells that REST was meant, unless it says so or this server never said more than it was
+            // asked for.
+            Owed::Rest(..) => code >= 300 || names_restart(reply) || (self.strays == 0 && !self.is_echo(reply)),
+            Owed::Ask(_, meant) => !self.is_echo(reply) && (code >= 400 || meant.fits(reply)),
+            Owed::Way(..) | Owed::Pret(_) | Owed::Courtesy | Owed::Login => !self.is_echo(reply),
+            Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
+        }
+    }
+
+    /// Whether a reply is the second one to a transfer rather than an odd one to a command.
+    fn is_echo(&self, reply: &Reply) -> bool {
+        reply.code == 426 || (ends_transfers(reply.code) && self.echoing && !names_deed(reply))
+    }
+
     /// A reply that fits nothing we said: some servers send 226 twice, or an extra 200. Taking it for the answer to
     /// the next command would shift all that follow, so it is dropped.
     fn stray(&mut self, reply: &Reply, stage: &mut Stage<'_>) {
@@ -413,15 +438,32 @@ const fn ends_transfers(code: u16) -> bool {
     matches!(code, 225 | 226 | 426)
 }
 
-/// Whether a final reply can be the answer to what is owed. Only replies that certainly belong elsewhere are left
-/// out: servers are free with their codes.
-fn fits(owed: Owed, reply: &Reply) -> bool {
-    let code = reply.code;
-    match owed {
-        Owed::Way(_, way) if way.passive() => code >= 300 || matches!(code, 227..=229),
-        Owed::Rest(..) => code >= 300,
-        Owed::Ask(_, meant) => !ends_transfers(code) && (code >= 400 || meant.fits(reply)),
-        Owed::Way(..) | Owed::Pret(_) | Owed::Courtesy | Owed::Login => !ends_transfers(code),
-        Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
+/// Whether a positive reply speaks of what no transfer does.
+fn names_deed(reply: &Reply) -> bool {
+    holds_word(reply, &["delet", "remov", "renam", "chang", "creat"])
+}
+
+fn names_restart(reply: &Reply) -> bool {
+    holds_word(reply, &["restart", "marker"])
+}
+
+fn holds_word(reply: &Reply, words: &[&str]) -> bool {
+    let text = String::from_utf8_lossy(reply.text()).to_ascii_lowercase();
+    words.iter().any(|word| text.contains(word))
+}
+
+/// The port in a 227 or 229, or in another 2yz that writes it as those do, on whichever line it stands. The address is
+/// not looked at: the data connection goes to the host that we talk to, so that no server can send us elsewhere.
+fn port_in(reply: &Reply) -> Option<u16> {
+    let classic = |text: &[u8]| address::parse_pasv_text(text).map(|address| address.port());
+    let texts = || reply.texts();
+    let bracketed = || reply.texts().filter(|text| text.contains(&b'('));
+    match reply.code {
+        227 => texts().find_map(classic).or_else(|| texts().find_map(address::parse_epsv_text)),
+        229 => texts().find_map(address::parse_epsv_text).or_else(|| texts().find_map(classic)),
+        // LPSV's, which nobody asked for.
+        228 => None,
+        200..=299 => bracketed().find_map(address::parse_epsv_text).or_else(|| bracketed().find_map(classic)),
+        _ => None,
     }
 }

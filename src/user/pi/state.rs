@@ -7,10 +7,11 @@
 //!     │ 220, no TLS wished, or TLS from the first byte
 //!     ▼       331              230              211, 5yz          200
 //!  Naming ────────▶ Proving ────────▶ Asking ───────────▶ Protecting ───▶ Member
-//!     │ 230             │ 332             (FEAT; left out     (PBSZ, PROT;    │
-//!     └───────▶ …       ▼ ACCT             when known)         under TLS)     │ QUIT
-//!                    Accounting ─── 230 ──▶ …                                 ▼
-//!                                                                          Leaving
+//!     │ 230             │ 332             (FEAT; left out     (PBSZ, PROT; │  ▲ │
+//!     └───────▶ …       ▼ ACCT             when known)         under TLS)  │  │ │ QUIT
+//!                    Accounting ─── 230 ──▶ …                              ▼  │ ▼
+//!                                              Presenting ──▶ Encoding ───────┘ Leaving
+//!                                               (CLNT, OPTS, where nothing may be sent ahead)
 //!   any state ── 421, end, silence, refusal ──▶ Dead
 //!   Member ── 226, then 421 or end, before the end of the data ──▶ Deserted ── data over ──▶ Dead
 //! ```
@@ -53,6 +54,10 @@ pub enum State {
     Buffering,
     /// PROT is out.
     Protecting,
+    /// CLNT is out.
+    Presenting,
+    /// OPTS is out.
+    Encoding,
     /// Logged in: wishes are taken.
     Member,
     /// QUIT is out.
@@ -71,6 +76,7 @@ impl fmt::Display for State {
             Self::Buffering | Self::Protecting => "asking for protected data connections",
             Self::Naming | Self::Proving | Self::Accounting => "logging in",
             Self::Asking => "asking for features",
+            Self::Presenting | Self::Encoding => "agreeing on names",
             Self::Member => "logged in",
             Self::Leaving => "leaving",
             Self::Deserted => "left by the server",

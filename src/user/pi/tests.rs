@@ -1,5 +1,7 @@
 //! The dialogue in memory: replies in, commands and orders out.
 
+mod odd;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
@@ -143,7 +145,7 @@ fn a_login_step_by_step() {
     desk.hear("230 in\r\n");
     desk.says(&["> FEAT"]);
     desk.hear("211-Features:\r\n CLNT\r\n UTF8\r\n211 End\r\n");
-    desk.says(&["ready", "> CLNT miniftp", "> OPTS UTF8 ON", "> TYPE I"]);
+    desk.says(&["> CLNT miniftp", "> OPTS UTF8 ON", "ready", "> TYPE I"]);
     assert!(!desk.session.idle());
     desk.hear("200 a\r\n200 b\r\n200 c\r\n");
     assert!(desk.session.idle());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
-use super::{Output, Session, Stage};
+use super::{Output, Session, Stage, port_in};
 use crate::user::mail::{Answer, Death, Failure, Missed, News, Order, Outcome, Spoken, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::{Pump, Snag};
@@ -195,7 +195,8 @@ impl Session {
     }
 
     pub(super) fn rest_answered(&mut self, ticket: Ticket, restart: u64, reply: Reply, stage: &mut Stage<'_>) {
-        if restart == 0 || reply.kind() == Kind::Intermediate {
+        // 350; 2yz is what some servers make of it.
+        if restart == 0 || matches!(reply.kind(), Kind::Intermediate | Kind::Completion) {
             self.send_verb(ticket, stage);
         } else {
             self.fail(ticket, Failure::NoRestart(reply), stage);
@@ -485,16 +486,4 @@ fn announced(text: &[u8]) -> Option<u64> {
 
 fn with_argument(verb: &str, argument: &[u8]) -> Vec<u8> {
     if argument.is_empty() { verb.as_bytes().to_vec() } else { [verb.as_bytes(), b" ", argument].concat() }
-}
-
-/// The port in a 227, 228 or 229, on whichever line it stands. The address is not looked at: the data connection goes
-/// to the host that we talk to, so that no server can send us elsewhere.
-fn port_in(reply: &Reply) -> Option<u16> {
-    let classic = |text: &[u8]| address::parse_pasv_text(text).map(|address| address.port());
-    let texts = || reply.texts();
-    match reply.code {
-        227 => texts().find_map(classic).or_else(|| texts().find_map(address::parse_epsv_text)),
-        229 => texts().find_map(address::parse_epsv_text).or_else(|| texts().find_map(classic)),
-        _ => None,
-    }
 }

@@ -109,6 +109,19 @@ impl Outlet {
     }
 }
 
+/// What the link still holds goes first, and its end when all was handed over. `None`: it takes more.
+fn clear(link: &mut Link, ready: &mut Ready, sockets: Sockets<'_>, over: bool) -> Result<Option<Step>, Snag> {
+    let failed = |error: std::io::Error| Fault::of_link(&error);
+    if !link.flush(ready, sockets).map_err(failed)? {
+        return Ok(Some(Step::Blocked));
+    }
+    if !over {
+        return Ok(None);
+    }
+    let finished = link.finish(ready, sockets).map_err(failed)?;
+    Ok(Some(if finished { Step::Done } else { Step::Blocked }))
+}
+
 impl Pattern {
     fn turn(
         &mut self,
@@ -118,12 +131,8 @@ impl Pattern {
         mut budget: usize,
     ) -> Result<Step, Snag> {
         loop {
-            if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
-                return Ok(Step::Blocked);
-            }
-            if self.handed >= self.size {
-                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
-                return Ok(if finished { Step::Done } else { Step::Blocked });
+            if let Some(step) = clear(link, ready, sockets, self.handed >= self.size)? {
+                return Ok(step);
             }
             if budget == 0 {
                 return Ok(Step::More);
@@ -149,12 +158,8 @@ impl Stream {
     ) -> Result<Step, Snag> {
         self.watch(sockets);
         while budget > 0 {
-            if !link.flush(ready, sockets).map_err(|error| Fault::of_link(&error))? {
-                return Ok(Step::Blocked);
-            }
-            if self.ended {
-                let finished = link.finish(ready, sockets).map_err(|error| Fault::of_link(&error))?;
-                return Ok(if finished { Step::Done } else { Step::Blocked });
+            if let Some(step) = clear(link, ready, sockets, self.ended)? {
+                return Ok(step);
             }
             if !self.has_input() {
                 return Ok(Step::Blocked);

@@ -10,10 +10,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::plan::Facts;
-use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task, join};
+use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task};
 use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_name};
+use crate::user::interface::screen::Deed;
 use crate::user::local::{Folder, PART, Present, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::wire::directory::{Found, FoundKind, Grain, Parsed};
 
 /// A directory on both sides.
@@ -153,7 +154,7 @@ impl Down {
         for found in parsed.entries {
             if let Err(why) = safe_name(&found.name) {
                 let shown = format!("{}: {}", bench.remote.place.show(&node.path), Shown(&found.name));
-                bench.trouble(&shown, Trouble::new(Cause::Denied, format!("a name that is not used here ({why:?})")));
+                bench.trouble(&shown, Trouble::new(Cause::Denied, format!("a name that is not used here: {why}")));
                 continue;
             }
             if !seen.insert(found.name.clone()) {
@@ -192,7 +193,7 @@ impl Down {
             }
         }
         if bench.policy.dry_run {
-            bench.screen.note(&format!("would get {}", bench.remote.place.show(&join(&node.path, &found.name))));
+            bench.screen.did(Deed::Get, &bench.remote.place.show(&join(&node.path, &found.name)), false);
             return;
         }
         let part = part_name(&found.name, |name| taken.contains(name));
@@ -267,9 +268,16 @@ fn remove_extra(node: &Node, here: &HashMap<OsString, Present>, there: &HashSet<
         }
         let path = node.folder.path().join(OsString::from_vec(bytes.to_vec()));
         if bench.policy.dry_run {
-            bench.screen.note(&format!("would remove {}", Shown(path.as_os_str().as_bytes())));
-        } else if let Err(errno) = node.folder.remove_all(name) {
-            bench.trouble("", Trouble::local(&path, errno));
+            bench.screen.did(Deed::Remove, &shown(&path), false);
+            continue;
+        }
+        match node.folder.remove_all(name) {
+            Ok(()) => bench.screen.did(Deed::Remove, &shown(&path), true),
+            Err(errno) => bench.trouble("", Trouble::local(&path, errno)),
         }
     }
+}
+
+fn shown(path: &std::path::Path) -> String {
+    Shown(path.as_os_str().as_bytes()).to_string()
 }

@@ -256,12 +256,3 @@ impl Mirror {
         ids
     }
 }
-
-/// A path within a directory of the server.
-pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() || directory.ends_with(b"/") {
-        [directory, name].concat()
-    } else {
-        [directory, b"/", name].concat()
-    }
-}

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
-use super::{Bench, DEPTH_LIMIT, Task, join};
+use super::{Bench, DEPTH_LIMIT, Task};
 use crate::user::crew::{Ask, Cause, Errand, List, Trouble, Yield};
+use crate::user::interface::screen::Deed;
 use crate::user::local::safe_name;
+use crate::user::text::join;
 use crate::wire::directory::FoundKind;
 
 /// One command of a removal.
@@ -80,6 +82,8 @@ impl Purge {
         let failed = result.is_err();
         if let Err(trouble) = &result {
             bench.trouble(&bench.remote.place.show(step.path()), trouble.clone());
+        } else if !matches!(step, Step::Look(..)) {
+            bench.screen.did(Deed::Remove, &bench.remote.place.show(step.path()), true);
         }
         match step {
             Step::File(_, parent) => self.one_less(parent, failed),

@@ -9,10 +9,11 @@ use rustix::fs::FileType;
 
 use super::plan::Facts;
 use super::purge::{Purge, in_the_way};
-use super::{Bench, FILES_WAITING, Task, join};
+use super::{Bench, FILES_WAITING, Task};
 use crate::user::crew::{Ask, Cause, Errand, List, Origin, Send, Trouble, Yield};
+use crate::user::interface::screen::Deed;
 use crate::user::local::{Folder, Present, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::wire::directory::{Found, FoundKind, Grain};
 
 /// A directory on both sides.
@@ -88,7 +89,7 @@ impl Up {
                     self.makings.push_back((node, Making { upto }));
                     return self.next(true, bench);
                 }
-                bench.screen.note(&format!("would make {}", bench.remote.place.show(&node.path)));
+                bench.screen.did(Deed::Make, &bench.remote.place.show(&node.path), false);
                 self.sort_out(&node, HashMap::new(), bench);
             }
         }
@@ -222,7 +223,7 @@ impl Up {
             }
         }
         if bench.policy.dry_run {
-            return bench.screen.note(&format!("would put {}", bench.remote.place.show(&path)));
+            return bench.screen.did(Deed::Put, &bench.remote.place.show(&path), false);
         }
         let fresh = found.is_none();
         self.files.push_back(Waiting { folder: Rc::clone(&node.folder), name, path, size: present.size, fresh });
@@ -238,7 +239,7 @@ impl Up {
             }
             let path = join(&node.path, &name);
             if bench.policy.dry_run {
-                bench.screen.note(&format!("would remove {}", bench.remote.place.show(&path)));
+                bench.screen.did(Deed::Remove, &bench.remote.place.show(&path), false);
             } else if directory {
                 self.purge.directory(path);
             } else {

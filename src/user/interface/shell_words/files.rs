@@ -11,10 +11,10 @@ use crate::user::interface::options::usage;
 use crate::user::interface::ui::Ui;
 use crate::user::interface::verbs;
 use crate::user::local::{Folder, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::wire::directory::FoundKind;
 
-use super::{agreed, fits, here, joined, matching, replies, wanted};
+use super::{agreed, fits, here, matching, none_fits, replies, wanted};
 
 /// `get REMOTE [LOCAL]`, or several with options as in the one-shot form
 pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
@@ -71,14 +71,14 @@ pub fn mget(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             if safe_name(&entry.name).is_err() || !agreed(ui, &mut asking, "mget", &entry.name)? {
                 continue;
             }
-            let remote = directory.at(joined(&directory.path, &entry.name));
+            let remote = directory.at(join(&directory.path, &entry.name));
             let folder = ui.options.directory.clone().unwrap_or_default();
             let name = std::ffi::OsStr::from_bytes(&entry.name).to_owned();
             let destination = Shown(folder.join(&name).as_os_str().as_bytes()).to_string();
             let mut fetch = Fetch::new(remote.path.clone(), Goal::file(Folder::named(folder), name));
             (fetch.size, fetch.resume, fetch.text) = (None, ui.options.resume, ui.options.text);
             let errand = Errand::Fetch(Box::new(fetch));
-            items.push(Item { site: remote.site, errand, source: remote.show(), destination });
+            items.push(Item { site: remote.site, errand, source: remote.show(), destination, inside: None });
         }
     }
     start(ui, "mget", items)
@@ -101,12 +101,12 @@ pub fn mput(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             if !agreed(ui, &mut asking, "mput", name.as_bytes())? {
                 continue;
             }
-            let remote = here.at.at(joined(&here.at.path, name.as_bytes()));
+            let remote = here.at.at(join(&here.at.path, name.as_bytes()));
             let source = Shown(folder.path().join(&name).as_os_str().as_bytes()).to_string();
             let mut send = Send::new(Origin::File(folder.clone(), name), remote.path.clone());
             (send.resume, send.text) = (ui.options.resume, ui.options.text);
             let errand = Errand::Send(Box::new(send));
-            items.push(Item { site: remote.site, errand, source, destination: remote.show() });
+            items.push(Item { site: remote.site, errand, source, destination: remote.show(), inside: None });
         }
     }
     start(ui, "mput", items)
@@ -116,10 +116,14 @@ pub fn mput(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 pub fn mdelete(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let mut asking = ui.shell.asks;
     for argument in wanted(ui, arguments, 1, &["remote-files"])? {
-        let (directory, found) = matching(ui, &argument)?;
-        for entry in found.into_iter().filter(|entry| entry.kind != FoundKind::Dir) {
+        let (directory, mut found) = matching(ui, &argument)?;
+        found.retain(|entry| entry.kind != FoundKind::Dir);
+        if found.is_empty() {
+            return Err(none_fits(&argument));
+        }
+        for entry in found {
             if safe_name(&entry.name).is_ok() && agreed(ui, &mut asking, "mdelete", &entry.name)? {
-                let line = [b"DELE ", &joined(&directory.path, &entry.name)[..]].concat();
+                let line = [b"DELE ", &join(&directory.path, &entry.name)[..]].concat();
                 replies(ui, directory.site, vec![line])?;
             }
         }

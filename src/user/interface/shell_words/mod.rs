@@ -6,9 +6,10 @@ mod sites;
 mod switches;
 
 use super::options::usage;
-use super::shell::{Here, Whereabouts, ask};
+use super::shell::{Answered, Here, Whereabouts, ask};
+use super::typist::Asked;
 use super::ui::{Remote, Ui};
-use super::verbs;
+use super::{verbs, words};
 use crate::filesystem::Pattern;
 use crate::filesystem::pattern::STEP_LIMIT;
 use crate::user::crew::{Ask, Cause, Errand, Trouble, Yield};
@@ -32,7 +33,7 @@ fn here(ui: &Ui) -> Result<Here, Trouble> {
     match &ui.shell.place {
         Whereabouts::Inside(here) => Ok(here.clone()),
         Whereabouts::AtTheDoor(_) => Err(usage("not logged in; user NAME [PASSWORD] first")),
-        Whereabouts::Nowhere => Err(usage("not connected; open HOST first")),
+        Whereabouts::Outside | Whereabouts::Nowhere => Err(usage("not connected; open HOST first")),
     }
 }
 
@@ -41,14 +42,22 @@ fn wanted(ui: &mut Ui, mut arguments: Vec<String>, count: usize, names: &[&str])
     while arguments.len() < count {
         let name = names.get(arguments.len()).copied().unwrap_or("argument");
         if !ui.shell.interactive() {
-            return Err(usage(&format!("({name}) is missing")));
+            return Err(missing(ui));
         }
-        match ask(ui, &format!("({name}) "))? {
-            Some(answer) if !answer.trim().is_empty() => arguments.push(answer.trim().to_owned()),
-            _ => return Err(usage(&format!("({name}) is missing"))),
+        match ask(ui, &format!("({name}) "), Asked::Answer)? {
+            Answered::Line(answer) if !answer.trim().is_empty() => arguments.push(answer.trim().to_owned()),
+            Answered::Cancelled => return Err(Trouble::new(Cause::Interrupted, "interrupted")),
+            _ => return Err(missing(ui)),
         }
     }
     Ok(arguments)
+}
+
+/// How the verb at work is meant to be used.
+fn missing(ui: &Ui) -> Trouble {
+    let verb = ui.screen.verb();
+    let syntax = words::find(verb).map(|word| word.syntax).unwrap_or_default();
+    usage(&format!("usage: {verb} {syntax}"))
 }
 
 /// How often a question is repeated whose answer is none.
@@ -62,7 +71,11 @@ fn agreed(ui: &mut Ui, asking: &mut bool, verb: &str, name: &[u8]) -> Result<boo
     }
     let prompt = format!("{verb} {} [ynapq]? ", Shown(name));
     for _ in 0..QUESTIONS {
-        let answer = ask(ui, &prompt)?.unwrap_or_else(|| "q".into());
+        let answer = match ask(ui, &prompt, Asked::Answer)? {
+            Answered::Line(answer) => answer,
+            Answered::Cancelled => return Err(Trouble::new(Cause::Interrupted, "interrupted")),
+            Answered::Over => "q".into(),
+        };
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
@@ -93,15 +106,11 @@ fn matching(ui: &mut Ui, argument: &str) -> Result<(Remote, Vec<Found>), Trouble
     Ok((directory, entries))
 }
 
+fn none_fits(argument: &str) -> Trouble {
+    Trouble::new(Cause::Denied, format!("{argument}: no such files"))
+}
+
 fn fits(pattern: &Pattern, name: &[u8]) -> bool {
     let mut steps = 0;
     pattern.matches(name, STEP_LIMIT, &mut steps)
-}
-
-fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() || directory.ends_with(b"/") {
-        [directory, name].concat()
-    } else {
-        [directory, b"/", name].concat()
-    }
 }

@@ -11,12 +11,12 @@ use crate::user::interface::shell::{Here, Whereabouts};
 use crate::user::interface::ui::{Remote, Ui};
 use crate::user::interface::verbs;
 use crate::user::local::{errno_of, safe_name};
-use crate::user::text::Shown;
+use crate::user::text::{Shown, join};
 use crate::user::url::Place;
 use crate::wire::directory::{Found, FoundKind};
 use crate::wire::reply::directory_in;
 
-use super::{here, joined, matching, replies, wanted};
+use super::{here, matching, none_fits, replies, wanted};
 
 /// Directories that `find` and `du` go down.
 const DEPTH_LIMIT: usize = 100;
@@ -66,7 +66,7 @@ pub fn user(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let mut place = match &ui.shell.place {
         Whereabouts::Inside(here) => here.at.place.clone(),
         Whereabouts::AtTheDoor(place) => place.clone(),
-        Whereabouts::Nowhere => return Err(usage("not connected; open HOST first")),
+        Whereabouts::Outside | Whereabouts::Nowhere => return Err(usage("not connected; open HOST first")),
     };
     place.user = arguments.first().map(|name| name.as_bytes().to_vec());
     place.password = arguments.get(1).map(|password| password.as_bytes().to_vec());
@@ -144,6 +144,9 @@ pub fn dir(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 pub fn mls(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     for argument in wanted(ui, arguments, 1, &["remote-files"])? {
         let (_, found) = matching(ui, &argument)?;
+        if found.is_empty() {
+            return Err(none_fits(&argument));
+        }
         ui.screen.entries(&found, Columns::Names)?;
     }
     Ok(())
@@ -180,13 +183,13 @@ fn walk(ui: &mut Ui, top: &Remote, visit: Visit<'_>) -> Result<(), Trouble> {
             if safe_name(&found.name).is_err() {
                 continue;
             }
-            let path = joined(&directory.path, &found.name);
+            let path = join(&directory.path, &found.name);
             if found.kind == FoundKind::Dir && depth < DEPTH_LIMIT {
                 open.push((directory.at(path), depth + 1));
             }
         }
         for found in entries.iter().filter(|found| safe_name(&found.name).is_ok()) {
-            visit(ui, &joined(&directory.path, &found.name), found)?;
+            visit(ui, &join(&directory.path, &found.name), found)?;
         }
     }
     Ok(())

@@ -142,11 +142,21 @@ pub fn bookmark(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     marks.save().map_err(|error| Trouble::new(Cause::Local, format!("bookmarks: {error}")))
 }
 
+/// Words that stand beside each other: six of them are no wider than the narrowest terminal.
+const COLUMNS: usize = 6;
+
+fn row(names: &[&str]) -> String {
+    let cells: String = names.iter().map(|name| format!("{name:<12}")).collect();
+    format!("{}\n", cells.trim_end())
+}
+
 /// `help [WORD]`
 pub fn help(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let Some(name) = arguments.first() else {
-        let names: Vec<&str> = words::all_shell().map(|word| word.name).collect();
-        return ui.screen.data(format!("{}\n", names.join(" ")).as_bytes());
+        let mut names: Vec<&str> = words::all_shell().map(|word| word.name).collect();
+        names.sort_unstable();
+        let rows: String = names.chunks(COLUMNS).map(row).collect();
+        return ui.screen.data(format!("{rows}help WORD tells more; !COMMAND runs one here\n").as_bytes());
     };
     let word = words::find(name).map_err(|why| usage(&why))?;
     let syntax = word.syntax.replace("URL", "PATH");
