@@ -322,3 +322,13 @@ fn a_server_that_hangs_at_auth_is_left_with_a_hint() {
     let (code, said) = words(&client, &["-t", "1", "--retries", "0", "ls", &fake.url("")]);
     assert!(code == 8 && said.contains("--tls off"), "{code} {said}");
 }
+
+#[test]
+fn what_was_closed_can_be_opened_again() {
+    let (fake, client) = (Fake::start(&[("a", b"hello")], plain), Client::new());
+    let (url, verbs) = (fake.url(""), "ls; passive on; ls; user ann secret; close");
+    let again = format!("ls; close; open {url}; {verbs}; open {url}; ls");
+    let output = client.run(&["--tls", "off", "-t", "5", "--retries", "0", "-e", &again, &fake.url("")]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("a\n").count(), 4);
+}

@@ -287,12 +287,16 @@ impl Crew {
         self.sites.clear();
     }
 
-    /// Closes a site's sessions.
+    /// Closes a site's sessions. They are forgotten at once: what is sent next needs new ones, and must not be given to one
+    /// whose end is only about to be told.
     pub fn close_site(&mut self, id: SiteId) {
         let Some(site) = self.sites.get(id.0) else { return };
         for session in site.keys().collect::<Vec<_>>() {
             self.client.wish(session, Ticket(0), Wish::Quit);
             self.client.drop_session(session, &Death::Left);
+            if let Some(site) = self.sites.get_mut(id.0) {
+                site.closed(session);
+            }
         }
     }
 
