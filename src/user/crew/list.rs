@@ -8,7 +8,7 @@ use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::{Standing, Way};
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
-use crate::wire::directory::{Found, Parsed, parse_list, parse_mlsd, parse_nlst};
+use crate::wire::directory::{End, Found, Parsed, parse_list, parse_mlsd, parse_nlst};
 use crate::wire::reply::{Kind, Reply, directory_in};
 
 /// Bytes of a listing that are held: a quarter of a million entries with all their facts, more than most servers list
@@ -129,6 +129,9 @@ impl List {
             // never end TLS; nothing is deleted on the strength of it, nor is nothing taken for an empty directory.
             Err(Failure::Unclosed(_)) if text.ends_with(b"\n") => {
                 let mut parsed = parse(form, &text, scene.wall);
+                if parsed.end == End::Whole {
+                    parsed.end = End::Unconfirmed;
+                }
                 parsed.odd.push(b"the end of the listing, which TLS did not confirm: there may be more".to_vec());
                 self.parsed(form, parsed, scene)
             }
@@ -270,7 +273,7 @@ fn parse(form: Form, text: &[u8], wall: i64) -> Parsed {
 
 /// A listing of which nothing at all could be read is a failure, not an empty directory.
 fn done(parsed: Parsed) -> Move {
-    if parsed.cut {
+    if parsed.end == End::Beyond {
         return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing has more entries than anybody needs")));
     }
     if parsed.entries.is_empty() && !parsed.odd.is_empty() {

@@ -70,6 +70,11 @@ impl Trouble {
         Self { cause, text: text.into(), code: None, again: Again::Never }
     }
 
+    /// A listing of which nobody knows whether it is whole, for those who have to have all of it.
+    pub fn unconfirmed() -> Self {
+        Self::new(Cause::Transfer, "the listing may have been cut short, so this copy may lack something")
+    }
+
     /// The same, but worth another try.
     #[must_use]
     pub fn again(self, again: Again) -> Self {

@@ -22,7 +22,7 @@ use super::ui::{Remote, Ui};
 use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Trouble, Yield};
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::{Shown, join};
-use crate::wire::directory::{Found, FoundKind, Parsed};
+use crate::wire::directory::{End, Found, FoundKind, Parsed};
 
 /// Files that are here at a time: enough for every session to have one, little enough for a small disk.
 const STOP_OVER: usize = 64;
@@ -90,12 +90,15 @@ impl Across<'_> {
     /// One directory; those within it come back.
     fn directory(&mut self, within: &[u8]) -> Result<Vec<Vec<u8>>, Trouble> {
         let from = self.source.at(below(&self.source.path, within));
-        let Parsed { entries, odd, .. } = match self.list(&from) {
+        let Parsed { entries, odd, end, .. } = match self.list(&from) {
             Ok(parsed) => parsed,
             Err(trouble) => return self.failed(&from, trouble).map(|()| Vec::new()),
         };
         for line in &odd {
             self.ui.screen.note(&format!("{}: not understood: {}", from.show(), Shown(line)));
+        }
+        if end == End::Unconfirmed {
+            self.failed(&from, Trouble::unconfirmed())?;
         }
         let to = self.target.at(below(&self.target.path, within));
         let Some(mut there) = self.arrive(&to)? else { return Ok(Vec::new()) };

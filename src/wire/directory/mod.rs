@@ -108,7 +108,19 @@ impl Found {
     }
 }
 
-/// A whole listing.
+/// How a listing ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum End {
+    /// With its last entry, as far as anybody can tell.
+    #[default]
+    Whole,
+    /// There were more entries than are taken.
+    Beyond,
+    /// Nothing confirms that there was no more of it.
+    Unconfirmed,
+}
+
+/// A listing, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The entries in the order they came, without `.` and `..`.
@@ -117,8 +129,8 @@ pub struct Parsed {
     pub odd: Vec<Vec<u8>>,
     /// The directory itself, or the one above it, was among the entries: it is certainly there.
     pub itself: bool,
-    /// There were more entries than are taken.
-    pub cut: bool,
+    /// How it ended.
+    pub end: End,
 }
 
 impl Parsed {
@@ -128,7 +140,7 @@ impl Parsed {
         } else if self.entries.len() < ENTRIES {
             self.entries.push(found);
         } else {
-            self.cut = true;
+            self.end = End::Beyond;
         }
     }
 

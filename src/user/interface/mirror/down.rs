@@ -15,7 +15,7 @@ use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_n
 use crate::user::interface::screen::Deed;
 use crate::user::local::{Folder, PART, Present, safe_name};
 use crate::user::text::{Shown, join};
-use crate::wire::directory::{Found, FoundKind, Grain, Parsed};
+use crate::wire::directory::{End, Found, FoundKind, Grain, Parsed};
 
 /// A directory on both sides.
 #[derive(Debug)]
@@ -124,6 +124,9 @@ impl Down {
         };
         for line in &parsed.odd {
             bench.screen.note(&format!("{shown}: not understood: {}", Shown(line)));
+        }
+        if parsed.end == End::Unconfirmed {
+            bench.trouble(&shown, Trouble::unconfirmed());
         }
         let here = match prepare(&node, bench.policy.dry_run) {
             Ok(here) => here,
