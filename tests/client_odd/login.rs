@@ -1,5 +1,6 @@
 //! From the greeting to the login, and TLS that is refused on the way.
 
+#[cfg(feature = "tls")]
 use std::io::{Read as _, Write as _};
 
 use crate::fake::{Client, Fake, Talk, says};

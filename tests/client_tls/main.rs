@@ -205,7 +205,7 @@ fn pins_and_no_check_at_all() {
     assert_eq!(code(&["--pin", &pin]), 0);
     assert_eq!(code(&["--pin", &fake.fingerprint().to_uppercase()]), 0);
     assert_eq!(code(&["--insecure"]), 0);
-    assert_eq!(code(&["--ca-file", "absent.pem"]), 3);
+    assert_eq!(code(&["--ca-file", "absent.pem"]), 7);
     // A named authority must hold as well.
     assert_eq!(code(&["--pin", &pin, "--ca-file", "ca.pem"]), 3);
 }
