@@ -86,6 +86,8 @@ pub struct Present {
     pub modify: i64,
     /// Permission bits.
     pub mode: u32,
+    /// A regular file that has no other name: writing to it changes this one only.
+    pub sole: bool,
 }
 
 impl Folder {
@@ -151,15 +153,20 @@ impl Folder {
         }
     }
 
-    /// Opens a file for writing; it is made if absent, emptied if `fresh`. Links are not followed. It is locked as long as
+    /// Opens a file for writing; it is made if absent, emptied if `fresh`. Links are not followed, and what is behind one
+    /// is not changed, be it a hard link: if `fresh`, the name is taken away from it. The file is locked as long as
     /// it is open: two transfers into one file, of this process or of another, would mix.
     ///
     /// # Errors
-    /// The system's; `ETXTBSY` when somebody else writes it.
+    /// The system's; `ETXTBSY` when somebody else writes it; `EEXIST` and `ELOOP` when it is no file, or has other names.
     pub fn create(&self, name: &OsStr, fresh: bool) -> Result<OwnedFd, Errno> {
+        let linked = |found: Present| found.kind == FileType::Symlink || (found.kind.is_file() && !found.sole);
+        if fresh && self.look(name)?.is_some_and(linked) {
+            self.remove(name)?;
+        }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(self.fd()?, name, flags, Mode::from_raw_mode(0o666))?;
-        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+        if !Present::of_file(&file)?.sole {
             return Err(Errno::EXIST);
         }
         self.lock(&file, name)?;
@@ -302,7 +309,13 @@ impl Present {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modify: stat.st_mtime,
             mode: stat.st_mode & 0o7777,
+            sole: FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_nlink == 1,
         }
+    }
+
+    /// Whether it may be the beginning of a file whose time is this: there is something, and nothing newer since.
+    pub fn may_go_on(&self, modify: Option<i64>) -> bool {
+        self.sole && self.size > 0 && modify.is_none_or(|modify| modify <= self.modify)
     }
 
     /// Of an open file.
@@ -361,7 +374,15 @@ mod tests {
         let link = root.within(b"link").expect("a name");
         assert_eq!(link.make(), Err(Errno::NOTDIR));
         assert!(link.create(OsStr::new("x"), true).is_err());
-        assert!(root.create(OsStr::new("file"), true).is_err());
+        fs::write(outside.path().join("other"), b"theirs").expect("a file");
+        fs::hard_link(outside.path().join("other"), target.path().join("hard")).expect("a link");
+        for name in ["file", "hard"].map(OsStr::new) {
+            assert!(root.create(name, false).is_err(), "{name:?}");
+            root.create(name, true).expect("a file of its own");
+            assert!(root.look(name).expect("looked at").is_some_and(|found| found.sole), "{name:?}");
+        }
+        assert_eq!(fs::read(outside.path().join("other")).expect("still there"), b"theirs");
+        fs::remove_file(outside.path().join("other")).expect("removed");
         root.remove_all(OsStr::new("link")).expect("removed");
         assert_eq!(fs::read_dir(outside.path()).expect("still there").count(), 0);
     }

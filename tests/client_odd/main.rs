@@ -4,6 +4,7 @@
 mod common;
 
 mod ahead;
+mod changing;
 mod channel;
 mod data;
 mod fake;

@@ -180,11 +180,13 @@ impl Fetch {
         }
         let failed = |errno| Trouble::local(&folder.path().join(part), errno);
         if let Some(present) = folder.look(part).map_err(failed)? {
-            return Ok(present.size);
+            // Links are not gone on with, nor what is older than the file is there.
+            let fits = present.may_go_on(self.modify.filter(|_| self.resume && !self.begun));
+            return Ok(if fits { present.size } else { 0 });
         }
         let whole = folder.look(name).map_err(failed)?;
         // What this run has begun is in the unfinished file or nowhere.
-        let whole = whole.filter(|present| present.kind.is_file() && self.resume && !self.begun);
+        let whole = whole.filter(|present| present.sole && self.resume && !self.begun);
         Ok(whole.map_or(0, |present| present.size))
     }
 
@@ -203,7 +205,7 @@ impl Fetch {
                     self.size = size_in(&reply, scene.profile);
                     self.bound();
                 } else if std::mem::take(&mut self.asked.time) {
-                    self.modify = time_in(&reply, scene.profile).or(self.modify);
+                    self.timed(time_in(&reply, scene.profile));
                 }
                 let all = !self.asked.size && !self.asked.time;
                 if self.state == State::Looking && all { self.looked() } else { Move::Wishes(Vec::new()) }
@@ -211,6 +213,15 @@ impl Fetch {
             Answer::Moved(outcome) => self.moved(*outcome, scene),
             Answer::Dead(_) => Move::Wishes(Vec::new()),
         }
+    }
+
+    /// What an earlier try of this run has brought is not the beginning of a file that is another one by now.
+    fn timed(&mut self, now: Option<i64>) {
+        let replaced = now.is_some() && self.modify.is_some() && now != self.modify;
+        if replaced && self.begun && self.state == State::Looking {
+            self.forget();
+        }
+        self.modify = now.or(self.modify);
     }
 
     /// Size and time are known: decide how to go on with what is here.
@@ -234,6 +245,7 @@ impl Fetch {
             Some(_) => {
                 return Move::Done(Ok(Yield::Moved(Moved { skipped: true, offset: there, ..Moved::default() })));
             }
+            None if here == 0 => return self.transfer(Vec::new()),
             None => {}
         }
         let proof = here.min(PROOF);
@@ -251,7 +263,7 @@ impl Fetch {
         let Goal::File { folder, name, part } = &self.goal else { return Ok(()) };
         let failed = |errno| Trouble::local(&folder.path().join(name), errno);
         let absent = folder.look(part).map_err(failed)?.is_none();
-        let shorter = folder.look(name).map_err(failed)?.is_some_and(|now| now.kind.is_file() && now.size < there);
+        let shorter = folder.look(name).map_err(failed)?.is_some_and(|now| now.sole && now.size < there);
         if absent && shorter { folder.rename(name, part).map_err(failed) } else { Ok(()) }
     }
 

@@ -1,5 +1,7 @@
 //! A stretch of a file, fetched beside the others.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,12 +27,21 @@ pub struct Piece {
     /// The last piece is not cut short: the server must end it exactly at the file's end. One that ignores REST sends
     /// the whole file and is found out, whatever the file holds.
     last: bool,
+    /// All before this byte is in the file, whatever becomes of the session that brings it.
+    reached: Rc<Cell<u64>>,
 }
 
 impl Piece {
-    /// Bytes `at` to `end`; the last piece runs to the end of the file.
-    pub const fn new(remote: Vec<u8>, file: Rc<OwnedFd>, at: u64, end: u64, last: bool) -> Self {
-        Self { remote, file, first: at, at, end, last }
+    /// These bytes; the last piece runs to the end of the file. `reached` follows what is written.
+    pub const fn new(
+        remote: Vec<u8>,
+        file: Rc<OwnedFd>,
+        stretch: Range<u64>,
+        last: bool,
+        reached: Rc<Cell<u64>>,
+    ) -> Self {
+        let Range { start, end } = stretch;
+        Self { remote, file, first: start, at: start, end, last, reached }
     }
 
     /// How much of it earlier tries have brought.
@@ -49,7 +60,7 @@ impl Piece {
         };
         // One byte more than there should be is enough to be noticed, and is cut off with the file's end.
         let end = if self.last { self.end.saturating_add(1) } else { self.end };
-        let pump = Pump::In(Box::new(Intake::file(file, self.at).until(end)));
+        let pump = Pump::In(Box::new(Intake::file(file, self.at).until(end).marking(Rc::clone(&self.reached))));
         Move::Wishes(vec![Wish::Transfer(Box::new(Transfer {
             verb: Verb::Retr,
             argument: self.remote.clone(),

@@ -12,7 +12,11 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::errand::{Move, Moved, Scene, Yield, ask};
 use super::proof::{Behind, Proof};
@@ -23,6 +27,7 @@ use crate::user::local::Folder;
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
 use crate::user::pump::{Outlet, Pump};
+use crate::user::text::Shown;
 use crate::wire::command::Verb;
 use crate::wire::date::append_stamp;
 use crate::wire::reply::{Kind, Reply};
@@ -173,10 +178,13 @@ impl Send {
     /// So much is there already.
     fn looked(&mut self, there: u64, scene: &mut Scene<'_>) -> Move {
         let Origin::File(folder, name) = &self.origin else { return self.transfer(scene) };
-        let here = folder.open(name).map_or(0, |(_, present)| present.size);
-        // What is longer than the file is something else.
-        if there == 0 || there > here {
+        // One that cannot be opened is complained about by the transfer.
+        let Some(here) = folder.open(name).ok().map(|(_, present)| present.size).filter(|_| there > 0) else {
             return self.transfer(scene);
+        };
+        if there > here {
+            let text = format!("it has {there} bytes, the file here {here}");
+            return self.replacing(Trouble::new(Cause::Verify, text));
         }
         self.offset = there;
         let proof = Proof::new(self.remote.clone(), Rc::clone(folder), name.clone(), there, Behind::Nothing);
@@ -189,9 +197,7 @@ impl Send {
             Move::Done(Ok(_)) => self.transfer(scene),
             // Other bytes, or nobody may read it: then it is replaced, as it would be by a transfer from the beginning.
             Move::Done(Err(trouble)) if matches!(trouble.cause, Cause::Verify | Cause::Denied) => {
-                (self.resume, self.begun) = (false, false);
-                let text = format!("what the server has is replaced: {}", trouble.text);
-                Move::Done(Err(Trouble { text, ..trouble }.again(Again::Otherwise)))
+                self.replacing(trouble)
             }
             Move::Done(Err(trouble)) => Move::Done(Err(trouble)),
             wishes @ Move::Wishes(_) => {
@@ -199,6 +205,13 @@ impl Send {
                 wishes
             }
         }
+    }
+
+    /// From the first byte, and not without a word: what is there is no beginning of the file here.
+    fn replacing(&mut self, trouble: Trouble) -> Move {
+        (self.resume, self.begun) = (false, false);
+        let text = format!("what the server has is replaced: {}", trouble.text);
+        Move::Done(Err(Trouble { text, ..trouble }.again(Again::Otherwise)))
     }
 
     fn transfer(&mut self, scene: &Scene<'_>) -> Move {
@@ -220,13 +233,16 @@ impl Send {
                         self.moved.offset = self.offset;
                         return Move::Done(Ok(Yield::Moved(self.moved.clone())));
                     }
-                    if self.text {
+                    if is_made_up(&file, present.size) {
+                        self.size = None;
+                        Outlet::stream(file, self.text)
+                    } else if self.text {
                         Outlet::text(file, present.size)
                     } else {
                         Outlet::image(file, self.offset, present.size)
                     }
                 }
-                Err(errno) => return Move::Done(Err(Trouble::local(&folder.path().join(name), errno))),
+                Err(errno) => return Move::Done(Err(unread(&folder.path().join(name), errno))),
             },
         };
         self.begun = true;
@@ -350,6 +366,25 @@ impl Send {
     fn done(&self) -> Move {
         Move::Done(Ok(Yield::Moved(self.moved.clone())))
     }
+}
+
+/// Whether a file of no length has something in it all the same, as those of /proc have: it ends where reading ends.
+fn is_made_up(file: &OwnedFd, size: u64) -> bool {
+    size == 0 && matches!(rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut [0; 1], 0)), Ok(1))
+}
+
+fn unread(path: &Path, errno: Errno) -> Trouble {
+    let trouble = Trouble::local(path, errno);
+    match errno {
+        Errno::INVAL => {
+            Trouble { text: format!("{}: not a regular file; put - sends what a pipe gives", shown(path)), ..trouble }
+        }
+        _ => trouble,
+    }
+}
+
+fn shown(path: &Path) -> String {
+    Shown(path.as_os_str().as_bytes()).to_string()
 }
 
 /// Whether what was refused is that the file be appended to: who may not do that may still write anew. Bytes may have

@@ -97,6 +97,14 @@ impl Job {
         }
     }
 
+    /// The program ends at once: what can be gone on with is kept.
+    pub(super) fn leave(&mut self) {
+        match self {
+            Self::Batch(_) | Self::Mirror(_) => {}
+            Self::Segments(segments) => segments.leave(),
+        }
+    }
+
     /// Bytes of files that are there.
     pub fn done_bytes(&self) -> u64 {
         match self {

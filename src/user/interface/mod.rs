@@ -55,6 +55,7 @@ fn obey(command: Command, options: Options) -> Result<(), Trouble> {
         Command::Version => print(concat!("miniftp ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once(word, arguments) => {
             let mut ui = Ui::new(options)?;
+            ui.end_at_second_signal()?;
             ui.screen.about(word.name);
             let outcome = (word.run)(&mut ui, arguments);
             close(ui, outcome)

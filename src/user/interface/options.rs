@@ -248,6 +248,10 @@ fn read(matches: &Matches) -> Result<Options, Trouble> {
             // Whoever names the one certificate to be accepted does not mean "or none".
             None | Some("auto") if matches.opt_present("pin") => Tls::Required,
             None | Some("auto") => Tls::Auto,
+            // Nobody would be asked for the certificate that was named.
+            Some("off") if matches.opt_present("pin") || matches.opt_present("ca-file") => {
+                return Err(usage("--tls off contradicts --pin and --ca-file"));
+            }
             Some("off") => Tls::Off,
             Some("required") => Tls::Required,
             Some(_) => return Err(usage("--tls is auto, off or required")),
@@ -339,7 +343,18 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for line in ["--nonsense", "-t 0 h", "-P x h", "--tls maybe h", "-4 -6 h", "--limit-rate fast h", "-n 0 h"] {
+        let pinned = format!("--pin {} --tls off h", "a5".repeat(32));
+        for line in [
+            &pinned,
+            "--tls off --ca-file f get ftp://h/x",
+            "--nonsense",
+            "-t 0 h",
+            "-P x h",
+            "--tls maybe h",
+            "-4 -6 h",
+            "--limit-rate fast h",
+            "-n 0 h",
+        ] {
             assert_eq!(read(line).expect_err(line).cause, Cause::Usage, "{line}");
         }
         assert_eq!(rate("10MiB").expect("a rate"), 10 << 20);

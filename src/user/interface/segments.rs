@@ -1,18 +1,23 @@
 //! One file in several pieces at once.
 //!
 //! ```text
-//!   Asking (MLST) ──▶ [Proving] ──▶ Pieces ──▶ [Verifying] ──▶ Over: it gets its name
-//!      │   │              │ a beginning of another file │ other bytes: it does not
-//!      │   └── from the first byte on ◀┘
+//!   Asking (MLST) ──▶ [Proving] ──▶ Pieces ──▶ Confirming (MLST) ──▶ [Verifying] ──▶ Over: it gets its name
+//!      │   │  ▲           │                        │ another file by now     │ other bytes: it does not
+//!      │   │  └───────────┼── from the first byte ─┘
+//!      │   └── from the first byte on ◀┘ a beginning of another file
 //!      └──▶ Whole: small, of unknown length, as text, or a server that does not restart
 //! ```
 //!
 //! While pieces are under way the file has holes, so it is not called `NAME.part`, which means "a good beginning":
 //! it is `NAME.part.seg` until all pieces are there. Stopped in an orderly way, it is cut to what is there without a
-//! hole and becomes `NAME.part`; after a crash it means nothing and is begun anew.
+//! hole and becomes `NAME.part`; after a crash it means nothing, and the next run takes it over or removes it.
+//!
+//! Pieces are begun at different times, so they are pieces of one file only if that was the same all along: size and time
+//! are asked for once more behind the last of them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -24,11 +29,14 @@ use super::ui::Remote;
 use crate::user::crew::{
     Behind, Cause, Crew, Errand, ErrandId, Fetch, Goal, Moved, Piece, Proof, Stat, Trouble, Verify, Yield,
 };
-use crate::user::local::{Folder, set_time};
+use crate::user::local::{Folder, PART, set_time};
 use crate::user::profile::Standing;
 
 /// Pieces smaller than this are not worth a session.
 const SMALLEST: u64 = 1024 * 1024;
+
+/// How often a file that was replaced meanwhile is begun anew: one that is written to all the time is never still.
+const ROUNDS: u32 = 3;
 
 /// What is appended to the name while there are holes.
 const HOLES: &str = ".seg";
@@ -63,6 +71,8 @@ pub struct Segments {
     /// Pieces under way: number and end; and those that are there.
     open: HashMap<ErrandId, usize>,
     pieces: Vec<Stretch>,
+    /// Times that it was begun.
+    rounds: u32,
     first_failure: Option<Trouble>,
     total: Moved,
     summary: Summary,
@@ -74,6 +84,8 @@ enum Stage {
     /// So many bytes are here; whether they are the beginning of the file there.
     Proving(u64),
     Pieces,
+    /// All of it is here; whether it is still the same file there.
+    Confirming,
     /// In one piece after all.
     Whole,
     /// All of it is here, by length.
@@ -81,10 +93,11 @@ enum Stage {
     Over,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Stretch {
     end: u64,
-    there: bool,
+    /// All before this byte is in the file.
+    reached: Rc<Cell<u64>>,
 }
 
 impl Segments {
@@ -103,6 +116,7 @@ impl Segments {
             from: 0,
             open: HashMap::new(),
             pieces: Vec::new(),
+            rounds: 0,
             first_failure: None,
             total: Moved::default(),
             summary: Summary::default(),
@@ -114,7 +128,20 @@ impl Segments {
             screen.note(&format!("{}: in one piece, since text has no places to begin at", self.shown.0));
             return self.whole(crew);
         }
+        self.ask(Stage::Asking, crew)
+    }
+
+    /// What the file there is like.
+    fn ask(&mut self, stage: Stage, crew: &mut Crew) -> Vec<ErrandId> {
+        self.stage = stage;
         vec![crew.add(self.remote.site, Errand::Stat(Box::new(Stat::new(self.remote.path.clone()))))]
+    }
+
+    /// The program ends without waiting for anybody.
+    pub(super) fn leave(&mut self) {
+        if self.stage != Stage::Over {
+            self.keep_beginning();
+        }
     }
 
     pub(super) fn cancel(&mut self) {
@@ -156,6 +183,7 @@ impl Segments {
             },
             Stage::Proving(here) => self.proven(here, result, crew, screen),
             Stage::Pieces => self.piece_done(id, result, crew, screen),
+            Stage::Confirming => self.confirmed(result, crew, screen),
             Stage::Whole => self.finish(moved(result), screen),
             Stage::Verifying => self.verified(result, screen),
             Stage::Over => Vec::new(),
@@ -165,6 +193,7 @@ impl Segments {
     /// In one piece: the file is small, or nobody knows how long it is, or the server cannot restart.
     fn whole(&mut self, crew: &mut Crew) -> Vec<ErrandId> {
         self.stage = Stage::Whole;
+        clear_crashed(&self.folder, &self.name);
         let goal = Goal::file(Rc::clone(&self.folder), self.name.clone());
         let mut fetch = Fetch::new(self.remote.path.clone(), goal);
         fetch.modify = self.modify;
@@ -178,7 +207,7 @@ impl Segments {
             return self.divide(0, crew, screen);
         }
         match self.folder.look(&self.part()) {
-            Ok(Some(part)) if part.kind.is_file() && part.size > 0 && self.pieces_from(part.size) > 1 => {
+            Ok(Some(part)) if part.may_go_on(self.modify) && self.pieces_from(part.size) > 1 => {
                 self.stage = Stage::Proving(part.size);
                 let (path, folder) = (self.remote.path.clone(), Rc::clone(&self.folder));
                 let proof = Proof::new(path, folder, self.part(), part.size, Behind::More);
@@ -231,14 +260,16 @@ impl Segments {
         (self.stage, self.from) = (Stage::Pieces, from);
         self.total.offset = from;
         let each = (self.size - from) / count;
+        self.rounds += 1;
         let mut ids = Vec::new();
         for number in 0..count {
             let (at, last) = (from + number * each, number + 1 == count);
             let end = if last { self.size } else { at + each };
-            let piece = Piece::new(self.remote.path.clone(), Rc::clone(&file), at, end, last);
+            let reached = Rc::new(Cell::new(at));
+            let piece = Piece::new(self.remote.path.clone(), Rc::clone(&file), at..end, last, Rc::clone(&reached));
             let id = crew.add(self.remote.site, Errand::Piece(Box::new(piece)));
             self.open.insert(id, self.pieces.len());
-            self.pieces.push(Stretch { end, there: false });
+            self.pieces.push(Stretch { end, reached });
             ids.push(id);
         }
         self.file = Some(file);
@@ -252,12 +283,9 @@ impl Segments {
         crew: &mut Crew,
         screen: &mut Screen,
     ) -> Vec<ErrandId> {
-        let number = self.open.remove(&id);
+        self.open.remove(&id);
         match moved(result) {
             Ok(one) => {
-                if let Some(piece) = number.and_then(|number| self.pieces.get_mut(number)) {
-                    piece.there = true;
-                }
                 self.total.bytes += one.bytes;
                 self.total.elapsed = self.total.elapsed.max(one.elapsed);
                 self.total.code = one.code;
@@ -273,7 +301,7 @@ impl Segments {
         if !self.open.is_empty() {
             return Vec::new();
         }
-        let Some(trouble) = self.first_failure.take() else { return self.all_there(crew, screen) };
+        let Some(trouble) = self.first_failure.take() else { return self.ask(Stage::Confirming, crew) };
         let restarts = crew.with_profile(self.remote.site, |profile| profile.rest);
         if restarts == Some(Standing::Fails) && self.how.wanted > 0 {
             screen.note(&format!("{}: in one piece then: {trouble}", self.shown.0));
@@ -282,6 +310,32 @@ impl Segments {
         }
         self.keep_beginning();
         self.finish(Err(trouble), screen)
+    }
+
+    /// What the file there is like now. What is not known cannot have changed.
+    fn confirmed(&mut self, result: Result<Yield, Trouble>, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
+        let found = match result {
+            Ok(Yield::Entry(found)) => found,
+            Ok(_) => return self.all_there(crew, screen),
+            Err(trouble) => {
+                self.keep_beginning();
+                return self.finish(Err(trouble), screen);
+            }
+        };
+        let longer = found.size.is_some_and(|size| size != self.size);
+        let newer = found.modify.is_some() && self.modify.is_some() && found.modify != self.modify;
+        if !longer && !newer {
+            return self.all_there(crew, screen);
+        }
+        self.discard();
+        const WHY: &str = "the file has changed on the server while its pieces were fetched";
+        if self.rounds >= ROUNDS || self.how.wanted == 0 {
+            return self.finish(Err(Trouble::new(Cause::Transfer, WHY)), screen);
+        }
+        screen.note(&format!("{}: from the beginning: {WHY}", self.shown.0));
+        self.pieces.clear();
+        (self.total, self.how.resume) = (Moved::default(), false);
+        self.ask(Stage::Asking, crew)
     }
 
     fn all_there(&mut self, crew: &mut Crew, screen: &mut Screen) -> Vec<ErrandId> {
@@ -309,15 +363,11 @@ impl Segments {
     }
 
     fn holed(&self) -> OsString {
-        let mut name = self.part();
-        name.push(HOLES);
-        name
+        holed(&self.name)
     }
 
     fn part(&self) -> OsString {
-        let mut name = self.name.clone();
-        name.push(crate::user::local::PART);
-        name
+        part(&self.name)
     }
 
     fn place(&mut self, screen: &mut Screen) -> Vec<ErrandId> {
@@ -336,17 +386,32 @@ impl Segments {
         self.folder.rename(&self.holed(), &self.name)
     }
 
-    /// What is there from the first byte on without a hole is what another run can go on with.
+    /// What is there from the first byte on without a hole is what another run can go on with. It gets the time of the file
+    /// there: a later run sees by it that there is a newer one, though the last bytes of both may be the same.
     fn keep_beginning(&mut self) {
-        let there = self.pieces.iter().take_while(|piece| piece.there).last().map_or(self.from, |piece| piece.end);
+        let there = self.beginning();
         let Some(file) = self.file.take() else { return };
         if there == 0 || there > self.size {
             return self.discard();
         }
-        let kept = rustix::fs::ftruncate(&*file, there).and_then(|()| self.folder.rename(&self.holed(), &self.part()));
+        let kept = rustix::fs::ftruncate(&*file, there)
+            .and_then(|()| self.modify.map_or(Ok(()), |modify| set_time(&*file, modify)))
+            .and_then(|()| self.folder.rename(&self.holed(), &self.part()));
         if let Err(errno) = kept {
             log::debug!("cannot keep what is there: {errno}");
         }
+    }
+
+    /// How much is there without a hole.
+    fn beginning(&self) -> u64 {
+        let mut there = self.from;
+        for piece in &self.pieces {
+            there = piece.reached.get().min(piece.end);
+            if there < piece.end {
+                break;
+            }
+        }
+        there
     }
 
     fn discard(&mut self) {
@@ -361,5 +426,24 @@ impl Segments {
         screen.transferred(&self.shown.0, &self.shown.1, &result);
         self.summary.count(&result);
         Vec::new()
+    }
+}
+
+fn part(name: &OsStr) -> OsString {
+    [name, OsStr::new(PART)].into_iter().collect()
+}
+
+fn holed(name: &OsStr) -> OsString {
+    [part(name).as_os_str(), OsStr::new(HOLES)].into_iter().collect()
+}
+
+/// Removes what a run that crashed has left of a file; one that is still at it holds the lock.
+pub fn clear_crashed(folder: &Folder, name: &OsStr) {
+    let holed = holed(name);
+    if folder.look(&holed).is_ok_and(|found| found.is_some_and(|found| found.sole)) {
+        let gone = folder.create(&holed, false).and_then(|_held| folder.remove(&holed));
+        if let Err(errno) = gone {
+            log::debug!("cannot remove the pieces of an earlier run: {errno}");
+        }
     }
 }

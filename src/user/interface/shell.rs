@@ -186,6 +186,9 @@ fn finish(ui: &mut Ui, failed: Option<Trouble>) -> Result<(), Trouble> {
 /// What a failure means for the lines that follow.
 fn judge(ui: &mut Ui, outcome: Result<(), Trouble>, failed: &mut Option<Trouble>) -> Result<(), Trouble> {
     let Err(trouble) = outcome else { return Ok(()) };
+    if ui.leaving() {
+        return Err(trouble);
+    }
     if ui.shell.interactive || ui.options.keep_going {
         if !trouble.text.is_empty() {
             ui.screen.trouble("", &trouble);

@@ -4,6 +4,11 @@
 //! leave them in the background; either way [`Ui::pump`] is the only place where the loop runs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::signal::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::bars::{Extent, Progress, Whole};
 use super::credentials;
@@ -55,6 +60,18 @@ pub enum Heard {
     Cancelled,
 }
 
+/// What has become of Ctrl-C, or SIGTERM. The second one ends the program whatever the first one waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interrupt {
+    Unheard,
+    /// Nobody has acted on it.
+    Heard,
+    /// Somebody has, and his command is not over.
+    Acted,
+    /// The second one: nothing is waited for any more.
+    Leaving,
+}
+
 /// The user interface.
 #[derive(Debug)]
 pub struct Ui {
@@ -73,8 +90,9 @@ pub struct Ui {
     next_job: u64,
     /// Listings for the completion of names, and of which directory as it was typed.
     peeks: HashMap<ErrandId, String>,
-    /// Ctrl-C was heard and not yet acted on.
-    interrupted: bool,
+    interrupt: Interrupt,
+    /// A signal that the loop has not heard yet; with it the next one ends the program by itself.
+    unheard: Arc<AtomicBool>,
     /// The next interrupt was meant for a command that has ended by it; over with the next line.
     forgiving: bool,
 }
@@ -105,7 +123,8 @@ impl Ui {
             kept: HashMap::new(),
             next_job: 0,
             peeks: HashMap::new(),
-            interrupted: false,
+            interrupt: Interrupt::Unheard,
+            unheard: Arc::default(),
             forgiving: false,
         };
         let trust = Trust::new(ui.options.creed.clone());
@@ -184,6 +203,7 @@ impl Ui {
         loop {
             if let Some(Some(_)) = self.kept.get(&id) {
                 let result = self.kept.remove(&id).flatten();
+                self.settle_interrupt();
                 return result.unwrap_or_else(|| Err(Trouble::new(Cause::Local, "lost")));
             }
             if self.take_interrupt() {
@@ -222,6 +242,7 @@ impl Ui {
             self.pump()?;
         }
         let summary = self.jobs.remove(&id).map(|job| job.summary()).unwrap_or_default();
+        self.settle_interrupt();
         self.tick();
         if cancelled {
             return Err(Trouble::new(Cause::Interrupted, "interrupted"));
@@ -289,6 +310,9 @@ impl Ui {
     /// # Errors
     /// When the loop itself fails, or at the second Ctrl-C.
     pub fn pump(&mut self) -> Result<Heard, Trouble> {
+        if self.leaving() {
+            return Err(Trouble::new(Cause::Interrupted, "interrupted"));
+        }
         let told = self.crew.hear();
         match told.map_err(|error| Trouble::new(Cause::Local, format!("the loop failed: {error}")))? {
             Told::Done(id, result) => self.done(id, result),
@@ -306,10 +330,7 @@ impl Ui {
             }
             Told::Cancelled => return Ok(Heard::Cancelled),
             Told::Interrupted if self.forgiving => self.forgiving = false,
-            Told::Interrupted if self.interrupted => {
-                return Err(Trouble::new(Cause::Interrupted, "interrupted"));
-            }
-            Told::Interrupted => self.interrupted = true,
+            Told::Interrupted => return self.interrupted(),
             Told::Heard(_, reply) => {
                 if self.shell.verbose {
                     self.screen.note(&Spoken(&reply).to_string());
@@ -319,6 +340,39 @@ impl Ui {
             Told::Tick => self.tick(),
         }
         Ok(Heard::Nothing)
+    }
+
+    /// From now on a second signal ends the program even while the loop stands still, as it does when nobody reads what is
+    /// written to a pipe. Not for the shell: the programs that it starts have signals of their own.
+    ///
+    /// # Errors
+    /// When handlers cannot be installed.
+    pub fn end_at_second_signal(&self) -> Result<(), Trouble> {
+        for signal in [SIGINT, SIGTERM] {
+            let armed =
+                flag::register_conditional_shutdown(signal, Cause::Interrupted as i32, Arc::clone(&self.unheard))
+                    .and_then(|_| flag::register(signal, Arc::clone(&self.unheard)));
+            armed.map_err(|error| Trouble::new(Cause::Local, format!("cannot start: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn interrupted(&mut self) -> Result<Heard, Trouble> {
+        self.unheard.store(false, Ordering::Relaxed);
+        self.interrupt = match self.interrupt {
+            Interrupt::Unheard => Interrupt::Heard,
+            Interrupt::Heard | Interrupt::Acted | Interrupt::Leaving => Interrupt::Leaving,
+        };
+        if !self.leaving() {
+            return Ok(Heard::Nothing);
+        }
+        self.jobs.values_mut().for_each(Job::leave);
+        Err(Trouble::new(Cause::Interrupted, "interrupted"))
+    }
+
+    /// Whether the program ends at once.
+    pub const fn leaving(&self) -> bool {
+        matches!(self.interrupt, Interrupt::Leaving)
     }
 
     fn tick(&mut self) {
@@ -365,7 +419,18 @@ impl Ui {
 
     /// Whether Ctrl-C was pressed since the last time somebody asked.
     pub fn take_interrupt(&mut self) -> bool {
-        std::mem::take(&mut self.interrupted)
+        let heard = self.interrupt == Interrupt::Heard;
+        if heard {
+            self.interrupt = Interrupt::Acted;
+        }
+        heard
+    }
+
+    /// The command that was interrupted is over; the next Ctrl-C is another one's first.
+    fn settle_interrupt(&mut self) {
+        if self.interrupt == Interrupt::Acted {
+            self.interrupt = Interrupt::Unheard;
+        }
     }
 
     fn done(&mut self, id: ErrandId, result: Result<Yield, Trouble>) {

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::across::across;
-use super::job::{Batch, Inside, Item, Job};
+use super::job::{Batch, Inside, Item, Job, Summary};
 use super::json::Object;
 use super::mirror::Mirror;
 use super::options::usage;
 use super::screen::Columns;
-use super::segments::{How, Segments};
+use super::segments::{How, Segments, clear_crashed};
 use super::ui::{Remote, Ui};
 use crate::user::crew::{
-    Ask, Cause, Digest, Errand, Fetch, Goal, List, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
+    Ask, Cause, Digest, Errand, Fetch, Goal, List, Moved, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
 };
 use crate::user::local::{Folder, errno_of, safe_name};
 use crate::user::text::{Shown, join};
@@ -51,6 +51,7 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             ui.launch(Job::Segments(Box::new(Segments::new(remote, folder, name, how, shown))))?;
             continue;
         }
+        clear_crashed(&folder, &name);
         let errand = fetch(ui, &remote, Goal::file(folder, name));
         items.push(Item { site: remote.site, errand, source: remote.show(), destination, inside: None });
     }
@@ -74,7 +75,7 @@ fn special(ui: &Ui) -> Result<Option<OwnedFd>, Trouble> {
 fn pour(ui: &mut Ui, argument: &str, stream: OwnedFd) -> Result<(), Trouble> {
     let remote = ui.remote(argument)?;
     let errand = fetch(ui, &remote, Goal::Stream(Some(stream)));
-    ui.run(remote.site, errand).map(drop).map_err(|trouble| about(&remote, trouble))
+    ui.run(remote.site, errand).map(drop).map_err(|trouble| about(ui, &remote, trouble))
 }
 
 fn fetch(ui: &Ui, remote: &Remote, goal: Goal) -> Errand {
@@ -118,11 +119,19 @@ pub fn cat(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     if arguments.is_empty() {
         return Err(usage("cat what?"));
     }
+    let mut summary = Summary::default();
     for argument in &arguments {
         let out = std::io::stdout().as_fd().try_clone_to_owned();
-        pour(ui, argument, out.map_err(|error| Trouble::local(Path::new("standard output"), errno_of(&error)))?)?;
+        let out = out.map_err(|error| Trouble::local(Path::new("standard output"), errno_of(&error)))?;
+        match pour(ui, argument, out) {
+            // Where there is no room for one there is none for the next.
+            Err(trouble) if matches!(trouble.cause, Cause::Interrupted | Cause::Local | Cause::Usage) => {
+                return Err(trouble);
+            }
+            poured => summary.count(&poured.map(|()| Moved::default())),
+        }
     }
-    Ok(())
+    summary.verdict().map(drop).map_err(|trouble| ui.screen.counted(trouble))
 }
 
 /// `put FILE|-... URL`
@@ -193,7 +202,7 @@ pub fn ls(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let columns = if ui.options.long { Columns::Long } else { Columns::Names };
     for argument in &arguments {
         let remote = ui.remote(argument)?;
-        let entries = list(ui, &remote).map_err(|trouble| about(&remote, trouble))?;
+        let entries = list(ui, &remote).map_err(|trouble| about(ui, &remote, trouble))?;
         let directory = argument.trim_end_matches('/');
         let directory = if matches!(directory, "" | ".") { String::new() } else { format!("{directory}/") };
         ui.shell.learn(&directory, &entries);
@@ -237,7 +246,7 @@ pub fn stat(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         match ui.run(remote.site, Errand::Stat(Box::new(Stat::new(path)))) {
             Ok(Yield::Entry(found)) => ui.screen.entries(&[found], Columns::Long)?,
             Ok(_) => {}
-            Err(trouble) => return Err(about(&remote, trouble)),
+            Err(trouble) => return Err(about(ui, &remote, trouble)),
         }
     }
     Ok(())
@@ -272,7 +281,7 @@ fn each(ui: &mut Ui, arguments: &[String], verb: &str) -> Result<(), Trouble> {
             failed.push(trouble);
         }
     }
-    let summary = super::job::Summary { done: arguments.len() - failed.len(), bytes: 0, failed };
+    let summary = Summary { done: arguments.len() - failed.len(), bytes: 0, failed };
     summary.verdict().map(drop).map_err(|trouble| ui.screen.counted(trouble))
 }
 
@@ -286,7 +295,7 @@ pub fn mv(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         return Err(usage("a file is renamed on one server; use get and put for two"));
     }
     let lines = vec![[b"RNFR ", &trimmed(&source.path)[..]].concat(), [b"RNTO ", &trimmed(&target.path)[..]].concat()];
-    ui.run(source.site, Errand::Ask(Ask::new(lines))).map(drop).map_err(|trouble| about(&source, trouble))
+    ui.run(source.site, Errand::Ask(Ask::new(lines))).map(drop).map_err(|trouble| about(ui, &source, trouble))
 }
 
 /// `hash URL...`: as `sha256sum` writes it, so that its `-c` can read it.
@@ -297,7 +306,7 @@ pub fn hash(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     for argument in &arguments {
         let remote = ui.remote(argument)?;
         let digest = ui.run(remote.site, Errand::Digest(Digest::new(remote.path.clone())));
-        let Yield::Digest(algorithm, digits) = digest.map_err(|trouble| about(&remote, trouble))? else { continue };
+        let Yield::Digest(algorithm, digits) = digest.map_err(|trouble| about(ui, &remote, trouble))? else { continue };
         if ui.screen.json() {
             let object = Object::new().text("name", &remote.path).text("algorithm", algorithm.name().as_bytes());
             ui.screen.data(object.text("digest", digits.as_bytes()).finish().as_bytes())?;
@@ -318,14 +327,14 @@ pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let folder = Folder::named(path.parent().unwrap_or(Path::new(".")));
     let (_, here) = folder.open(&name).map_err(|errno| Trouble::local(&path, errno))?;
     let found = ui.run(remote.site, Errand::Stat(Box::new(Stat::new(remote.path.clone()))));
-    if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(&remote, trouble))?
+    if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(ui, &remote, trouble))?
         && there != here.size
     {
         let text = format!("{} bytes here, {there} there", here.size);
-        return Err(about(&remote, Trouble::new(Cause::Verify, text)));
+        return Err(about(ui, &remote, Trouble::new(Cause::Verify, text)));
     }
     let verify = Verify::new(remote.path.clone(), folder, name);
-    let same = ui.run(remote.site, Errand::Verify(Box::new(verify))).map_err(|trouble| about(&remote, trouble))?;
+    let same = ui.run(remote.site, Errand::Verify(Box::new(verify))).map_err(|trouble| about(ui, &remote, trouble))?;
     let how = match same {
         Yield::Digest(algorithm, _) => algorithm.name(),
         _ => "every byte",
@@ -387,11 +396,13 @@ fn trimmed(path: &[u8]) -> Vec<u8> {
     path.get(..length).unwrap_or_default().to_vec()
 }
 
-fn about(remote: &Remote, trouble: Trouble) -> Trouble {
+/// Says what it is that has failed; only the exit code is left to tell.
+fn about(ui: &mut Ui, remote: &Remote, trouble: Trouble) -> Trouble {
     if trouble.cause == Cause::Interrupted {
         return trouble;
     }
-    Trouble { text: format!("{}: {}", remote.show(), trouble.text), ..trouble }
+    ui.screen.trouble(&remote.show(), &trouble);
+    Trouble { text: String::new(), ..trouble }
 }
 
 fn shown(path: &Path) -> String {

@@ -51,7 +51,7 @@ impl Session {
                 self.close_without_reply(stage);
                 self.die(Death::TimedOut("waiting for the server's reply"), stage);
             }
-            State::Greeting => self.die(Death::TimedOut("waiting for the greeting"), stage),
+            State::Greeting => self.die(Death::TimedOut(self.waited_for_greeting()), stage),
             State::Authorising | State::Securing => self.die(Death::TimedOut(self.waited_for_tls()), stage),
             State::Naming
             | State::Proving
@@ -65,6 +65,14 @@ impl Session {
     }
 
     /// Who did not insist on TLS may not know that it is what takes so long.
+    /// A server that waits for a ClientHello is silent just the same.
+    fn waited_for_greeting(&self) -> &'static str {
+        match self.manners.protection {
+            Protection::Implicit => "waiting for the greeting",
+            _ => "waiting for the greeting; a port that begins in TLS is ftps://",
+        }
+    }
+
     fn waited_for_tls(&self) -> &'static str {
         match self.manners.protection {
             Protection::Auto => "asking for TLS; with --tls off it is not asked for",

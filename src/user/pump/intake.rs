@@ -37,6 +37,8 @@ pub struct Intake {
     end: Option<u64>,
     /// The wire's byte at which there is far too much. It is learnt while bytes come already.
     ceiling: Option<Rc<Cell<u64>>>,
+    /// Follows what is written.
+    reached: Option<Rc<Cell<u64>>>,
     lines: Option<Box<Lines>>,
     moved: u64,
     /// Bytes since the last line end, where they are held in memory.
@@ -85,6 +87,7 @@ impl Intake {
             at,
             end: None,
             ceiling: None,
+            reached: None,
             lines: None,
             moved: 0,
             unended: 0,
@@ -146,6 +149,13 @@ impl Intake {
     #[must_use]
     pub const fn until(mut self, end: u64) -> Self {
         self.end = Some(end);
+        self
+    }
+
+    /// Says where in the remote file it is, each time that all before that place is written.
+    #[must_use]
+    pub fn marking(mut self, reached: Rc<Cell<u64>>) -> Self {
+        self.reached = Some(reached);
         self
     }
 
@@ -312,6 +322,14 @@ impl Intake {
             return Err(Snag::Endless);
         }
         let bytes = self.prove(bytes)?;
+        self.store(bytes)?;
+        if let Some(reached) = &self.reached {
+            reached.set(self.at);
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Result<(), Snag> {
         match self.lines.take() {
             None => self.put(bytes),
             Some(mut lines) => {
