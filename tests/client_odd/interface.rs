@@ -144,9 +144,16 @@ fn mistakes_are_called_by_their_names() {
         (&["-e", "mdelete nothing*", &fake.url("")], 5, "nothing*: no such files"),
         (&["-e", "mls nothing*", &fake.url("")], 5, "nothing*: no such files"),
         (&["put", "missing", &fake.url("x")], 7, "miniftp: missing: No such file or directory\n"),
-        (&["--ca-file", "missing", "ls", "ftp://127.0.0.1:1/"], if cfg!(feature = "tls") { 7 } else { 2 }, ""),
+        (&["--ca-file", "missing", "ls", "ftp://127.0.0.1:1/"], 1, "--tls off contradicts"),
+        (&["--pin", &"a5".repeat(32), "ls", "ftp://127.0.0.1:1/"], 1, "--tls off contradicts"),
+        (
+            &["--tls", "auto", "--ca-file", "missing", "ls", "ftp://127.0.0.1:1/"],
+            if cfg!(feature = "tls") { 7 } else { 2 },
+            "",
+        ),
     ] {
-        let (got, text) = words(&client, &[&["--tls", "off", "--retries", "0"], arguments].concat());
+        let off = if arguments[0] == "--tls" { &[][..] } else { &["--tls", "off"] };
+        let (got, text) = words(&client, &[off, &["--retries", "0"], arguments].concat());
         assert!(got == code && text.contains(said), "{arguments:?}: {got} {text}");
         assert_eq!(text.lines().count(), 1, "{text}");
     }
