@@ -408,3 +408,93 @@ fn segments_and_limits() {
     assert_eq!(pair.code(&["--active", "get", &pair.url("big"), "-o", "other"]), 0);
     assert_eq!(fs::read(pair.here("other")).unwrap(), content(9 << 20));
 }
+
+/// What a mirror says that it removes, or would: paths after the last of these words, sorted.
+fn removed(pair: &Pair, root: &str, arguments: &[&str]) -> (i32, Vec<String>) {
+    let output = pair.run(&[&["--json", "--retries", "0", "--delete", "mirror"], arguments].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("{\"event\":\"remove\""));
+    let path = |line: &str| line.split("\"path\":\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+    let within = |path: String| path.rsplit(root).next().unwrap().to_owned();
+    let mut paths: Vec<String> = lines.filter_map(path).map(within).collect();
+    paths.sort();
+    (output.status.code().unwrap(), paths)
+}
+
+#[test]
+fn what_a_link_leads_to_is_not_removed() {
+    let pair = Pair::new();
+    write(&pair.there("precious/gold"), b"gold");
+    write(&pair.there("from/new"), b"n");
+    write(&pair.here("from/new"), b"n");
+    for (source, target) in
+        [("from", pair.url("target")), (&pair.url("from"), pair.url("target")), (&pair.url("from"), "target".into())]
+    {
+        let root = if target == "target" { pair.here("target") } else { pair.there("target") };
+        write(&root.join("new"), b"n");
+        write(&root.join("old/x"), b"x");
+        std::os::unix::fs::symlink(pair.there("precious"), root.join("absolute")).unwrap();
+        std::os::unix::fs::symlink("../precious", root.join("lnk")).unwrap();
+        std::os::unix::fs::symlink("../../precious", root.join("old/lnk")).unwrap();
+        let expected = ["absolute", "lnk", "old", "old/lnk", "old/x"].map(str::to_owned).to_vec();
+        let planned = removed(&pair, "target/", &["--dry-run", source, &target]);
+        assert!(root.join("old/lnk/gold").exists() || target == "target", "a dry run removes nothing");
+        assert_eq!(planned, (0, expected.clone()), "{source} {target}");
+        assert_eq!(removed(&pair, "target/", &[source, &target]), (0, expected), "{source} {target}");
+        assert_eq!(tree(&pair.there("precious")), [("gold".into(), b"gold".to_vec())], "{source} {target}");
+        assert_eq!(tree(&root), [("new".into(), b"n".to_vec())]);
+        fs::remove_dir_all(root).unwrap();
+    }
+}
+
+#[test]
+fn what_the_filter_leaves_alone_stays_at_every_depth() {
+    let pair = Pair::new();
+    write(&pair.there("from/a.txt"), b"a");
+    write(&pair.here("from/a.txt"), b"a");
+    let names = |root: &Path| tree(root).into_iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
+    for filter in [["--exclude", "*.log"], ["--include", "*.txt"]] {
+        for (source, target) in [
+            ("from", pair.url("target")),
+            (&pair.url("from"), pair.url("target")),
+            (&pair.url("from"), "target".into()),
+        ] {
+            let root = if target == "target" { pair.here("target") } else { pair.there("target") };
+            for name in ["a.txt", "gone.txt", "top.log", "old/keep.log", "old/x.txt", "old/deep/y.txt", "ours/z.txt"] {
+                write(&root.join(name), b"a");
+            }
+            let all = [&filter[..], &[source, &target]].concat();
+            let planned = removed(&pair, "target/", &[&["--dry-run"], &all[..]].concat());
+            assert_eq!(names(&root).len(), 7, "a dry run removes nothing");
+            let expected = ["gone.txt", "old/deep", "old/deep/y.txt", "old/x.txt", "ours", "ours/z.txt"];
+            assert_eq!(planned, (0, expected.map(str::to_owned).to_vec()), "{all:?}");
+            assert_eq!(removed(&pair, "target/", &all), planned, "{all:?}");
+            assert_eq!(names(&root), ["a.txt", "old/keep.log", "top.log"], "{all:?}");
+            assert!(!root.join("old/deep").exists() && !root.join("ours").exists(), "{all:?}");
+            fs::remove_dir_all(root).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_copy_on_the_same_server_does_not_run_into_itself() {
+    let pair = Pair::new();
+    write(&pair.there("t/f"), b"f");
+    std::os::unix::fs::symlink(".", pair.there("t/self")).unwrap();
+    assert_ne!(pair.code(&["mirror", &pair.url("t"), &pair.url("u")]), 0);
+    assert!(pair.there("u/self/f").is_file() && !pair.there("u/self/self/self/self").exists());
+    write(&pair.there("s/b/f"), b"f");
+    for (source, target) in [("s", "s/b"), ("s", "s"), ("s/", "s/b/c"), ("s", "x/../s//b/./c"), ("", "s")] {
+        let output = pair.run(&["mirror", &pair.url(source), &pair.url(target)]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{source} {target}: {text}");
+        assert!(text.contains(&format!("{}: the target ", pair.url(target))) && text.contains("source"), "{text}");
+    }
+    assert_eq!(pair.code(&["--delete", "mirror", &pair.url("s/b"), &pair.url("s")]), 1);
+    assert_eq!(tree(&pair.there("s")), [("b/f".into(), b"f".to_vec())]);
+    // Beside the source, or above it where nothing is removed, is somewhere else.
+    assert_eq!(pair.code(&["mirror", &pair.url("s"), &pair.url("s2")]), 0);
+    assert_eq!(pair.code(&["mirror", &pair.url("s/b"), &pair.url("s")]), 0);
+    assert_eq!(tree(&pair.there("s2")), [("b/f".into(), b"f".to_vec())]);
+    assert_eq!(fs::read(pair.there("s/f")).unwrap(), b"f");
+}

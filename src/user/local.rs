@@ -238,25 +238,18 @@ impl Folder {
         rustix::fs::unlinkat(self.fd()?, name, AtFlags::empty())
     }
 
-    /// Removes an entry with everything in it; links are removed, not followed.
+    /// Removes an empty directory.
     ///
     /// # Errors
-    /// The system's, at the first thing that cannot be removed.
-    pub fn remove_all(self: &Rc<Self>, name: &OsStr) -> Result<(), Errno> {
-        match self.look(name)? {
-            None => Ok(()),
-            Some(present) if present.kind == FileType::Directory => {
-                let inner = Rc::new(Self {
-                    place: Place::Within(Rc::clone(self), name.to_owned()),
-                    descriptor: OnceCell::new(),
-                });
-                for (entry, _) in inner.entries()? {
-                    inner.remove_all(&entry)?;
-                }
-                rustix::fs::unlinkat(self.fd()?, name, AtFlags::REMOVEDIR)
-            }
-            Some(_) => self.remove(name),
-        }
+    /// The system's; `ENOTDIR` for a link.
+    pub fn remove_directory(&self, name: &OsStr) -> Result<(), Errno> {
+        rustix::fs::unlinkat(self.fd()?, name, AtFlags::REMOVEDIR)
+    }
+
+    /// A directory that was found in this one, so its name may be any. A link is not followed.
+    pub fn inner(self: &Rc<Self>, name: &OsStr) -> Rc<Self> {
+        let place = Place::Within(Rc::clone(self), name.to_owned());
+        Rc::new(Self { place, descriptor: OnceCell::new() })
     }
 
     /// What is in the directory, without `.` and `..`, sorted by name.
@@ -383,7 +376,8 @@ mod tests {
         }
         assert_eq!(fs::read(outside.path().join("other")).expect("still there"), b"theirs");
         fs::remove_file(outside.path().join("other")).expect("removed");
-        root.remove_all(OsStr::new("link")).expect("removed");
+        assert_eq!(root.inner(OsStr::new("link")).entries().err(), Some(Errno::NOTDIR));
+        assert_eq!(root.remove_directory(OsStr::new("link")), Err(Errno::NOTDIR));
         assert_eq!(fs::read_dir(outside.path()).expect("still there").count(), 0);
     }
 
@@ -402,7 +396,9 @@ mod tests {
         assert_eq!(inner.lock(&late, OsStr::new("x")).err(), Some(Errno::TXTBSY), "it has got its final name");
         inner.create(OsStr::new("x"), true).expect("a file");
         assert!(target.path().join("new/a/b/x").is_file());
-        root.remove_all(OsStr::new("a")).expect("removed");
+        assert_eq!(root.remove_directory(OsStr::new("a")), Err(Errno::NOTEMPTY));
+        fs::remove_dir_all(target.path().join("new/a/b")).expect("removed");
+        root.remove_directory(OsStr::new("a")).expect("removed");
         assert!(!target.path().join("new/a").exists());
     }
 }

@@ -118,3 +118,89 @@ fn nothing_is_deleted_on_another_server_where_a_line_is_not_understood() {
         assert_eq!((there.get("a"), there.contains_key("theirs")), (Some(&b"1".to_vec()), left), "{odd_source}");
     }
 }
+
+/// A directory that MLSD shows may be a link: LIST tells, and so does DELE unless it is refused for another reason.
+#[test]
+fn nothing_is_deleted_behind_what_may_be_a_link() {
+    const DENIED: &str = "550 Permission denied";
+    let listings: [(&[u8], &str, usize); 5] = [
+        (b"lrwxrwxrwx 1 a b 4 Mar  9  2024 lnk -> /else/where\r\n", DENIED, 0),
+        (b"-rw-r--r-- 1 a b 4 Mar  9  2024 other\r\n", DENIED, 0),
+        (b"what is this\r\n", DENIED, 0),
+        (b"drwxr-xr-x 1 a b 4 Mar  9  2024 lnk\r\n", DENIED, 1),
+        // Servers that show in LIST too what is behind a link.
+        (b"drwxr-xr-x 1 a b 4 Mar  9  2024 lnk\r\n", "250 it was one", 0),
+    ];
+    for (listing, answer, entered) in listings {
+        let rule = move |talk: &mut Talk, verb: &str, argument: &str| match verb {
+            "MLSD" if argument.ends_with("lnk") => {
+                talk.send(b"type=file;size=1; gold\r\n");
+                true
+            }
+            "MLSD" => {
+                talk.send(b"type=dir; lnk\r\n");
+                true
+            }
+            "LIST" => {
+                talk.send(listing);
+                true
+            }
+            "NLST" => {
+                talk.send(b"lnk\r\n");
+                true
+            }
+            "DELE" => {
+                talk.say(answer);
+                true
+            }
+            _ => false,
+        };
+        for across in [false, true] {
+            let (fake, source, client) =
+                (Fake::start(&[], rule), Fake::start(&[("a", b"1")], says(&[])), Client::new());
+            std::fs::create_dir(client.path("tree")).unwrap();
+            client.write("tree/a", b"1");
+            let from = if across { source.url("") } else { "tree".to_owned() };
+            let what = String::from_utf8_lossy(listing);
+            let code = client.code(&["-t", "5", "--retries", "0", "--delete", "mirror", &from, &fake.url("top")]);
+            assert_eq!(code != 0, answer == DENIED, "{what}");
+            assert_eq!((fake.heard("MLSD top/lnk"), fake.heard("DELE top/lnk/gold")), (entered, entered), "{what}");
+        }
+    }
+}
+
+/// A server that loses what is beyond the first thousand bytes of one file, and says 226 all the same.
+fn loses(talk: &mut Talk, verb: &str, argument: &str) -> bool {
+    verb == "STOR" && argument.ends_with("short") && {
+        talk.say("150 go on");
+        let mut bytes = talk.receive();
+        bytes.truncate(1000);
+        talk.shared.files.lock().unwrap().insert(argument.trim_start_matches('/').to_owned(), bytes);
+        talk.say("226 stored");
+        true
+    }
+}
+
+#[test]
+fn a_mirror_that_was_stored_in_part_is_no_success() {
+    for (options, code) in [(&[][..], 10), (&["--ascii"], 0)] {
+        let (fake, client) = (Fake::start(&[], loses), Client::new());
+        std::fs::create_dir(client.path("tree")).unwrap();
+        for (name, length) in [("tree/short", 300_000), ("tree/whole", 300_000), ("tree/small", 10)] {
+            client.write(name, &vec![b'a'; length]);
+        }
+        let url = fake.url("");
+        let output = client.run(&[&["-t", "5", "--retries", "0"], options, &["mirror", "tree", &url]].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {text}");
+        let told = text.contains("/short: 300000 bytes were sent, the server has 1000");
+        assert_eq!((told, text.contains("whole"), text.contains("small")), (code != 0, false, false), "{text}");
+        // One listing before and one after, and no question a file.
+        let listings = 1 + usize::from(code != 0);
+        assert_eq!((fake.heard("MLSD"), fake.heard("SIZE")), (listings, 0), "{options:?}");
+        let (source, target) = (Fake::start(&[("short", &[b'a'; 5000])], says(&[])), Fake::start(&[], loses));
+        let (from, to) = (source.url(""), target.url(""));
+        let across = client.code(&[&["-t", "5", "--retries", "0"], options, &["mirror", &from, &to]].concat());
+        assert_eq!(across != 0, code != 0, "{options:?}");
+    }
+}

@@ -17,7 +17,7 @@ use super::trouble::Trouble;
 use super::verify::Verify;
 use crate::codec::Algorithm;
 use crate::user::mail::{Answer, Wish};
-use crate::user::profile::{Profile, Standing};
+use crate::user::profile::Profile;
 use crate::wire::directory::{Found, Parsed};
 use crate::wire::reply::Reply;
 
@@ -147,7 +147,7 @@ impl Errand {
         match self {
             Self::Fetch(fetch) => fetch.size_known().is_some_and(|size| size <= LIGHT),
             Self::Send(send) => send.size_known().is_some_and(|size| size <= LIGHT),
-            Self::List(_) => profile.mlsd == Standing::Works,
+            Self::List(list) => list.is_light(profile),
             Self::Ask(ask) => ask.is_single(),
             Self::Stat(_) | Self::Digest(_) | Self::Verify(_) | Self::Piece(_) | Self::Proof(_) => false,
         }

@@ -5,7 +5,7 @@ use super::errand::{Move, Scene, Yield};
 use super::stat::time_in;
 use super::trouble::{Cause, Trouble};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
-use crate::user::profile::{Standing, Way};
+use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::{Intake, Pump};
 use crate::wire::command::Verb;
 use crate::wire::directory::{End, Found, Parsed, parse_list, parse_mlsd, parse_nlst};
@@ -21,6 +21,7 @@ pub struct List {
     path: Vec<u8>,
     /// The one way to a data connection that will do.
     way: Option<Way>,
+    forms: Forms,
     state: State,
     /// What an earlier, lesser form of the command brought.
     best: Option<Parsed>,
@@ -38,6 +39,15 @@ enum State {
     Dating(i64, Parsed),
 }
 
+/// What may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forms {
+    /// The best that the server has.
+    Any,
+    /// No MLSD, which may tell what is behind a link as if it stood there (RFC 3659 7.5.1.5).
+    WithLinks,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Mlsd,
@@ -49,7 +59,7 @@ enum Form {
 impl List {
     /// Of this directory; empty: the working directory.
     pub const fn new(path: Vec<u8>) -> Self {
-        Self { path, way: None, state: State::Asking(Form::Mlsd), best: None }
+        Self { path, way: None, forms: Forms::Any, state: State::Asking(Form::Mlsd), best: None }
     }
 
     /// By this way to a data connection and no other.
@@ -58,9 +68,20 @@ impl List {
         Self { way: Some(way), ..self }
     }
 
+    /// In a form that shows links as such, if the server has one.
+    #[must_use]
+    pub fn showing_links(self) -> Self {
+        Self { forms: Forms::WithLinks, ..self }
+    }
+
+    /// Whether one command is all there is to it.
+    pub(super) fn is_light(&self, profile: &Profile) -> bool {
+        self.forms == Forms::Any && profile.mlsd == Standing::Works
+    }
+
     pub(super) fn begin(&mut self, scene: &mut Scene<'_>) -> Move {
         self.best = None;
-        let mlsd = scene.profile.has("MLST") && scene.profile.mlsd != Standing::Fails;
+        let mlsd = self.forms == Forms::Any && scene.profile.has("MLST") && scene.profile.mlsd != Standing::Fails;
         self.ask(if mlsd {
             Form::Mlsd
         } else if scene.profile.list_all == Standing::Fails {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::job::{Batch, Item, Job, Summary};
-use super::mirror::{DEPTH_LIMIT, Facts, Policy};
+use super::mirror::{Bench, DEPTH_LIMIT, DIRECTORIES, Facts, Policy, Purge, Trail, endless};
 use super::screen::Deed;
 use super::ui::{Remote, Ui};
 use crate::user::crew::{Ask, Cause, Errand, Fetch, Goal, List, Origin, Send, Trouble, Yield};
@@ -49,8 +49,9 @@ struct Freight {
 /// # Errors
 /// What the failures come to; all but the last words have been said.
 pub fn across(ui: &mut Ui, source: Remote, target: Remote) -> Result<(), Trouble> {
-    let place = stop_over()?;
     let policy = Policy::new(&ui.options);
+    apart(&source, &target, policy.delete)?;
+    let place = stop_over()?;
     let stop = Folder::named(place.clone());
     let mut across = Across { ui, source, target, policy, stop, summary: Summary::default() };
     let outcome = across.tree();
@@ -62,6 +63,36 @@ pub fn across(ui: &mut Ui, source: Remote, target: Remote) -> Result<(), Trouble
     let summary = summary.verdict().map_err(|trouble| ui.screen.counted(trouble))?;
     ui.screen.note(&format!("{} files, {} bytes", summary.done, summary.bytes));
     Ok(())
+}
+
+/// A copy within its own source would be copied too, and again; and a source that is extra in its target be removed.
+/// Under two logins the same path may mean two places, so only one login is judged.
+fn apart(source: &Remote, target: &Remote, delete: bool) -> Result<(), Trouble> {
+    let (from, to) = (steps(&source.path), steps(&target.path));
+    // What is relative begins where the login leads, and only the server knows where that is.
+    if source.site != target.site || source.path.starts_with(b"/") != target.path.starts_with(b"/") {
+        return Ok(());
+    }
+    let relation = match (to.starts_with(&from), from.starts_with(&to)) {
+        (true, true) => "is the source itself",
+        (true, false) => "lies within the source",
+        (false, true) if delete => "holds the source, which --delete would remove",
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(Cause::Usage, format!("{}: the target {relation}", target.show())))
+}
+
+/// The names of a path, without those that lead nowhere.
+fn steps(path: &[u8]) -> Vec<&[u8]> {
+    let mut steps = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." if steps.last().is_some_and(|last| *last != b"..") => _ = steps.pop(),
+            _ => steps.push(name),
+        }
+    }
+    steps
 }
 
 /// A directory that only we can look into.
@@ -77,20 +108,29 @@ fn stop_over() -> Result<PathBuf, Trouble> {
 
 impl Across<'_> {
     fn tree(&mut self) -> Result<(), Trouble> {
-        let mut waiting = vec![(Vec::new(), 0)];
-        while let Some((within, depth)) = waiting.pop() {
-            let directories = self.directory(&within)?;
-            if depth < DEPTH_LIMIT {
-                waiting.extend(directories.into_iter().map(|directory| (directory, depth + 1)));
+        let mut waiting = vec![(Vec::new(), 0, Trail::default())];
+        let mut seen = 0;
+        while let Some((within, depth, mut trail)) = waiting.pop() {
+            seen += 1;
+            if depth > DEPTH_LIMIT || seen > DIRECTORIES {
+                let about = self.source.at(below(&self.source.path, &within));
+                self.failed(&about, endless())?;
+                continue;
             }
+            let directories = self.directory(&within, &mut trail)?;
+            waiting.extend(directories.into_iter().map(|directory| (directory, depth + 1, trail.clone())));
         }
         Ok(())
     }
 
-    /// One directory; those within it come back.
-    fn directory(&mut self, within: &[u8]) -> Result<Vec<Vec<u8>>, Trouble> {
+    /// One directory; those within it come back, and the trail leads to it.
+    fn directory(&mut self, within: &[u8], trail: &mut Trail) -> Result<Vec<Vec<u8>>, Trouble> {
         let from = self.source.at(below(&self.source.path, within));
-        let Parsed { entries, odd, end, .. } = match self.list(&from) {
+        let listed = self.list(&from).and_then(|parsed| {
+            *trail = trail.longer(&parsed)?;
+            Ok(parsed)
+        });
+        let Parsed { entries, odd, end, .. } = match listed {
             Ok(parsed) => parsed,
             Err(trouble) => return self.failed(&from, trouble).map(|()| Vec::new()),
         };
@@ -121,7 +161,7 @@ impl Across<'_> {
         }
         // What is behind a line that is not understood may well be there.
         if self.policy.delete && odd.is_empty() {
-            self.remove_extra(&to, within, there)?;
+            self.remove_extra(&to.path, within, there)?;
         }
         Ok(directories)
     }
@@ -209,7 +249,7 @@ impl Across<'_> {
         let to = self.target.at(below(&self.target.path, &freight.within));
         let mut send = Send::new(Origin::File(Rc::clone(&self.stop), name), to.path.clone());
         send.size = freight.found.size;
-        (send.fresh, send.check_size) = (freight.fresh, false);
+        send.fresh = freight.fresh;
         (send.text, send.verify) = (self.policy.text, self.policy.verify);
         let source = self.source.at(below(&self.source.path, &freight.within)).show();
         let errand = Errand::Send(Box::new(send));
@@ -230,41 +270,24 @@ impl Across<'_> {
         Ok(())
     }
 
-    fn remove_extra(&mut self, to: &Remote, within: &[u8], there: HashMap<Vec<u8>, Found>) -> Result<(), Trouble> {
-        for (name, found) in there {
-            let path = join(within, &name);
-            let directory = found.kind == FoundKind::Dir;
-            let ours = if directory { self.policy.filter.enters(&path) } else { self.policy.filter.takes(&path) };
-            if safe_name(&name).is_err() || !ours {
-                continue;
+    fn remove_extra(&mut self, to: &[u8], within: &[u8], there: HashMap<Vec<u8>, Found>) -> Result<(), Trouble> {
+        let mut purge = Purge::default();
+        self.purging(|bench| purge.extras(to, within, there.into_values(), bench));
+        while let Some((errand, step)) = purge.next() {
+            let result = self.ui.run(self.target.site, errand);
+            if let Err(trouble) = &result
+                && trouble.cause == Cause::Interrupted
+            {
+                return Err(trouble.clone());
             }
-            let extra = to.at(join(&to.path, &name));
-            if self.policy.dry_run {
-                self.ui.screen.did(Deed::Remove, &extra.show(), false);
-            } else if let Err(trouble) = self.remove(&extra, directory, 0) {
-                self.failed(&extra, trouble)?;
-            }
+            self.purging(|bench| purge.done(step, result, bench));
         }
         Ok(())
     }
 
-    fn remove(&mut self, at: &Remote, directory: bool, depth: usize) -> Result<(), Trouble> {
-        if !directory {
-            self.command(at, [b"DELE ", &at.path[..]].concat())?;
-            self.ui.screen.did(Deed::Remove, &at.show(), true);
-            return Ok(());
-        }
-        if depth > DEPTH_LIMIT {
-            return Err(Trouble::new(Cause::Denied, "too deep"));
-        }
-        for found in self.list(at)?.entries {
-            if safe_name(&found.name).is_ok() {
-                self.remove(&at.at(join(&at.path, &found.name)), found.kind == FoundKind::Dir, depth + 1)?;
-            }
-        }
-        self.command(at, [b"RMD ", &at.path[..]].concat())?;
-        self.ui.screen.did(Deed::Remove, &at.show(), true);
-        Ok(())
+    fn purging(&mut self, work: impl FnOnce(&mut Bench<'_>)) {
+        let Self { ui, target, policy, summary, .. } = self;
+        work(&mut Bench { remote: target, policy, screen: &mut ui.screen, summary, same: &mut 0 });
     }
 
     fn command(&mut self, at: &Remote, line: Vec<u8>) -> Result<(), Trouble> {

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::clear::{Extra, clear};
 use super::plan::Facts;
+use super::trail::{DIRECTORIES, Trail, endless};
 use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task};
 use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_name};
 use crate::user::interface::screen::Deed;
@@ -26,14 +27,7 @@ pub(super) struct Node {
     within: Vec<u8>,
     folder: Rc<Folder>,
     depth: usize,
-    above: Option<Rc<Print>>,
-}
-
-/// What a directory and those above it looked like: a link that leads upwards shows the same again and again.
-#[derive(Debug)]
-struct Print {
-    looks: u64,
-    above: Option<Rc<Self>>,
+    above: Trail,
 }
 
 /// A file that waits: what the listing said, and where it goes.
@@ -48,14 +42,8 @@ struct Waiting {
     link: bool,
 }
 
-/// How often a directory may look like one above it before it is taken for a loop. Real trees repeat themselves too.
-const ECHOES: usize = 3;
-
 /// Directories whose files wait. Each has a descriptor open, of which a process has a thousand or so.
 const FOLDERS_WAITING: usize = 128;
-
-/// Directories of one tree: a server can make up more than anybody could wait for.
-const DIRECTORIES: usize = 1_000_000;
 
 /// The downward side of a mirror.
 #[derive(Debug)]
@@ -70,7 +58,7 @@ pub(super) struct Down {
 
 impl Down {
     pub(super) fn new(path: Vec<u8>, folder: Rc<Folder>) -> Self {
-        let top = Node { path, within: Vec::new(), folder, depth: 0, above: None };
+        let top = Node { path, within: Vec::new(), folder, depth: 0, above: Trail::default() };
         Self { directories: VecDeque::from([top]), files: VecDeque::new(), folders: 0, seen: 0 }
     }
 
@@ -111,7 +99,7 @@ impl Down {
         let mut fetch = Fetch::new(path, goal);
         (fetch.size, fetch.modify) = (size, modify);
         (fetch.resume, fetch.text, fetch.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
-        Some((Errand::Fetch(Box::new(fetch)), Task::File { source, destination, guess, link }))
+        Some((Errand::Fetch(Box::new(fetch)), Task::File { source, destination, guess, link, parcel: None }))
     }
 
     /// A directory has been read.
@@ -133,13 +121,12 @@ impl Down {
             Err(errno) => return bench.trouble("", Trouble::local(&node.folder.path(), errno)),
         };
         self.seen += 1;
-        let looks = Rc::new(Print { looks: looks(&parsed), above: node.above.clone() });
-        let echoes = std::iter::successors(looks.above.as_ref(), |print| print.above.as_ref());
-        let echoes = echoes.filter(|print| print.looks == looks.looks).count();
-        if (parsed.entries.len() > 1 && echoes >= ECHOES) || self.seen > DIRECTORIES {
-            return bench.trouble(&shown, Trouble::new(Cause::Denied, "the same directories again and again"));
-        }
-        let node = Rc::new(Node { above: Some(looks), ..node });
+        let trail = if self.seen > DIRECTORIES { Err(endless()) } else { node.above.longer(&parsed) };
+        let above = match trail {
+            Ok(above) => above,
+            Err(trouble) => return bench.trouble(&shown, trouble),
+        };
+        let node = Rc::new(Node { above, ..node });
         let names: HashSet<&[u8]> = parsed.entries.iter().map(|found| &found.name[..]).collect();
         // What is behind a line that is not understood may well be one of ours.
         if bench.policy.delete && parsed.odd.is_empty() {
@@ -224,15 +211,6 @@ fn descend(node: &Rc<Node>, found: &Found, bench: &mut Bench<'_>) -> Option<Node
     }
 }
 
-/// All that a listing says, in one number.
-fn looks(parsed: &Parsed) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for found in &parsed.entries {
-        (&found.name, found.kind, found.size, found.modify).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
 fn child(node: &Node, name: &[u8]) -> Result<Node, crate::user::local::Unsafe> {
     Ok(Node {
         path: join(&node.path, name),
@@ -260,27 +238,10 @@ fn remove_extra(node: &Node, here: &HashMap<OsString, Present>, there: &HashSet<
     for (name, present) in here {
         let bytes = name.as_bytes();
         let unfinished = bytes.strip_suffix(PART.as_bytes()).is_some_and(|whole| there.contains(whole));
-        let within = join(&node.within, bytes);
-        let ours = if present.kind == FileType::Directory {
-            bench.policy.filter.enters(&within)
-        } else {
-            bench.policy.filter.takes(&within)
-        };
-        if there.contains(bytes) || unfinished || !ours {
-            continue;
-        }
-        let path = node.folder.path().join(OsString::from_vec(bytes.to_vec()));
-        if bench.policy.dry_run {
-            bench.screen.did(Deed::Remove, &shown(&path), false);
-            continue;
-        }
-        match node.folder.remove_all(name) {
-            Ok(()) => bench.screen.did(Deed::Remove, &shown(&path), true),
-            Err(errno) => bench.trouble("", Trouble::local(&path, errno)),
+        if !there.contains(bytes) && !unfinished {
+            let within = join(&node.within, bytes);
+            // What stays has been said, or is none of ours.
+            clear(&Extra { folder: &node.folder, name, kind: present.kind, within }, 0, bench);
         }
     }
-}
-
-fn shown(path: &std::path::Path) -> String {
-    Shown(path.as_os_str().as_bytes()).to_string()
 }

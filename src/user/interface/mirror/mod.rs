@@ -9,9 +9,12 @@
 //! What waits is kept as names and numbers; errands are made for a few dozen of them at a time, so a directory of a
 //! million files costs its listing and no more. Directories are read ahead only while few files wait.
 
+mod clear;
 mod down;
 mod plan;
 mod purge;
+mod stock;
+mod trail;
 mod up;
 
 use std::collections::HashMap;
@@ -25,6 +28,8 @@ use crate::user::crew::{Cause, Crew, Errand, ErrandId, Trouble, Yield};
 use crate::user::local::Folder;
 
 pub use plan::{Facts, Policy};
+pub use purge::Purge;
+pub use trail::{DIRECTORIES, Trail, endless};
 
 use down::Down;
 use up::Up;
@@ -68,8 +73,10 @@ enum Task {
     Look(down::Node),
     /// As above, to compare with a directory here.
     Compare(up::Node),
-    /// A file; as shown. With what to do if it turns out to be a directory after all.
-    File { source: String, destination: String, guess: Option<down::Node>, link: bool },
+    /// A file; as shown. With what to do if it turns out to be a directory after all, and what it must come to there.
+    File { source: String, destination: String, guess: Option<down::Node>, link: bool, parcel: Option<stock::Parcel> },
+    /// Reading a directory again, to see whether all has arrived.
+    Check(stock::Delivery),
     /// Making a directory on the server.
     Make(up::Node, up::Making),
     /// Removing something on the server.
@@ -77,12 +84,18 @@ enum Task {
 }
 
 /// What the turn of a mirror has at hand.
-struct Bench<'a> {
-    remote: &'a Remote,
-    policy: &'a Policy,
-    screen: &'a mut Screen,
-    summary: &'a mut Summary,
-    same: &'a mut usize,
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The server's side.
+    pub remote: &'a Remote,
+    /// How to mirror.
+    pub policy: &'a Policy,
+    /// What is said.
+    pub screen: &'a mut Screen,
+    /// What it comes to.
+    pub summary: &'a mut Summary,
+    /// Files that were the same already.
+    pub same: &'a mut usize,
 }
 
 impl Bench<'_> {
@@ -170,6 +183,7 @@ impl Mirror {
             Some(Task::File { source, .. }) => source.clone(),
             Some(Task::Look(node)) => self.remote.place.show(&node.path),
             Some(Task::Compare(node) | Task::Make(node, _)) => self.remote.place.show(&node.path),
+            Some(Task::Check(delivery)) => self.remote.place.show(&delivery.directory),
             Some(Task::Purge(step)) => self.remote.place.show(step.path()),
             None => self.title.clone(),
         }
@@ -191,9 +205,12 @@ impl Mirror {
             same: &mut self.same,
         };
         match (task, &mut self.side) {
-            (Task::File { source, destination, guess, link }, side) => {
+            (Task::File { source, destination, guess, link, parcel }, side) => {
                 self.files_out -= 1;
                 let result = moved(result);
+                if let (Some(parcel), Side::Up(up)) = (parcel, &mut *side) {
+                    up.stock.sent(parcel, &result);
+                }
                 let denied = matches!(&result, Err(trouble) if trouble.cause == Cause::Denied);
                 match (denied, guess, side) {
                     (true, Some(node), Side::Down(down)) => down.visit(node),
@@ -217,6 +234,10 @@ impl Mirror {
             (Task::Make(node, making), Side::Up(up)) => {
                 self.lists_out -= 1;
                 up.made(node, making, result, &mut bench);
+            }
+            (Task::Check(delivery), Side::Up(_)) => {
+                self.lists_out -= 1;
+                stock::checked(delivery, result, &mut bench);
             }
             (Task::Purge(step), Side::Up(up)) => {
                 self.lists_out -= 1;

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use rustix::fs::FileType;
 
 use super::plan::Facts;
-use super::purge::{Purge, in_the_way};
+use super::purge::Purge;
+use super::stock::{Parcel, Stock};
 use super::{Bench, FILES_WAITING, Task};
 use crate::user::crew::{Ask, Cause, Errand, List, Origin, Send, Trouble, Yield};
 use crate::user::interface::screen::Deed;
@@ -41,6 +42,7 @@ struct Waiting {
     path: Vec<u8>,
     size: u64,
     fresh: bool,
+    parcel: Option<Parcel>,
 }
 
 /// The upward side of a mirror.
@@ -50,6 +52,7 @@ pub(super) struct Up {
     makings: VecDeque<(Node, Making)>,
     files: VecDeque<Waiting>,
     pub(super) purge: Purge,
+    pub(super) stock: Stock,
 }
 
 impl Up {
@@ -61,12 +64,13 @@ impl Up {
             makings: VecDeque::new(),
             files: VecDeque::new(),
             purge: Purge::default(),
+            stock: Stock::default(),
         }
     }
 
     pub(super) fn waiting(&self) -> bool {
         let directories = !self.directories.is_empty() || !self.makings.is_empty();
-        directories || !self.files.is_empty() || self.purge.waiting()
+        directories || !self.files.is_empty() || self.purge.waiting() || self.stock.waiting()
     }
 
     pub(super) fn waiting_bytes(&self) -> u64 {
@@ -93,19 +97,22 @@ impl Up {
                 self.sort_out(&node, HashMap::new(), bench);
             }
         }
-        if let Some(next) = self.purge.next() {
+        if let Some((errand, step)) = self.purge.next() {
+            return Some((errand, Task::Purge(step)));
+        }
+        if let Some(next) = self.stock.next() {
             return Some(next);
         }
-        let Waiting { folder, name, path, size, fresh } = self.files.pop_front()?;
+        let Waiting { folder, name, path, size, fresh, parcel } = self.files.pop_front()?;
         let source = Shown(folder.path().join(&name).as_os_str().as_bytes()).to_string();
         let destination = bench.remote.place.show(&path);
         let mut send = Send::new(Origin::File(folder, name), path);
         send.size = Some(size);
-        // 226 is believed: another question a file is what makes small files slow.
+        // One listing for the whole directory tells as much: see `stock`.
         send.check_size = false;
         send.fresh = fresh;
         (send.resume, send.text, send.verify) = (bench.policy.resume, bench.policy.text, bench.policy.verify);
-        let task = Task::File { source, destination, guess: None, link: false };
+        let task = Task::File { source, destination, guess: None, link: false, parcel };
         Some((Errand::Send(Box::new(send)), task))
     }
 
@@ -225,26 +232,22 @@ impl Up {
         if bench.policy.dry_run {
             return bench.screen.did(Deed::Put, &bench.remote.place.show(&path), false);
         }
-        let fresh = found.is_none();
-        self.files.push_back(Waiting { folder: Rc::clone(&node.folder), name, path, size: present.size, fresh });
+        // A text has another size there, and what is compared afterwards need not be counted.
+        let counts = !bench.policy.text && !bench.policy.verify;
+        let parcel = counts.then(|| Parcel { directory: node.path.clone(), name: name.as_bytes().to_vec() });
+        if counts {
+            self.stock.owe(&node.path);
+        }
+        let (folder, fresh) = (Rc::clone(&node.folder), found.is_none());
+        self.files.push_back(Waiting { folder, name, path, size: present.size, fresh, parcel });
     }
 
     fn remove_extra(&mut self, node: &Node, there: HashMap<Vec<u8>, Found>, bench: &mut Bench<'_>) {
-        for (name, found) in there {
-            let within = join(&node.within, &name);
-            let directory = found.kind == FoundKind::Dir;
-            let ours = if directory { bench.policy.filter.enters(&within) } else { bench.policy.filter.takes(&within) };
-            if safe_name(&name).is_err() || !ours {
-                continue;
-            }
-            let path = join(&node.path, &name);
-            if bench.policy.dry_run {
-                bench.screen.did(Deed::Remove, &bench.remote.place.show(&path), false);
-            } else if directory {
-                self.purge.directory(path);
-            } else {
-                self.purge.file(path);
-            }
-        }
+        self.purge.extras(&node.path, &node.within, there.into_values(), bench);
     }
+}
+
+/// A directory there where a file should go.
+fn in_the_way() -> Trouble {
+    Trouble::new(Cause::Denied, "a directory is in the way")
 }
