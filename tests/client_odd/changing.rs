@@ -146,15 +146,19 @@ fn what_a_crash_left_of_pieces_goes_away() {
 
 #[test]
 fn a_second_signal_ends_the_program() {
-    let silent = |_: &mut Talk, verb: &str, _: &str| verb.is_empty();
-    // Nobody answers; nobody reads.
-    for (verb, rule) in [("ls", silent as fn(&mut Talk, &str, &str) -> bool), ("cat", plain)] {
+    // Nobody answers, and a question cannot be called back; nobody reads.
+    let silent = |_: &mut Talk, verb: &str, _: &str| verb == "MLST";
+    for (verb, rule) in [("stat", silent as fn(&mut Talk, &str, &str) -> bool), ("cat", plain)] {
         for stop in [Signal::INT, Signal::TERM] {
             let (fake, client) = (Fake::start(&[("a", &content(16 << 20))], rule), Client::new());
             let mut command = client.command(&["-t", "3600", "--retries", "0", verb, &fake.url("a")]);
             let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
             let begun = Instant::now();
-            wait_for(&mut child, || *fake.shared.sessions.lock().unwrap() > 0);
+            let pipe = child.stdout.take().unwrap();
+            let full = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap() as u64;
+            wait_for(&mut child, || {
+                fake.heard("MLST") > 0 || rustix::io::ioctl_fionread(&pipe).is_ok_and(|held| held == full)
+            });
             // Two that come at once are one, so it is said until it is heard.
             let status = loop {
                 if let Some(status) = child.try_wait().unwrap() {
