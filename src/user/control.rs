@@ -12,10 +12,10 @@ use rustix::net::sockopt;
 use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
 use super::pi::state::State;
-use super::pi::{Input, Login, Manners, Output, Session, Stage};
+use super::pi::{Input, Login, Manners, Output, Patience, Session, Stage};
 use super::profile::{Profile, Resuming};
 use super::text::Shown;
-use super::wait::{Patience, Wait};
+use super::wait::Wait;
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
 

@@ -7,6 +7,7 @@
 
 mod end;
 mod login;
+mod patience;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,13 @@ use std::time::Duration;
 use super::mail::{Answer, Death, Failure, News, Order, Outcome, Protection, Ticket, Wish};
 use super::profile::Profile;
 use super::text::{Shown, sendable};
-use super::wait::Patience;
 use crate::wire::address;
 use crate::wire::reply::{Overlong, Reply};
 
 use state::{Channel, Meant, Owed, Running, State, Word};
 
 pub use login::Login;
+pub use patience::Patience;
 
 /// Commands that may be out without a reply. Servers hold a few dozen lines at least; more would only make their
 /// buffers the judge.
