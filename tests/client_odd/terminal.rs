@@ -251,3 +251,31 @@ fn all_transfers_together_have_a_length() {
     terminal.ends();
     assert_eq!(client.names().len(), 3);
 }
+
+#[test]
+fn a_completed_name_runs_nothing_here() {
+    // Whoever may write to a server chooses what its files are called.
+    let names = ["r1&!touch ran", "s1;!touch ran", "|touch ran", "-o", "q\"!x'; #"];
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, b"hello".as_slice())).collect();
+    let (fake, client) = (Fake::start(&files, plain), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", &fake.url("")]) else { return };
+    terminal.sees("> ");
+    let typed =
+        [("get r", "r1"), ("get s", "s1"), (r"get \|", "./"), ("get -", "./"), ("get q", "q\\\""), ("mget s", "s1")];
+    for (beginning, completed) in typed {
+        terminal.types(&format!("{beginning}\t"));
+        terminal.sees(completed);
+        terminal.types("\r");
+        if beginning == "mget s" {
+            terminal.sees("[ynapq]? ");
+            terminal.types("y\r");
+        }
+        terminal.sees("5 bytes");
+        terminal.sees("> ");
+    }
+    terminal.ends();
+    assert_eq!(client.read("ran"), None);
+    for name in names {
+        assert_eq!(client.read(name), Some(b"hello".to_vec()), "{name}");
+    }
+}

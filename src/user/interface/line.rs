@@ -1,5 +1,7 @@
 //! The shell's language: words, quotes, several commands on a line.
 
+use crate::user::text::Shown;
+
 /// A command as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typed {
@@ -15,6 +17,19 @@ pub struct Typed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unclosed;
 
+/// A line up to the cursor, as completion needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The words of the last command that are complete.
+    pub words: Vec<String>,
+    /// Where the word begins that is being typed, in bytes; all behind it is [`Unfinished::begun`] as it was typed.
+    pub start: usize,
+    /// That word so far, as the command would get it.
+    pub begun: String,
+    /// It stands in quotes that are still open.
+    pub quoted: bool,
+}
+
 /// Reads a line: commands are set apart by `;`, words by blanks. Single quotes keep everything, double quotes all but
 /// `\`, which keeps the next character; `#` at a word's beginning makes the rest a comment.
 ///
@@ -29,7 +44,13 @@ pub fn read(line: &str) -> Result<Vec<Typed>, Unclosed> {
             commands.push(Typed { words: Vec::new(), background: false, escape: Some(escape.trim().to_owned()) });
             break;
         }
-        let (words, background, behind) = command(rest)?;
+        let Command { mut words, last, end } = command(rest);
+        words.extend(last.map(|(_, word)| word));
+        let (background, behind) = match end {
+            End::Mark { background, behind } => (background, behind),
+            End::Line | End::Comment => (false, ""),
+            End::Quote | End::Backslash => return Err(Unclosed),
+        };
         if !words.is_empty() {
             commands.push(Typed { words, background, escape: None });
         }
@@ -38,25 +59,107 @@ pub fn read(line: &str) -> Result<Vec<Typed>, Unclosed> {
     Ok(commands)
 }
 
-fn command(line: &str) -> Result<(Vec<String>, bool, &str), Unclosed> {
+/// Reads a line that ends where the cursor stands. `None`: no word is being typed there, but a comment or a command for
+/// the system's shell.
+pub fn unfinished(line: &str) -> Option<Unfinished> {
+    let mut rest = line.trim_start();
+    loop {
+        if rest.starts_with('!') {
+            return None;
+        }
+        let Command { words, last, end } = command(rest);
+        let quoted = match end {
+            End::Mark { behind, .. } => {
+                rest = behind.trim_start();
+                continue;
+            }
+            End::Comment => return None,
+            End::Quote => true,
+            End::Line | End::Backslash => false,
+        };
+        let (at, begun) = last.unwrap_or((rest.len(), String::new()));
+        return Some(Unfinished { words, start: line.len() - rest.len() + at, begun, quoted });
+    }
+}
+
+/// A name so that [`read`] takes it for one word and gives it back as it is, whatever a server has put into it. `None`:
+/// a line cannot hold it, since it would steer the terminal.
+pub fn escaped(name: &str) -> Option<String> {
+    /// What means nothing in the language, nor is likely to. All else is kept from meaning something.
+    const PLAIN: &str = "._-/+,=:@%~^";
+    if Shown(name.as_bytes()).to_string() != name {
+        return None;
+    }
+    let plain = |letter: char| {
+        let foreign = !letter.is_ascii() && !letter.is_whitespace();
+        letter.is_ascii_alphanumeric() || foreign || PLAIN.contains(letter)
+    };
+    let mut line = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if !plain(letter) {
+            line.push('\\');
+        }
+        line.push(letter);
+    }
+    Some(line)
+}
+
+/// What stands up to the end of a command.
+struct Command<'a> {
+    words: Vec<String>,
+    /// The word at the very end, and where it begins.
+    last: Option<(usize, String)>,
+    end: End<'a>,
+}
+
+/// What a command ends with.
+enum End<'a> {
+    /// The end of the line.
+    Line,
+    /// `;` or `&`.
+    Mark { background: bool, behind: &'a str },
+    /// `#`
+    Comment,
+    /// The end of the line in quotes.
+    Quote,
+    /// The end of the line behind a backslash.
+    Backslash,
+}
+
+fn command(line: &str) -> Command<'_> {
     let mut words = Vec::new();
-    let mut word: Option<String> = None;
+    let mut last: Option<(usize, String)> = None;
     let mut letters = line.char_indices();
     while let Some((at, letter)) = letters.next() {
-        match letter {
-            ';' | '&' => {
-                words.extend(word.take());
-                return Ok((words, letter == '&', line.get(at + 1..).unwrap_or_default()));
+        let end = match letter {
+            ';' | '&' => Some(End::Mark { background: letter == '&', behind: line.get(at + 1..).unwrap_or_default() }),
+            '#' if last.is_none() => Some(End::Comment),
+            ' ' | '\t' => {
+                words.extend(last.take().map(|(_, word)| word));
+                None
             }
-            '#' if word.is_none() => break,
-            ' ' | '\t' => words.extend(word.take()),
-            '\'' | '"' => quoted(letter, &mut letters, word.get_or_insert_default())?,
-            '\\' => word.get_or_insert_default().push(letters.next().ok_or(Unclosed)?.1),
-            other => word.get_or_insert_default().push(other),
+            '\'' | '"' => quoted(letter, &mut letters, word_at(&mut last, at)).err().map(|Unclosed| End::Quote),
+            '\\' => {
+                let word = word_at(&mut last, at);
+                letters.next().map_or(Some(End::Backslash), |(_, kept)| {
+                    word.push(kept);
+                    None
+                })
+            }
+            other => {
+                word_at(&mut last, at).push(other);
+                None
+            }
+        };
+        if let Some(end) = end {
+            return Command { words, last, end };
         }
     }
-    words.extend(word);
-    Ok((words, false, ""))
+    Command { words, last, end: End::Line }
+}
+
+fn word_at(last: &mut Option<(usize, String)>, at: usize) -> &mut String {
+    &mut last.get_or_insert_with(|| (at, String::new())).1
 }
 
 fn quoted(quote: char, letters: &mut std::str::CharIndices<'_>, word: &mut String) -> Result<(), Unclosed> {
@@ -72,6 +175,7 @@ fn quoted(quote: char, letters: &mut std::str::CharIndices<'_>, word: &mut Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn words(line: &str) -> Vec<(Vec<String>, bool)> {
         read(line).expect("closed").into_iter().map(|typed| (typed.words, typed.background)).collect()
@@ -94,5 +198,45 @@ mod tests {
         assert_eq!(read("! ls; pwd").expect("closed")[0].escape.as_deref(), Some("ls; pwd"));
         let both = read("get a; !cat 'a;").expect("nothing to be closed");
         assert_eq!((both.len(), both[1].escape.as_deref()), (2, Some("cat 'a;")));
+    }
+
+    #[test]
+    fn the_word_at_the_cursor_is_found_by_the_language_and_not_by_blanks() {
+        let at = |line: &str| unfinished(line).map(|word| (word.words.join("|"), word.start, word.begun, word.quoted));
+        let some = |words: &str, start, begun: &str, quoted| Some((words.to_owned(), start, begun.to_owned(), quoted));
+        assert_eq!(at(""), some("", 0, "", false));
+        assert_eq!(at("ge"), some("", 0, "ge", false));
+        assert_eq!(at("get "), some("get", 4, "", false));
+        assert_eq!(at(r"get a\ b\;c"), some("get", 4, "a b;c", false));
+        assert_eq!(at(r#"get "a; b"#), some("get", 4, "a; b", true));
+        assert_eq!(at("get 'a;' b"), some("get|a;", 9, "b", false));
+        assert_eq!(at(r"cd x; ls a\"), some("ls", 9, "a", false));
+        assert_eq!(at("get a & pu"), some("", 8, "pu", false));
+        for line in ["!cat x", "ls; !cat x", "ls # x"] {
+            assert_eq!(at(line), None, "{line}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a server calls its files, a name in a line stays one word of the one command.
+        #[test]
+        fn a_name_is_one_word_and_never_a_command(
+            name in r#"[ -~\t\n\x1bä\u{202e}\u{a0}]{1,12}|[;&#"'\\!| *a]{1,8}"#,
+        ) {
+            let Some(safe) = escaped(&name) else {
+                prop_assert_ne!(Shown(name.as_bytes()).to_string(), name);
+                return Ok(());
+            };
+            for (before, commands, words) in [("get ", 1, 2), ("ls; get a ", 2, 3), ("get 'x;' ", 1, 3)] {
+                let line = format!("{before}{safe}");
+                let all = read(&line).expect("closed");
+                let last = all.last().expect("a command");
+                prop_assert_eq!((all.len(), last.words.len(), last.words.last()), (commands, words, Some(&name)));
+                prop_assert!(!last.background && last.escape.is_none());
+                let typed = unfinished(&line).expect("a word");
+                prop_assert_eq!((typed.start, typed.begun), (before.len(), name.clone()));
+            }
+            prop_assert_eq!(read(&safe), Ok(vec![Typed { words: vec![name], background: false, escape: None }]));
+        }
     }
 }

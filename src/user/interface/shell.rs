@@ -65,10 +65,18 @@ impl Here {
             return Err(usage("a line break in a name cannot be sent"));
         }
         let directory = &self.at.path;
-        Ok(self.at.at(match path {
+        if path.starts_with(b"/") {
+            return Ok(self.at.at(path.to_vec()));
+        }
+        // `./` keeps a name from being taken for an option or a command; a server need not know it.
+        let mut relative = path;
+        while let [b'.', b'/', behind @ ..] = relative {
+            let slashes = behind.iter().take_while(|byte| **byte == b'/').count();
+            relative = behind.get(slashes..).unwrap_or_default();
+        }
+        Ok(self.at.at(match relative {
             b"" | b"." => directory.clone(),
-            absolute if absolute.starts_with(b"/") => absolute.to_vec(),
-            relative => join(directory, relative),
+            name => join(directory, name),
         }))
     }
 }
@@ -107,8 +115,9 @@ impl Shell {
             let slash = if found.kind == FoundKind::Dir { "/" } else { "" };
             String::from_utf8(found.name.clone()).ok().map(|name| format!("{name}{slash}"))
         };
-        let plain = |name: &String| Shown(name.as_bytes()).to_string() == *name;
-        lines.names.learn(directory, entries.iter().filter_map(name).filter(plain).collect());
+        // A name with a slash in it leads out of this directory.
+        let within = entries.iter().filter(|found| !found.name.contains(&b'/'));
+        lines.names.learn(directory, within.filter_map(name).collect());
     }
 }
 

@@ -18,10 +18,13 @@ use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
+use rustyline::line_buffer::LineBuffer;
 use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter};
+use rustyline::{Changeset, CompletionType, Config, Context, Editor, ExternalPrinter};
 
-use super::{line, words};
+use super::line::{self, Unfinished};
+use super::words;
+use crate::user::text::Shown;
 use crate::user::{Message, Typist};
 
 /// Lines of history that are kept.
@@ -32,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Verbs whose arguments are local names.
 const LOCAL: [&str; 5] = ["put", "mput", "lcd", "append", "check"];
+
+/// Verbs whose arguments are patterns.
+const PATTERNS: [&str; 4] = ["mget", "mput", "mdelete", "mls"];
 
 /// What names can be completed to: the loop brings those of the server, the editor reads them.
 #[derive(Debug, Default)]
@@ -233,22 +239,70 @@ impl Completer for Helper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = line.get(..at).unwrap_or(line);
-        let start = typed.rfind([' ', ';']).map_or(0, |blank| blank + 1);
-        let begun = typed.get(start..).unwrap_or_default();
-        let begun = &begun.replace("\\ ", " ");
-        let command = typed.get(..start).unwrap_or_default().rsplit(';').next().unwrap_or_default().trim_start();
-        let verb = command.split(' ').next().unwrap_or_default();
-        let found: Vec<String> = if verb.is_empty() {
-            words::all_shell().map(|word| word.name.to_owned()).filter(|name| name.starts_with(begun)).collect()
-        } else if words::find(verb).is_ok_and(|word| LOCAL.contains(&word.name)) {
-            local_names(begun)
-        } else {
-            self.names.complete(begun, &self.typist)
+        let Some(Unfinished { words, start, begun, quoted }) = line.get(..at).and_then(line::unfinished) else {
+            return Ok((at, Vec::new()));
         };
-        let pair = |name: String| Pair { display: name.clone(), replacement: name.replace(' ', "\\ ") };
-        Ok((start, found.into_iter().map(pair).collect()))
+        // What stands behind the cursor would begin in other quotes than it was typed in.
+        if quoted && at < line.len() {
+            return Ok((at, Vec::new()));
+        }
+        let Some(verb) = words.first() else {
+            let names = words::all_shell().map(|word| word.name).filter(|name| name.starts_with(&begun));
+            return Ok((start, names.filter_map(|name| pair(name, Use::Name)).collect()));
+        };
+        let verb = words::find(verb).map_or("", |word| word.name);
+        let to_be = if PATTERNS.contains(&verb) { Use::Pattern } else { Use::Name };
+        let begun = if to_be == Use::Pattern { name_of(&begun) } else { begun };
+        let found = if LOCAL.contains(&verb) { local_names(&begun) } else { self.names.complete(&begun, &self.typist) };
+        Ok((start, found.iter().filter_map(|name| pair(name, to_be)).collect()))
     }
+
+    /// What several names have in common may end between a backslash and what it keeps.
+    fn update(&self, line: &mut LineBuffer, start: usize, elected: &str, changes: &mut Changeset) {
+        let end = line.pos();
+        line.replace(start..end, whole(elected), changes);
+    }
+}
+
+/// What a completed word is to its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Name,
+    /// Its last component is held against names.
+    Pattern,
+}
+
+/// A name as it is shown and as it is put into the line. It is a server's choice, or that of whoever may write there:
+/// it must be one word that means this file and nothing else. `None`: no line can hold it.
+fn pair(name: &str, to_be: Use) -> Option<Pair> {
+    let word = if to_be == Use::Pattern { pattern_of(name) } else { name.to_owned() };
+    // A dash would begin an option or mean standard input, `|` a command to be run here.
+    let word = if word.starts_with(['-', '|']) { format!("./{word}") } else { word };
+    Some(Pair { display: Shown(name.as_bytes()).to_string(), replacement: line::escaped(&word)? })
+}
+
+/// Without a backslash at the end that keeps nothing.
+fn whole(typed: &str) -> &str {
+    let backslashes = typed.len() - typed.trim_end_matches('\\').len();
+    typed.get(..typed.len() - backslashes % 2).unwrap_or(typed)
+}
+
+/// The pattern that fits this name only.
+fn pattern_of(name: &str) -> String {
+    let (folder, last) = name.rfind('/').map_or(("", name), |slash| name.split_at(slash + 1));
+    let mut pattern = folder.to_owned();
+    for letter in last.chars() {
+        match letter {
+            '*' | '?' | '[' => pattern.extend(['[', letter, ']']),
+            other => pattern.push(other),
+        }
+    }
+    pattern
+}
+
+/// The name, or the beginning of it, that [`pattern_of`] made a pattern of.
+fn name_of(pattern: &str) -> String {
+    pattern.replace("[*]", "*").replace("[?]", "?").replace("[[]", "[")
 }
 
 fn local_names(begun: &str) -> Vec<String> {
@@ -283,6 +337,9 @@ impl rustyline::Helper for Helper {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filesystem::Pattern;
+    use crate::filesystem::pattern::STEP_LIMIT;
+    use proptest::prelude::*;
 
     #[test]
     fn passwords_are_no_history() {
@@ -305,5 +362,37 @@ mod tests {
         for line in ["ls", "get users", "open h", "quote NOOP", "site help"] {
             assert!(!is_secret(line), "{line}");
         }
+    }
+
+    proptest! {
+        /// What TAB puts into a line is the name and nothing else, also where the verb takes a pattern.
+        #[test]
+        fn a_completed_name_is_that_name(name in r#"[-|;&!"'\\*?\[\] #a~]{1,8}"#) {
+            for (to_be, verb) in [(Use::Name, "get"), (Use::Pattern, "mget")] {
+                let pair = pair(&name, to_be).expect("nothing that steers a terminal");
+                let typed = line::read(&format!("{verb} {}", pair.replacement)).expect("closed");
+                prop_assert_eq!((typed.len(), typed[0].words.len(), typed[0].background), (1, 2, false));
+                let word = &typed[0].words[1];
+                prop_assert!(!word.starts_with(['-', '|']), "{}", word);
+                let word = word.strip_prefix("./").unwrap_or(word);
+                if to_be == Use::Pattern {
+                    let pattern = Pattern::parse(word.as_bytes());
+                    prop_assert!(pattern.matches(name.as_bytes(), STEP_LIMIT, &mut 0));
+                    let other = name.replace(['*', '?', '['], "b");
+                    prop_assert_eq!(pattern.matches(other.as_bytes(), STEP_LIMIT, &mut 0), other == name);
+                    prop_assert_eq!(&name_of(word), &name);
+                } else {
+                    prop_assert_eq!(word, &name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_not_offered() {
+        for name in ["a\u{1b}[31m", "a\nb", "a\u{202e}b"] {
+            assert!(pair(name, Use::Name).is_none(), "{name:?}");
+        }
+        assert_eq!((whole(r"a\"), whole(r"a\\"), whole("a")), ("a", r"a\\", "a"));
     }
 }
