@@ -182,7 +182,7 @@ impl<'a> Crowd<'a> {
             Event::Answered(key, ticket, answer) => self.answered(key, ticket, answer),
             Event::Gone(key, death) => self.gone(key, &death),
             Event::Woken => self.due(),
-            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) => {}
+            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::ChildEnded => {}
             Event::Interrupted => self.cut_short(),
         }
     }
