@@ -12,9 +12,10 @@ use rustix::net::sockopt;
 use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
 use super::pi::state::State;
-use super::pi::{Input, Login, Manners, Output, Session, Stage};
+use super::pi::{Input, Login, Manners, Output, Patience, Session, Stage};
 use super::profile::{Profile, Resuming};
 use super::text::Shown;
+use super::wait::Wait;
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
 
@@ -41,7 +42,7 @@ pub struct Control {
     pub profile: Rc<RefCell<Profile>>,
     /// Data records that work for this session.
     pub data: Vec<Key>,
-    since: Moment,
+    wait: Wait,
     heard: Moment,
 }
 
@@ -114,7 +115,13 @@ impl Control {
     ) -> Self {
         let left = addresses.into_iter().rev().collect();
         let dialling = Dialling { link: None, left, login, manners, guard, why: "no address to connect to".into() };
-        Self { phase: Phase::Dialling(Box::new(dialling)), profile, data: Vec::new(), since: now, heard: now }
+        Self {
+            phase: Phase::Dialling(Box::new(dialling)),
+            profile,
+            data: Vec::new(),
+            wait: Wait::from(now),
+            heard: now,
+        }
     }
 
     /// The dialogue, once there is a connection.
@@ -151,7 +158,7 @@ impl Control {
         match dressed {
             Ok(secrets) => {
                 open.cover = Cover::Handshaking(Box::new(secrets));
-                self.since = turn.now;
+                self.wait = Wait::from(turn.now);
             }
             Err(why) => self.feed(Input::Gone(Death::Insecure(why)), turn),
         }
@@ -171,7 +178,7 @@ impl Control {
                 let came_to = secrets.met(&open.link);
                 log::debug!("{}: {came_to}", open.session.peer());
                 open.cover = Cover::Secret(secrets);
-                self.since = turn.now;
+                self.wait = Wait::from(turn.now);
                 self.profile.borrow_mut().tls = Some(came_to);
                 self.feed(Input::Secured, turn);
                 Next::Yield
@@ -248,7 +255,10 @@ impl Control {
         if open.link.unsent() == 0 || silent {
             return Next::Sleep;
         }
-        self.since = turn.now;
+        // Refusals of Telnet options are no command that a new wait begins with.
+        if open.session.speaks() {
+            self.wait = Wait::from(turn.now);
+        }
         match open.link.flush(turn.ready, turn.sockets) {
             Ok(_) => {
                 open.session.flushed();
@@ -276,9 +286,9 @@ impl Control {
     /// When to look again at the latest.
     pub fn deadline(&self) -> Option<Moment> {
         match &self.phase {
-            Phase::Dialling(dialling) => Some(self.since.after(dialling.manners.timeout)),
+            Phase::Dialling(dialling) => Some(self.wait.end(Patience::short(dialling.manners.timeout))),
             Phase::Open(open) => {
-                let own = open.session.patience().map(|span| self.since.after(span));
+                let own = open.session.patience().map(|patience| self.wait.end(patience));
                 let quiet = open.replies.could_end().then(|| self.heard.after(quiet(&open.session)));
                 [own, quiet].into_iter().flatten().min()
             }
@@ -294,14 +304,14 @@ impl Control {
             Phase::Dialling(dialling) => {
                 dialling.why = "timed out connecting".into();
                 dialling.link = None;
-                self.since = turn.now;
+                self.wait = Wait::from(turn.now);
             }
             Phase::Open(open) => {
                 if open.replies.could_end() && self.heard.after(quiet(&open.session)) <= turn.now {
                     open.replies.end();
                     return;
                 }
-                self.since = turn.now;
+                self.wait = Wait::from(turn.now);
                 self.feed(Input::Expired, turn);
             }
             Phase::Over => {}
@@ -318,7 +328,7 @@ impl Control {
                     turn.out.push(Output::HangUp(Death::Connect(why)));
                     return Next::Sleep;
                 };
-                self.since = turn.now;
+                self.wait = Wait::from(turn.now);
                 match super::dial::connect(dialling.manners.guise.source, address) {
                     Ok(stream) => {
                         *turn.ready = Ready::none();
@@ -357,7 +367,7 @@ impl Control {
         log::debug!("connected to {peer}");
         let session = Session::new(login, manners, peer, local);
         let replies = ReplyReader::new();
-        self.since = turn.now;
+        self.wait = Wait::from(turn.now);
         turn.ready.set(Ready::unknown());
         turn.out.push(Output::Connected);
         let implicit = guard.protection == Protection::Implicit;
@@ -394,6 +404,9 @@ impl Control {
             match open.link.read(turn.ready, turn.sockets, &mut buffer) {
                 Ok(Moved::Bytes(count)) => {
                     self.heard = turn.now;
+                    if open.session.patience().is_some_and(|patience| patience.by_lines) {
+                        self.wait.draw_out(turn.now);
+                    }
                     open.replies.feed(buffer.get(..count).unwrap_or_default(), open.link.queue());
                 }
                 Ok(Moved::Blocked) => {}
@@ -414,9 +427,14 @@ impl Control {
                 Some(Ok(reply)) => {
                     open.greeted = true;
                     log::debug!("<--- {} {}", reply.code, Shown(reply.text()));
-                    self.since = turn.now;
+                    let (preliminary, heeded) = (reply.code < 200, open.session.heeded());
                     self.feed(Input::Reply(reply), turn);
                     let Phase::Open(open) = &self.phase else { return };
+                    if open.session.heeded() != heeded {
+                        self.wait = Wait::from(turn.now);
+                    } else if preliminary {
+                        self.wait.draw_out(turn.now);
+                    }
                     if open.session.state() == State::Securing {
                         return; // whatever has come behind it is looked at when TLS begins, and not as replies
                     }
@@ -453,7 +471,7 @@ impl Control {
         open.session.handle(input, &mut Stage { profile: &mut profile, out: turn.out });
         // Time that a data connection took is no time the server kept us waiting.
         if before {
-            self.since = turn.now;
+            self.wait = Wait::from(turn.now);
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod pump;
 pub mod text;
 mod timer;
 pub mod url;
+mod wait;
 pub mod zone;
 
 use std::cell::RefCell;

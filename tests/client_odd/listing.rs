@@ -194,7 +194,9 @@ fn every_dialect_leads_to_the_file() {
             _ => false,
         };
         let (fake, client) = (Fake::start(&[("a", b"hello")], lists), Client::new());
-        assert_eq!(client.code(&["-t", "5", "mirror", &fake.url(""), "t"]), 0, "{what}");
+        // Behind a line that is not understood there may be a file that the copy lacks.
+        let code = if what == "among prose" { 10 } else { 0 };
+        assert_eq!(client.code(&["-t", "5", "mirror", &fake.url(""), "t"]), code, "{what}");
         assert_eq!(client.read("t/a"), Some(b"hello".to_vec()), "{what}");
     }
 }

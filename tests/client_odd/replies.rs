@@ -1,13 +1,22 @@
 //! Replies on the control connection as servers in the field give them.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::fake::{Client, Fake, Talk, says};
 
 fn get(rule: impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static) -> (i32, Option<Vec<u8>>, Fake) {
+    get_within("3", rule)
+}
+
+fn get_within(
+    seconds: &str,
+    rule: impl Fn(&mut Talk, &str, &str) -> bool + Send + Sync + 'static,
+) -> (i32, Option<Vec<u8>>, Fake) {
     let (fake, client) = (Fake::start(&[("a", b"hello")], rule), Client::new());
-    let code = client.code(&["-t", "3", "--retries", "0", "get", &fake.url("a")]);
+    let code = client.code(&["-t", seconds, "--retries", "0", "get", &fake.url("a")]);
     let part = client.names().iter().any(|name| name.ends_with(".part"));
     assert!(code != 0 || !part, "an unfinished file is left behind");
     (code, client.read("a"), fake)
@@ -216,4 +225,73 @@ fn c16_working_directories_and_numbers_that_are_none() {
         let (code, file, _) = get(odd);
         assert_eq!((code, file), (0, Some(b"hello".to_vec())), "{size} {time}");
     }
+}
+
+/// A server that says this again and again instead of an answer, and how often it could.
+fn repeats(at: &'static str, text: &'static [u8]) -> (i32, usize) {
+    let said = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&said);
+    let never_done = move |talk: &mut Talk, verb: &str, argument: &str| {
+        verb == at && {
+            if verb == "RETR" {
+                let file = talk.file(argument).unwrap();
+                talk.say("150 here it comes");
+                talk.data().unwrap().write_all(&file).unwrap();
+            }
+            while talk.control.write_all(text).is_ok() && count.fetch_add(1, Ordering::Relaxed) < REPEATED {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            true
+        }
+    };
+    let (code, _, _) = get_within("1", never_done);
+    (code, said.load(Ordering::Relaxed))
+}
+
+/// More than any wait of a second may be drawn out to by replies half a second apart.
+const REPEATED: usize = 50;
+
+#[test]
+fn waits_are_not_drawn_out_for_ever() {
+    let cases: [(&str, &[u8]); 7] = [
+        ("RETR", b"150 wait\r\n"),
+        ("RETR", b"150-wait\r\n150 wait\r\n"),
+        ("RETR", b"211-"),
+        ("", b"120 soon\r\n"),
+        ("EPSV", b"150 soon\r\n"),
+        ("SIZE", b"200 by the way\r\n"),
+        ("USER", b"\xff\xfb\x01"),
+    ];
+    let runs = cases.map(|(at, text)| (at, text, std::thread::spawn(move || repeats(at, text))));
+    for (at, text, run) in runs {
+        let (code, said) = run.join().unwrap();
+        let text = String::from_utf8_lossy(text);
+        assert_eq!(code, 8, "{at}: {text}");
+        assert!(said < REPEATED, "{at}: {text}: never left");
+    }
+}
+
+#[test]
+fn a_digest_may_take_its_time_while_it_is_said_so() {
+    let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let slow = move |talk: &mut Talk, verb: &str, _: &str| match verb {
+        "FEAT" => {
+            talk.raw(b"211-Features:\r\n EPSV\r\n HASH SHA-256*\r\n211 End\r\n");
+            true
+        }
+        "HASH" => {
+            // Longer in all than a wait may be drawn out to by 1yz.
+            for _ in 0..12 {
+                talk.say("213-at it");
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            talk.say(&format!("213 SHA-256 0-4 {digest} a"));
+            true
+        }
+        _ => false,
+    };
+    let (fake, client) = (Fake::start(&[("a", b"hello")], slow), Client::new());
+    let output = client.run(&["-t", "1", "--retries", "0", "hash", &fake.url("a")]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(digest));
 }

@@ -153,7 +153,7 @@ impl List {
                 if parsed.end == End::Whole {
                     parsed.end = End::Unconfirmed;
                 }
-                parsed.odd.push(b"the end of the listing, which TLS did not confirm: there may be more".to_vec());
+                parsed.doubt = Some(b"the end of the listing, which TLS did not confirm: there may be more".to_vec());
                 self.parsed(form, parsed, scene)
             }
             Err(Failure::Refused(reply)) => self.refused(form, &reply, moved, scene),
@@ -165,14 +165,14 @@ impl List {
         // A directory that may not be read is listed by some servers as its own only entry: nothing is known of what is
         // in it. One that does hold such a directory is only spared deletions.
         if form != Form::Mlsd && !parsed.itself && shows_itself(&self.path, &parsed.entries) {
-            parsed.odd.push(b"only the directory itself".to_vec());
+            parsed.doubt = Some(b"only the directory itself".to_vec());
         }
         let empty = parsed.entries.is_empty();
         match form {
             Form::Mlsd => {
                 scene.profile.mlsd = Standing::Works;
                 // Nothing at all, not even the directory itself: some servers say that of what is not there.
-                let nothing = empty && parsed.odd.is_empty() && !parsed.itself;
+                let nothing = empty && parsed.is_certain() && !parsed.itself;
                 return if nothing { self.check_emptiness(None) } else { done(parsed) };
             }
             Form::ListAll if !empty => scene.profile.list_all = Standing::Works,
@@ -185,7 +185,7 @@ impl List {
             }
             _ => {}
         }
-        if empty && parsed.odd.is_empty() { self.check_emptiness(None) } else { self.date(parsed, scene) }
+        if empty && parsed.is_certain() { self.check_emptiness(None) } else { self.date(parsed, scene) }
     }
 
     /// LIST tells local time, and nothing says where. MDTM tells UTC: one file with both says how far they are apart.
@@ -219,11 +219,10 @@ impl List {
         }
     }
 
-    /// A refusal that may mean "nothing in there" and does not say so goes along as a line that nobody understands, so
-    /// that nothing is deleted on the strength of it.
+    /// A refusal that may mean "nothing in there" and does not say so is no reason to delete anything.
     fn doubt(&mut self, reply: &Reply) {
-        let odd = if says_empty(reply) { Vec::new() } else { vec![reply.text().to_vec()] };
-        self.best = Some(Parsed { odd, ..Parsed::default() });
+        let doubt = (!says_empty(reply)).then(|| reply.text().to_vec());
+        self.best = Some(Parsed { doubt, ..Parsed::default() });
     }
 
     fn unchecked(&mut self, trouble: Option<Trouble>) -> Move {
@@ -297,7 +296,7 @@ fn done(parsed: Parsed) -> Move {
     if parsed.end == End::Beyond {
         return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing has more entries than anybody needs")));
     }
-    if parsed.entries.is_empty() && !parsed.odd.is_empty() {
+    if parsed.entries.is_empty() && !parsed.is_certain() {
         return Move::Done(Err(Trouble::new(Cause::Transfer, "the listing is in no known form")));
     }
     Move::Done(Ok(Yield::Listing(parsed)))

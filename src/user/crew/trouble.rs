@@ -75,6 +75,11 @@ impl Trouble {
         Self::new(Cause::Transfer, "the listing may have been cut short, so this copy may lack something")
     }
 
+    /// Entries of a listing that nobody could read, for those who have to have all of them.
+    pub fn skipped() -> Self {
+        Self::new(Cause::Some, "the listing holds what is not understood, so this copy may lack something")
+    }
+
     /// The same, but worth another try.
     #[must_use]
     pub fn again(self, again: Again) -> Self {

@@ -130,20 +130,24 @@ impl Across<'_> {
             *trail = trail.longer(&parsed)?;
             Ok(parsed)
         });
-        let Parsed { entries, odd, end, .. } = match listed {
+        let parsed = match listed {
             Ok(parsed) => parsed,
             Err(trouble) => return self.failed(&from, trouble).map(|()| Vec::new()),
         };
-        for line in &odd {
+        for line in parsed.doubts() {
             self.ui.screen.note(&format!("{}: not understood: {}", from.show(), Shown(line)));
         }
-        if end == End::Unconfirmed {
+        if parsed.end == End::Unconfirmed {
             self.failed(&from, Trouble::unconfirmed())?;
         }
+        if !parsed.odd.is_empty() {
+            self.failed(&from, Trouble::skipped())?;
+        }
+        let certain = parsed.is_certain();
         let to = self.target.at(below(&self.target.path, within));
         let Some(mut there) = self.arrive(&to)? else { return Ok(Vec::new()) };
         let (mut directories, mut files) = (Vec::new(), Vec::new());
-        for found in entries {
+        for found in parsed.entries {
             let path = join(within, &found.name);
             let counterpart = there.remove(&found.name);
             if safe_name(&found.name).is_err() {
@@ -160,7 +164,7 @@ impl Across<'_> {
             self.carry(load)?;
         }
         // What is behind a line that is not understood may well be there.
-        if self.policy.delete && odd.is_empty() {
+        if self.policy.delete && certain {
             self.remove_extra(&to.path, within, there)?;
         }
         Ok(directories)

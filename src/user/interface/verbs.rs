@@ -221,7 +221,7 @@ pub fn list(ui: &mut Ui, remote: &Remote) -> Result<Vec<Found>, Trouble> {
     let path = trimmed(&remote.path);
     match ui.run(remote.site, Errand::List(Box::new(List::new(path.clone())))) {
         Ok(Yield::Listing(parsed)) => {
-            for line in &parsed.odd {
+            for line in parsed.doubts() {
                 ui.screen.note(&format!("not understood: {}", Shown(line)));
             }
             let mut entries = parsed.entries;

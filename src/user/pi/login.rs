@@ -46,6 +46,7 @@ impl Session {
                 }
             }
             Kind::Completion => {
+                self.heeded += 1;
                 stage.profile.greeting = reply.texts().map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
                 self.introduce(&reply, stage);
             }

@@ -7,6 +7,7 @@
 
 mod end;
 mod login;
+mod patience;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::wire::reply::{Overlong, Reply};
 use state::{Channel, Meant, Owed, Running, State, Word};
 
 pub use login::Login;
+pub use patience::Patience;
 
 /// Commands that may be out without a reply. Servers hold a few dozen lines at least; more would only make their
 /// buffers the judge.
@@ -147,6 +149,8 @@ pub struct Session {
     /// A restart marker was sent: some servers keep it for every transfer that follows, so it is taken back.
     marked: bool,
     strays: usize,
+    /// Replies that took the dialogue further: those that were waited for.
+    heeded: usize,
     /// A transfer has ended and nothing has been answered since: a further 226 is its echo.
     echoing: bool,
     keepalives: usize,
@@ -170,6 +174,7 @@ impl Session {
             text: None,
             marked: false,
             strays: 0,
+            heeded: 0,
             echoing: false,
             keepalives: 0,
             secured: false,
@@ -194,6 +199,16 @@ impl Session {
     /// What was said has left.
     pub const fn flushed(&mut self) {
         self.unsent = 0;
+    }
+
+    /// Whether something was said that has not left yet.
+    pub const fn speaks(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// How many replies took the dialogue further. One that did not is no reason to wait any longer.
+    pub const fn heeded(&self) -> usize {
+        self.heeded
     }
 
     /// How long a reply may take.
@@ -231,31 +246,39 @@ impl Session {
         self.state == State::Member && self.owed.is_empty() && self.agenda.is_empty() && self.transfers.is_empty()
     }
 
-    /// How long the present state may last, counted from the last command or reply. `None`: something else keeps the
-    /// time.
-    pub fn patience(&self) -> Option<Duration> {
+    /// How long the present state may last, counted from the last command or reply that was waited for. `None`:
+    /// something else keeps the time.
+    pub fn patience(&self) -> Option<Patience> {
         match self.state {
             State::Dead | State::Deserted => None,
-            State::Leaving => Some(self.manners.timeout.min(Duration::from_secs(5))),
-            State::Member if self.idle() => Some(KEEPALIVE),
+            State::Leaving => Some(self.brief(PATIENCE_WITH_THE_CUT)),
+            State::Member if self.idle() => Some(Patience::short(KEEPALIVE)),
             State::Member => self.patience_at_work(),
-            _ => Some(self.manners.timeout),
+            _ => Some(Patience::ordinary(self.manners.timeout)),
         }
     }
 
     /// While a data connection is being made or moves bytes, its own record keeps the time.
-    fn patience_at_work(&self) -> Option<Duration> {
-        let Some(front) = self.transfers.front() else { return Some(self.manners.timeout) };
+    fn patience_at_work(&self) -> Option<Patience> {
+        let timeout = self.manners.timeout;
+        let Some(front) = self.transfers.front() else {
+            let reads = matches!(self.owed.front(), Some(Owed::Ask(_, Meant::Digest)));
+            return Some(if reads { Patience::digest(timeout) } else { Patience::ordinary(timeout) });
+        };
         if front.aborted {
-            return Some(self.manners.timeout.min(PATIENCE_FOR_ABORT));
+            return Some(self.brief(PATIENCE_FOR_ABORT));
         }
         match (&front.channel, &front.word) {
-            (Channel::Up, Word::Sent) if !front.incoming() => Some(self.manners.timeout.min(PATIENCE_FOR_1YZ)),
-            (Channel::Up, Word::Unsent) => Some(self.manners.timeout),
+            (Channel::Up, Word::Sent) if !front.incoming() => Some(self.brief(PATIENCE_FOR_1YZ)),
+            (Channel::Up, Word::Unsent) => Some(Patience::ordinary(timeout)),
             (Channel::Up | Channel::Coming(_), _) => None,
-            _ if front.has_enough() || front.is_spoilt() => Some(self.manners.timeout.min(PATIENCE_WITH_THE_CUT)),
-            _ => Some(self.manners.timeout),
+            _ if front.has_enough() || front.is_spoilt() => Some(self.brief(PATIENCE_WITH_THE_CUT)),
+            _ => Some(Patience::ordinary(timeout)),
         }
+    }
+
+    fn brief(&self, span: Duration) -> Patience {
+        Patience::short(self.manners.timeout.min(span))
     }
 
     /// The one place that changes the state.
@@ -370,6 +393,7 @@ impl Session {
         match self.owed.front().copied() {
             Some(owed) if self.fits(owed, &reply) => {
                 self.owed.pop_front();
+                self.heeded += 1;
                 self.echoing = matches!(owed, Owed::Verb(_) | Owed::Abort);
                 self.answered(owed, reply, stage);
             }

@@ -122,6 +122,8 @@ pub enum Meant {
     Path,
     /// Facts: MLST.
     Facts,
+    /// A digest, which takes the server as long as reading the file: HASH and the X-commands.
+    Digest,
 }
 
 impl Meant {
@@ -132,6 +134,7 @@ impl Meant {
             b"SIZE" | b"MDTM" => Self::Number,
             b"PWD" => Self::Path,
             b"MLST" => Self::Facts,
+            b"HASH" | b"XCRC" | b"XMD5" | b"XSHA" | b"XSHA1" | b"XSHA256" | b"XSHA512" => Self::Digest,
             _ => Self::Anything,
         }
     }
@@ -140,7 +143,7 @@ impl Meant {
     pub fn fits(self, reply: &Reply) -> bool {
         let holds = |wanted: &[u8]| reply.texts().any(|text| text.iter().any(|byte| wanted.contains(byte)));
         match self {
-            Self::Anything => true,
+            Self::Anything | Self::Digest => true,
             Self::Number => reply.code == 213 || holds(b"0123456789"),
             Self::Path => reply.code == 257 || holds(b"/\\\"'"),
             Self::Facts => reply.code == 250 || holds(b"="),

@@ -373,7 +373,7 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);
         desk.says(&["> EPSV", "> STOR a", "dial 1 192.0.2.7:4000"]);
-        assert_eq!(desk.session.patience(), Some(PATIENCE_FOR_1YZ));
+        assert_eq!(desk.session.patience(), Some(Patience::short(PATIENCE_FOR_1YZ)));
         if late {
             desk.handle(Input::Expired)
         } else {

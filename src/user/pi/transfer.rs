@@ -233,6 +233,7 @@ impl Session {
             if matches!(running.channel, Channel::Up) && !running.incoming() {
                 stage.out.push(Output::Order(ticket, Order::Go));
             }
+            self.heeded += 1;
         }
     }
 

@@ -129,6 +129,8 @@ pub struct Parsed {
     pub odd: Vec<Vec<u8>>,
     /// The directory itself, or the one above it, was among the entries: it is certainly there.
     pub itself: bool,
+    /// Why there may be more than was listed, although every line was understood.
+    pub doubt: Option<Vec<u8>>,
     /// How it ended.
     pub end: End,
 }
@@ -142,6 +144,16 @@ impl Parsed {
         } else {
             self.end = End::Beyond;
         }
+    }
+
+    /// What speaks against this being all there is: nothing is deleted on the strength of a listing that has any of it.
+    pub fn doubts(&self) -> impl Iterator<Item = &[u8]> {
+        self.odd.iter().chain(&self.doubt).map(Vec::as_slice)
+    }
+
+    /// Whether it is certainly all there is.
+    pub fn is_certain(&self) -> bool {
+        self.doubts().next().is_none()
     }
 
     fn add_odd(&mut self, line: &[u8]) {
@@ -213,7 +225,30 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn is_decoration(line: &[u8]) -> bool {
     let lower = line.to_ascii_lowercase();
     let lower = lower.trim_ascii();
-    lower.starts_with(b"total ") || lower.starts_with(b"directory ") || lower.ends_with(b":")
+    lower.starts_with(b"total ") || lower.starts_with(b"directory ") || lower.ends_with(b":") || is_total(lower)
+}
+
+/// As `ls` says it where the server's account speaks another language.
+fn is_total(line: &[u8]) -> bool {
+    const WORDS: [&str; 12] = [
+        "total",
+        "totale",
+        "totaal",
+        "totalt",
+        "insgesamt",
+        "gesamt",
+        "razem",
+        "celkem",
+        "yhteens\u{e4}",
+        "\u{438}\u{442}\u{43e}\u{433}\u{43e}",
+        "\u{5408}\u{8a08}",
+        "\u{603b}\u{7528}\u{91cf}",
+    ];
+    match &words(line)[..] {
+        [(_, word)] => *word == b"total",
+        [(_, word), (_, number)] => WORDS.iter().any(|known| *word == known.as_bytes()) && size_of(number).is_some(),
+        _ => false,
+    }
 }
 
 /// Words with the place where each begins.

@@ -110,11 +110,14 @@ impl Down {
             Ok(_) => return,
             Err(trouble) => return bench.trouble(&shown, trouble),
         };
-        for line in &parsed.odd {
+        for line in parsed.doubts() {
             bench.screen.note(&format!("{shown}: not understood: {}", Shown(line)));
         }
         if parsed.end == End::Unconfirmed {
             bench.trouble(&shown, Trouble::unconfirmed());
+        }
+        if !parsed.odd.is_empty() {
+            bench.trouble(&shown, Trouble::skipped());
         }
         let here = match prepare(&node, bench.policy.dry_run) {
             Ok(here) => here,
@@ -129,7 +132,7 @@ impl Down {
         let node = Rc::new(Node { above, ..node });
         let names: HashSet<&[u8]> = parsed.entries.iter().map(|found| &found.name[..]).collect();
         // What is behind a line that is not understood may well be one of ours.
-        if bench.policy.delete && parsed.odd.is_empty() {
+        if bench.policy.delete && parsed.is_certain() {
             remove_extra(&node, &here, &names, bench);
         }
         drop(names);

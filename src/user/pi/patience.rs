@@ -1,0 +1,41 @@
+//! How much patience a session has with the server.
+//!
+//! Only what a server may legally say before its answer draws a wait out. Bytes as such do not, nor do replies that
+//! nobody asked for or Telnet's questions: a server could keep us with any of them for ever.
+
+use std::time::Duration;
+
+/// How many silences a wait may be drawn out to by 1yz. RFC 959 lets a server say as many as it likes; none in use says more
+/// than two, and who repeats `150 wait` instead of an end would never be left.
+const DRAWN_OUT: u32 = 4;
+
+/// How long a digest may take a server that says every few seconds that it is at work: a terabyte at 300 MB/s.
+const DIGEST: Duration = Duration::from_secs(3600);
+
+/// What a session allows the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Nothing may be heard for so long.
+    pub silence: Duration,
+    /// And so long it may take in all.
+    pub longest: Duration,
+    /// Whether a part of a reply is a sign of life.
+    pub by_lines: bool,
+}
+
+impl Patience {
+    /// With one reply, which may not be drawn out.
+    pub const fn short(silence: Duration) -> Self {
+        Self { silence, longest: silence, by_lines: false }
+    }
+
+    /// With a reply that 1yz may come before.
+    pub const fn ordinary(silence: Duration) -> Self {
+        Self { silence, longest: silence.saturating_mul(DRAWN_OUT), by_lines: false }
+    }
+
+    /// With a server that reads a whole file to answer, and sends a line of its reply now and then meanwhile.
+    pub fn digest(silence: Duration) -> Self {
+        Self { silence, longest: DIGEST.max(silence), by_lines: true }
+    }
+}
