@@ -201,7 +201,7 @@ impl<'a> Crowd<'a> {
                 self.armed = None;
                 self.due();
             }
-            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) => {}
+            Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::ChildEnded => {}
             Event::Interrupted => self.cut_short(),
         }
     }
