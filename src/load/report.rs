@@ -12,6 +12,13 @@ use super::tally::{Limit, Phase, Tally};
 /// Quantiles of the report, by their names.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
+/// An operation waits for the loop several times, to begin and for each reply: with three other programs on its core a 99th
+/// percentile that was all the client's own was three to four times the lag's.
+const WAITS: u64 = 4;
+
+/// Microseconds of lag, at the 99th percentile, below which nothing is said of it: a loop that has a core has a tenth.
+const LITTLE: u64 = 1000;
+
 /// What is printed.
 pub struct Report<'a> {
     /// What was asked for.
@@ -132,8 +139,20 @@ impl Report<'_> {
         )?;
         match tally.limit() {
             Some(limit) => writeln!(text, "the client is the bottleneck: {}", advice(limit)),
+            None if self.is_near_lag() => {
+                writeln!(
+                    text,
+                    "the 99th percentile of operations is so near the loop lag's that it may be the client's own"
+                )
+            }
             None => Ok(()),
         }
+    }
+
+    fn is_near_lag(&self) -> bool {
+        let at_99 = |histogram: Option<&Histogram<u64>>| histogram.map_or(0, |it| it.value_at_quantile(0.99));
+        let (lag, operation) = (at_99(self.tally.lag()), at_99(self.tally.phase(Phase::Operation)));
+        lag >= LITTLE && operation > 0 && operation <= WAITS * lag
     }
 }
 
@@ -160,4 +179,26 @@ fn ms(micros: u64) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.escape_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::load::options::{Asked, parse};
+
+    #[test]
+    fn what_may_be_the_client_s_own_is_said_to_be() {
+        let asked = parse(["ftp://127.0.0.1/".into()].into_iter());
+        let Ok(Asked::Run(options)) = asked else { panic!("{asked:?}") };
+        for (lag, operation, told) in [(3000, 11_000, true), (3000, 13_000, false), (80, 90, false), (0, 0, false)] {
+            let mut tally = Tally { seconds: 1.0, ..Tally::new().expect("histograms") };
+            tally.lagged(Duration::from_micros(lag));
+            tally.passed(Phase::Operation, Duration::from_micros(operation));
+            let text = Report { options: &options, tally: &tally, server: None }.text();
+            assert_eq!(text.contains("may be the client's own"), told, "{text}");
+            assert!(!text.contains("bottleneck"), "{text}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ fn interrupt(mut load: Child) -> (i32, Value, String) {
     let watched = pidfd_open(Pid::from_child(&load), PidfdFlags::empty()).unwrap();
     kill_process(Pid::from_child(&load), Signal::INT).unwrap();
     let span = Timespec::try_from(PATIENCE).unwrap();
+    // One that does not end is no reason for the test not to.
     if poll(&mut [PollFd::new(&watched, PollFlags::IN)], Some(&span)).unwrap() == 0 {
         load.kill().unwrap();
     }

@@ -145,7 +145,7 @@ impl Crowd<'_> {
             let Some(user) = self.users.get(index) else { continue };
             let (Some(key), State::Working(track)) = (user.key, user.state) else { continue };
             if track.flows() {
-                let bytes = self.client.progress(key).iter().map(|(_, bytes)| bytes).sum();
+                let bytes: u64 = self.client.progress(key).iter().map(|(_, bytes)| bytes).sum();
                 let act = track.step.and_then(|step| self.options.scenario.step(step)).map(|step| &step.act);
                 match act.and_then(|act| self.files.excess(act, bytes)) {
                     Some(said) => self.tally.failed(tally::WRONG, said),
