@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::limits;
 use super::observe::Sight;
 use super::options::Options;
-use super::tally::{Phase, Tally};
+use super::tally::{Limit, Phase, Tally};
 
 /// Quantiles of the report, by their names.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
@@ -49,7 +49,7 @@ impl Report<'_> {
             tally.bytes,
             phases.collect::<Vec<_>>().join(","),
             ms(tally.lag().map_or(0, Histogram::max)),
-            tally.is_limited(),
+            tally.limit().is_some(),
         )
     }
 
@@ -77,6 +77,9 @@ impl Report<'_> {
             if options.processes == 1 { "" } else { "es" },
             tally.seconds,
         )?;
+        if tally.seconds <= 0.0 {
+            return writeln!(text, "interrupted before all sessions stood: nothing was measured");
+        }
         writeln!(text, "{} operations, {:.1} a second", tally.operations, tally.operations as f64 / seconds)?;
         if tally.bytes > 0 {
             let rate = tally.bytes as f64 / seconds / 1e6;
@@ -120,12 +123,29 @@ impl Report<'_> {
             )?;
         }
         let lag = |at| ms(tally.lag().map_or(0, |lag| lag.value_at_quantile(at)));
-        let share = 100.0 * tally.cpu / tally.seconds.max(1e-9);
-        writeln!(text, "client: loop lag p99 {} ms, max {} ms, {share:.0} % of a core", lag(0.99), lag(1.0))?;
-        if tally.is_limited() {
-            writeln!(text, "the client is the bottleneck: the server may do more (more --processes, another machine)")?;
+        let [ran, waited] = [tally.cpu, tally.waited].map(|of| 100.0 * of / tally.seconds.max(1e-9));
+        writeln!(
+            text,
+            "client: loop lag p99 {} ms, max {} ms; {ran:.0} % of a core, and {waited:.0} % of the time it waited for one",
+            lag(0.99),
+            lag(1.0)
+        )?;
+        match tally.limit() {
+            Some(limit) => writeln!(text, "the client is the bottleneck: {}", advice(limit)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+const fn advice(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Busy => "it used up its core, and the server may do more (more --processes, another machine)",
+        Limit::Crowded => {
+            "it had no core most of the time, and that is in the figures (fewer programs beside it, another machine)"
+        }
+        Limit::Late => {
+            "its loop was late, and that is in the times (fewer sessions a process, fewer programs beside it, another machine)"
+        }
     }
 }
 

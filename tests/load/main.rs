@@ -3,14 +3,17 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod early;
 mod fake;
+mod lag;
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, Server, noise};
+use common::{PATIENCE, Server, accept, noise};
 use fake::{Fake, Move, fake};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net;
@@ -161,6 +164,85 @@ fn a_download_of_another_length_is_an_error() {
     let (code, counted) = report(&address, &[&options[..], &["--size", "131073"]].concat());
     assert_eq!((code, number(&counted["ops"])), (1, 0.0));
     assert!(only_error(&counted, "wrong bytes") > 0.0);
+}
+
+#[test]
+fn a_download_that_goes_on_behind_its_length_is_an_error_at_once() {
+    for (size, options) in [("213 1048576", &[][..]), ("500 what?", &["--size", "1048576"]), ("213 10", &[])] {
+        let server = fake(move |verb, _| match verb {
+            "SIZE" => Move::Say(size),
+            "RETR" => Move::Endless,
+            _ => Move::Usual,
+        });
+        let options = [&["--scenario", "get", "--clients", "1", "--duration", "1", "--verify", "0"], options].concat();
+        let (code, report) = report(&url(server.address, "f"), &options);
+        assert_eq!((code, number(&report["ops"]), number(&report["bytes"])), (1, 0.0, 0.0), "{report}");
+        // Each of them was ended, and the next one begun.
+        assert!(only_error(&report, "wrong bytes") > 1.0, "{report}");
+    }
+}
+
+#[test]
+fn what_is_too_long_already_at_the_end_is_an_error() {
+    // Of so few bytes behind so many the kernel tells late: they are here, and nobody was woken for them.
+    const PAUSE: Duration = Duration::from_millis(500);
+    let server = fake(|verb, _| match verb {
+        "RETR" => Move::Hold(vec![7; 2 << 20], PAUSE, 1000),
+        _ => Move::Usual,
+    });
+    let options = ["--scenario", "get", "--clients", "1", "--duration", "2", "--size", "2097152", "--verify", "0"];
+    let (code, report) = report(&url(server.address, "f"), &options);
+    assert!(code == 1 && only_error(&report, "wrong bytes") >= 1.0, "{report}");
+}
+
+#[test]
+fn an_odd_answer_to_size_is_no_length() {
+    let server = fake(|verb, _| match verb {
+        "SIZE" => Move::Say("200 fine"),
+        "RETR" => Move::Send(vec![7; 1000], Some("226 done")),
+        _ => Move::Usual,
+    });
+    let (code, report) = report(&url(server.address, "f"), &["--scenario", "get", "--clients", "1", "--duration", "1"]);
+    assert_eq!((code, report["errors"].to_string().as_str()), (0, "{}"), "{report}");
+    assert!(number(&report["ops"]) >= 1.0, "{report}");
+}
+
+#[test]
+fn what_is_no_greeting_is_garbage() {
+    for (said, stays) in [(&b"\x16\x03\x01 hello\xfe\n"[..], true), (b"no line end", true), (b"SSH-2.0-x\r\n", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let speaker = thread::spawn(move || {
+            let mut stream = accept(&listener);
+            stream.write_all(said).unwrap();
+            stays.then_some(stream)
+        });
+        let options = ["--clients", "1", "--scenario", "login", "--duration", "0.2", "--timeout", "1"];
+        let (code, report) = report(&url(address, ""), &options);
+        assert_eq!((code, only_error(&report, "garbage")), (1, 1.0), "{report}");
+        speaker.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_is_told_of() {
+    let mut process = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = process.id().to_string();
+    let (sender, commands) = std::sync::mpsc::channel();
+    let server = fake(move |verb, count| {
+        if (verb, count) == ("NOOP", 1) {
+            let _ = sender.send(());
+        }
+        Move::Usual
+    });
+    let end = thread::spawn(move || {
+        commands.recv_timeout(PATIENCE).expect("a NOOP");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    });
+    let (code, report) = report(&url(server.address, ""), &["--clients", "1", "--duration", "1", "--server-pid", &pid]);
+    end.join().unwrap();
+    assert_eq!((code, only_error(&report, "server gone"), &report["server"]), (1, 1.0, &Value::Null), "{report}");
 }
 
 #[test]
@@ -349,6 +431,12 @@ fn usage_and_limits_end_with_2() {
     narrow.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_miniftp-load"), "--clients", "200"]);
     let output = narrow.arg("ftp://127.0.0.1:1/").output().unwrap();
     assert!(output.status.code() == Some(2) && text(&output).contains("--processes 3"), "{}", text(&output));
+    // Where even one session is too much no number of processes helps.
+    narrow = Command::new("sh");
+    narrow.args(["-c", "ulimit -n 12; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_miniftp-load"), "--clients", "1"]);
+    let output = narrow.arg("ftp://127.0.0.1:1/").output().unwrap();
+    let said = text(&output);
+    assert!(output.status.code() == Some(2) && said.contains("ulimit") && !said.contains("--processes"), "{said}");
     assert_eq!(load("--help", &[]).0, 0);
 }
 
