@@ -42,7 +42,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use signal_hook::consts::signal::{SIGINT, SIGTERM};
+use signal_hook::consts::signal::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::reactor::{Clock, Key, Moment, Reactor, Weight};
@@ -85,6 +85,8 @@ pub enum Event {
     Passed(Key, Mark, Moment),
     /// The user or the system wants the program to stop.
     Interrupted,
+    /// A program that this one has started has ended, or one of several has.
+    ChildEnded,
 }
 
 /// What is worth a look at the clock.
@@ -137,7 +139,7 @@ enum Conn {
     Data(Box<Data>),
     /// What wakes the loop: helper threads, and the time of [`Client::wake_at`].
     Bell(Bell),
-    /// SIGINT and SIGTERM.
+    /// SIGINT, SIGTERM and SIGCHLD.
     Signals(Box<Signals>),
     /// The time of [`Client::wake_precisely`].
     Timer(Timer),
@@ -237,12 +239,12 @@ impl Client {
         self.terms.active = active;
     }
 
-    /// Turns SIGINT and SIGTERM into [`Event::Interrupted`].
+    /// Turns SIGINT and SIGTERM into [`Event::Interrupted`], SIGCHLD into [`Event::ChildEnded`].
     ///
     /// # Errors
     /// When handlers cannot be installed.
     pub fn watch_signals(&mut self) -> io::Result<()> {
-        let signals = Signals::new([SIGINT, SIGTERM])?;
+        let signals = Signals::new([SIGINT, SIGTERM, SIGCHLD])?;
         let key = self.reactor.insert(Conn::Signals(Box::new(signals)), Weight::Light);
         match self.reactor.turn(key) {
             Some((slot, sockets, _)) => match &mut slot.conn {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use signal_hook::consts::signal::SIGCHLD;
+
 use super::control::{self, Control};
 use super::dtp::Data;
 use super::mail::{Answer, Death, Ticket};
@@ -29,7 +31,8 @@ impl Client {
             }
             Conn::Signals(signals) => {
                 slot.ready.clear(Ready::READ);
-                self.events.extend(signals.pending().map(|_| Event::Interrupted));
+                let told = |signal| if signal == SIGCHLD { Event::ChildEnded } else { Event::Interrupted };
+                self.events.extend(signals.pending().map(told));
             }
         }
     }

@@ -12,10 +12,12 @@ mod hostile;
 mod interface;
 mod listing;
 mod login;
+mod pipes;
 mod probe;
 mod replies;
 mod restart;
 mod safety;
+mod shell;
 mod terminal;
 
 use fake::{Client, Fake, Talk};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use crate::fake::{Client, Fake, Talk};
+use crate::fake::{Client, Fake, Talk, says};
 use crate::plain;
 
 /// How long something on the screen is waited for.
@@ -278,4 +278,44 @@ fn a_completed_name_runs_nothing_here() {
     for name in names {
         assert_eq!(client.read(name), Some(b"hello".to_vec()), "{name}");
     }
+}
+
+#[test]
+fn an_interrupt_ends_a_command_beside_a_verb_and_not_the_shell() {
+    let aborts = says(&[("ABOR", "226 aborted\r\n")]);
+    let (fake, client) = (Fake::start(&[("a", b"hello")], aborts), Client::new());
+    let Some(mut terminal) = Terminal::start(&client, &["--tls", "off", &fake.url("")]) else { return };
+    // A program that says something and then waits; a shell that is interrupted between the two would go on.
+    client.write("note", b"ready\n");
+    for line in [
+        // The transfer is over, and the command is waited for.
+        "get a \"|cat; exec tail -f note >&2\"",
+        "cat a |exec tail -f note",
+        "ls |exec tail -f note",
+        // The transfer waits for the command.
+        "put \"|exec tail -f note >&2\" sent",
+        "!exec tail -f note",
+    ] {
+        terminal.sees("> ");
+        terminal.types(&format!("{line}\r"));
+        terminal.sees("ready");
+        terminal.types("\x03");
+        // Or "aborted", where the transfer was not over yet.
+        terminal.sees("ted\r\n");
+        terminal.sees("> ");
+        // Nothing is left of the interrupt.
+        terminal.types("!echo after | tr a-z A-Z\r");
+        terminal.sees("AFTER");
+    }
+    terminal.sees("> ");
+    // What takes Ctrl-C for itself goes on, and so does the shell.
+    terminal.types("!trap 'echo trap''ped' INT; echo re''ady; read line\r");
+    terminal.sees("ready");
+    terminal.types("\x03");
+    terminal.sees("trapped");
+    terminal.types("\r");
+    terminal.sees("> ");
+    terminal.types("pwd\r");
+    terminal.sees("/\r\n");
+    terminal.ends();
 }

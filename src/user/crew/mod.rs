@@ -116,6 +116,8 @@ pub enum Told {
     Wanted(String),
     /// SIGINT or SIGTERM.
     Interrupted,
+    /// A program that this one has started has ended.
+    ChildEnded,
     /// The time asked for with [`Crew::tick_every`] has passed.
     Tick,
 }
@@ -341,6 +343,7 @@ impl Crew {
             Event::Woken => self.woken(),
             Event::Passed(..) => {}
             Event::Interrupted => self.told.push_back(Told::Interrupted),
+            Event::ChildEnded => self.told.push_back(Told::ChildEnded),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::user::text::Shown;
 
 /// A command as it was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Typed {
     /// Verb and arguments.
     pub words: Vec<String>,
@@ -11,6 +11,8 @@ pub struct Typed {
     pub background: bool,
     /// `!`: the rest of the line is for the system's shell.
     pub escape: Option<String>,
+    /// `|` behind the words: the rest of the line is a command of the system's shell that reads what this one writes.
+    pub pipe: Option<String>,
 }
 
 /// Why a line cannot be read.
@@ -31,7 +33,8 @@ pub struct Unfinished {
 }
 
 /// Reads a line: commands are set apart by `;`, words by blanks. Single quotes keep everything, double quotes all but
-/// `\`, which keeps the next character; `#` at a word's beginning makes the rest a comment.
+/// `\`, which keeps the next character. At the beginning of a word `#` makes the rest a comment and `|`, unless it is the
+/// first word, a command of the system's shell, `;` included.
 ///
 /// # Errors
 /// A quote is not closed.
@@ -41,18 +44,19 @@ pub fn read(line: &str) -> Result<Vec<Typed>, Unclosed> {
     while !rest.is_empty() {
         if let Some(escape) = rest.strip_prefix('!') {
             // What stands behind it is not ours to read, `;` included.
-            commands.push(Typed { words: Vec::new(), background: false, escape: Some(escape.trim().to_owned()) });
+            commands.push(Typed { escape: Some(escape.trim().to_owned()), ..Typed::default() });
             break;
         }
         let Command { mut words, last, end } = command(rest);
         words.extend(last.map(|(_, word)| word));
-        let (background, behind) = match end {
-            End::Mark { background, behind } => (background, behind),
-            End::Line | End::Comment => (false, ""),
+        let (background, pipe, behind) = match end {
+            End::Mark { background, behind } => (background, None, behind),
+            End::Pipe(reader) => (false, Some(reader.trim().to_owned()), ""),
+            End::Line | End::Comment => (false, None, ""),
             End::Quote | End::Backslash => return Err(Unclosed),
         };
         if !words.is_empty() {
-            commands.push(Typed { words, background, escape: None });
+            commands.push(Typed { words, background, pipe, escape: None });
         }
         rest = behind.trim_start();
     }
@@ -73,7 +77,7 @@ pub fn unfinished(line: &str) -> Option<Unfinished> {
                 rest = behind.trim_start();
                 continue;
             }
-            End::Comment => return None,
+            End::Comment | End::Pipe(_) => return None,
             End::Quote => true,
             End::Line | End::Backslash => false,
         };
@@ -120,6 +124,8 @@ enum End<'a> {
     Mark { background: bool, behind: &'a str },
     /// `#`
     Comment,
+    /// `|`, and what is behind it.
+    Pipe(&'a str),
     /// The end of the line in quotes.
     Quote,
     /// The end of the line behind a backslash.
@@ -134,6 +140,7 @@ fn command(line: &str) -> Command<'_> {
         let end = match letter {
             ';' | '&' => Some(End::Mark { background: letter == '&', behind: line.get(at + 1..).unwrap_or_default() }),
             '#' if last.is_none() => Some(End::Comment),
+            '|' if last.is_none() && !words.is_empty() => Some(End::Pipe(line.get(at + 1..).unwrap_or_default())),
             ' ' | '\t' => {
                 words.extend(last.take().map(|(_, word)| word));
                 None
@@ -196,6 +203,16 @@ mod tests {
         );
         assert_eq!(read("get 'x"), Err(Unclosed));
         assert_eq!(read("! ls; pwd").expect("closed")[0].escape.as_deref(), Some("ls; pwd"));
+        for (line, words, pipe) in [
+            ("ls |less; x & 'y", vec!["ls"], Some("less; x & 'y")),
+            ("cat a | head -c 5", vec!["cat", "a"], Some("head -c 5")),
+            (r#"get a "|cat" b|c \|d"#, vec!["get", "a", "|cat", "b|c", "|d"], None),
+            ("|ls", vec!["|ls"], None),
+        ] {
+            let typed = read(line).expect("closed").remove(0);
+            let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+            assert_eq!((typed.words, typed.pipe.as_deref(), typed.background), (words, pipe, false), "{line}");
+        }
         let both = read("get a; !cat 'a;").expect("nothing to be closed");
         assert_eq!((both.len(), both[1].escape.as_deref()), (2, Some("cat 'a;")));
     }
@@ -212,7 +229,7 @@ mod tests {
         assert_eq!(at("get 'a;' b"), some("get|a;", 9, "b", false));
         assert_eq!(at(r"cd x; ls a\"), some("ls", 9, "a", false));
         assert_eq!(at("get a & pu"), some("", 8, "pu", false));
-        for line in ["!cat x", "ls; !cat x", "ls # x"] {
+        for line in ["!cat x", "ls; !cat x", "ls # x", "ls | x"] {
             assert_eq!(at(line), None, "{line}");
         }
     }
@@ -232,11 +249,11 @@ mod tests {
                 let all = read(&line).expect("closed");
                 let last = all.last().expect("a command");
                 prop_assert_eq!((all.len(), last.words.len(), last.words.last()), (commands, words, Some(&name)));
-                prop_assert!(!last.background && last.escape.is_none());
+                prop_assert!(!last.background && last.escape.is_none() && last.pipe.is_none());
                 let typed = unfinished(&line).expect("a word");
                 prop_assert_eq!((typed.start, typed.begun), (before.len(), name.clone()));
             }
-            prop_assert_eq!(read(&safe), Ok(vec![Typed { words: vec![name], background: false, escape: None }]));
+            prop_assert_eq!(read(&safe), Ok(vec![Typed { words: vec![name], ..Typed::default() }]));
         }
     }
 }

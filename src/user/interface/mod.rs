@@ -12,6 +12,7 @@ pub mod json;
 mod line;
 mod mirror;
 pub mod options;
+mod pipe;
 mod probe;
 pub mod screen;
 mod segments;

@@ -1,6 +1,8 @@
 //! What the user sees: data on standard output, words for people on standard error, JSON where that is wished.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::bars::{BEAT, Bars, Progress, Whole};
@@ -22,6 +24,8 @@ pub struct Screen {
     quiet: bool,
     /// Standard output is a terminal: nothing raw goes there.
     terminal: bool,
+    /// A command that reads what would go to standard output.
+    diverted: Option<File>,
     /// The verb that is at work, for objects about its failures.
     verb: &'static str,
     /// What standard output last refused: whoever misses objects must not hear that all went well.
@@ -70,7 +74,7 @@ impl Screen {
     pub fn new(options: &Options) -> Self {
         let terminal = io::stdout().is_terminal();
         let (json, quiet) = (options.json, options.quiet);
-        Self { json, quiet, terminal, verb: "miniftp", refused: None, bars: None, paused: false }
+        Self { json, quiet, terminal, diverted: None, verb: "miniftp", refused: None, bars: None, paused: false }
     }
 
     /// What follows is said about this verb.
@@ -127,8 +131,36 @@ impl Screen {
         self.json
     }
 
+    /// Sends data elsewhere from now on; answers where it went before. `None` is standard output.
+    pub const fn divert(&mut self, elsewhere: Option<File>) -> Option<File> {
+        std::mem::replace(&mut self.diverted, elsewhere)
+    }
+
+    /// Whether a command reads the data.
+    pub const fn is_diverted(&self) -> bool {
+        self.diverted.is_some()
+    }
+
+    /// Where data goes, for those who write much of it.
+    ///
+    /// # Errors
+    /// No descriptor is left for it.
+    pub fn output(&self) -> io::Result<OwnedFd> {
+        match &self.diverted {
+            Some(pipe) => pipe.as_fd().try_clone_to_owned(),
+            None => io::stdout().as_fd().try_clone_to_owned(),
+        }
+    }
+
     /// Data, as it is.
     pub fn data(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        if let Some(pipe) = &mut self.diverted {
+            return pipe.write_all(bytes).map_err(|error| Trouble::new(Cause::Local, format!("the pipe: {error}")));
+        }
+        Self::publish(bytes)
+    }
+
+    fn publish(bytes: &[u8]) -> Result<(), Trouble> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)
             .and_then(|()| out.flush())
@@ -139,13 +171,13 @@ impl Screen {
     /// reading has seen enough.
     fn object(&mut self, line: &str) {
         if self.json && self.refused.is_none() {
-            self.refused = self.data(line.as_bytes()).err();
+            self.refused = Self::publish(line.as_bytes()).err();
         }
     }
 
     /// A line of data that holds a server's words: raw into a pipe, escaped on a terminal.
     pub fn line(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
-        if self.terminal {
+        if self.escapes() {
             return self.data(format!("{}\n", Shown(bytes)).as_bytes());
         }
         self.data(&[bytes, b"\n"].concat())
@@ -222,13 +254,18 @@ impl Screen {
         self.data(&out)
     }
 
+    /// Whether data goes to a terminal, which must be given no orders.
+    const fn escapes(&self) -> bool {
+        self.terminal && self.diverted.is_none()
+    }
+
     fn append_name(&self, entry: &Found, columns: Columns, out: &mut Vec<u8>) {
         let mut name = entry.name.clone();
         if let (Columns::Long, Some(target)) = (columns, &entry.target) {
             name.extend_from_slice(b" -> ");
             name.extend_from_slice(target);
         }
-        if self.terminal { out.extend_from_slice(Shown(&name).to_string().as_bytes()) } else { out.append(&mut name) }
+        if self.escapes() { out.extend_from_slice(Shown(&name).to_string().as_bytes()) } else { out.append(&mut name) }
     }
 
     /// A transfer is over.

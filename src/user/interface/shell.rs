@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::line::{self, Typed};
 use super::options::{Options, usage};
+use super::pipe;
 use super::typist::{Asked, Lines, Names};
 use super::ui::{Heard, Remote, Ui};
 use super::voice;
@@ -224,11 +225,16 @@ fn one(ui: &mut Ui, command: Typed) -> Result<(), Trouble> {
     let mut words = command.words.into_iter();
     let Some(verb) = words.next() else { return Ok(()) };
     let word = words::find(&verb).map_err(|why| usage(&why))?;
-    let (options, arguments) = word_options(word, words.collect(), &ui.options)?;
+    let mut words = words.collect();
+    let reader = pipe::split(word.name, &mut words, command.pipe)?;
+    let (options, arguments) = word_options(word, words, &ui.options)?;
     ui.shell.background = command.background;
     ui.screen.about(word.name);
     let before = std::mem::replace(&mut ui.options, options);
-    let outcome = (word.run)(ui, arguments);
+    let outcome = match reader {
+        Some(reader) => pipe::through(ui, &reader, |ui| (word.run)(ui, arguments)),
+        None => (word.run)(ui, arguments),
+    };
     // Verbs that switch something for good say so in `lasting`; the rest was for this command only.
     let lasting = (ui.options.text, ui.options.active);
     ui.options = before;

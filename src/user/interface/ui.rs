@@ -338,6 +338,8 @@ impl Ui {
             }
             Told::Wanted(directory) => self.peek(directory),
             Told::Tick => self.tick(),
+            // Whoever waits for it looks for himself.
+            Told::ChildEnded => {}
         }
         Ok(Heard::Nothing)
     }
@@ -427,7 +429,7 @@ impl Ui {
     }
 
     /// The command that was interrupted is over; the next Ctrl-C is another one's first.
-    fn settle_interrupt(&mut self) {
+    pub fn settle_interrupt(&mut self) {
         if self.interrupt == Interrupt::Acted {
             self.interrupt = Interrupt::Unheard;
         }

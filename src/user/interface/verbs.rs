@@ -35,7 +35,7 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         return cat(ui, arguments);
     }
     if let (Some(stream), [argument]) = (special(ui)?, &arguments[..]) {
-        return pour(ui, argument, stream);
+        return pour(ui, argument, stream, false);
     }
     let mut items = Vec::with_capacity(arguments.len());
     for argument in &arguments {
@@ -72,10 +72,14 @@ fn special(ui: &Ui) -> Result<Option<OwnedFd>, Trouble> {
     stream.map(|stream| Some(stream.into())).map_err(|error| Trouble::local(&path, errno_of(&error)))
 }
 
-fn pour(ui: &mut Ui, argument: &str, stream: OwnedFd) -> Result<(), Trouble> {
+fn pour(ui: &mut Ui, argument: &str, stream: OwnedFd, piped: bool) -> Result<(), Trouble> {
     let remote = ui.remote(argument)?;
     let errand = fetch(ui, &remote, Goal::Stream(Some(stream)));
-    ui.run(remote.site, errand).map(drop).map_err(|trouble| about(ui, &remote, trouble))
+    ui.run(remote.site, errand).map(drop).map_err(|trouble| match trouble.cause {
+        // Whoever reads it has left. What that means is judged by its own end.
+        Cause::Local if piped => trouble,
+        _ => about(ui, &remote, trouble),
+    })
 }
 
 fn fetch(ui: &Ui, remote: &Remote, goal: Goal) -> Errand {
@@ -120,10 +124,11 @@ pub fn cat(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         return Err(usage("cat what?"));
     }
     let mut summary = Summary::default();
+    let piped = ui.screen.is_diverted();
     for argument in &arguments {
-        let out = std::io::stdout().as_fd().try_clone_to_owned();
+        let out = ui.screen.output();
         let out = out.map_err(|error| Trouble::local(Path::new("standard output"), errno_of(&error)))?;
-        match pour(ui, argument, out) {
+        match pour(ui, argument, out, piped) {
             // Where there is no room for one there is none for the next.
             Err(trouble) if matches!(trouble.cause, Cause::Interrupted | Cause::Local | Cause::Usage) => {
                 return Err(trouble);

@@ -8,6 +8,7 @@ use crate::user::crew::{Cause, Errand, Fetch, Goal, Origin, Send, Trouble};
 use crate::user::interface::job::{Batch, Item, Job};
 use crate::user::interface::mirror::Mirror;
 use crate::user::interface::options::usage;
+use crate::user::interface::pipe::{self, Neighbour};
 use crate::user::interface::ui::Ui;
 use crate::user::interface::verbs;
 use crate::user::local::{Folder, safe_name};
@@ -25,7 +26,7 @@ pub fn get(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     }
     let local = arguments.pop().unwrap_or_default();
     if let Some(command) = local.strip_prefix('|') {
-        return pipe_to(ui, &arguments, command);
+        return pipe::through(ui, command, |ui| verbs::cat(ui, arguments));
     }
     ui.options.output = Some(local);
     verbs::get(ui, arguments)
@@ -37,28 +38,28 @@ pub fn reget(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     get(ui, arguments)
 }
 
-/// `pget [-n N] REMOTE`
+/// `pget [-n N] REMOTE [LOCAL]`, otherwise as `get`
 pub fn pget(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     /// What is usual for this verb.
     const PIECES: usize = 4;
     ui.options.segments = ui.options.segments.max(PIECES);
-    verbs::get(ui, arguments)
+    get(ui, arguments)
 }
 
-fn pipe_to(ui: &mut Ui, arguments: &[String], command: &str) -> Result<(), Trouble> {
-    let failed = |error: std::io::Error| Trouble::new(Cause::Local, format!("{command}: {error}"));
-    let remote = ui.remote(arguments.first().map(String::as_str).unwrap_or_default())?;
-    let mut child = std::process::Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let Some(input) = child.stdin.take() else { return Err(usage("no pipe")) };
-    let mut fetch = Fetch::new(remote.path.clone(), Goal::Stream(Some(input.into())));
-    fetch.text = ui.options.text;
-    let result = ui.run(remote.site, Errand::Fetch(Box::new(fetch)));
-    child.wait().map_err(failed)?;
-    result.map(drop)
+/// `put "|COMMAND" REMOTE`: what the command writes. Nobody can take back what has been sent when it fails.
+fn send_from(ui: &mut Ui, command: &str, name: Option<&String>, append: bool) -> Result<(), Trouble> {
+    let Some(name) = name else {
+        return Err(usage("what a command writes needs a name on the server; more than one word of it needs quotes"));
+    };
+    let remote = ui.remote(name)?;
+    let (neighbour, output) = Neighbour::writing(command)?;
+    let mut send = Send::new(Origin::Stream(Some(output)), remote.path.clone());
+    (send.append, send.text) = (append, ui.options.text);
+    let (errand, source) = (Errand::Send(Box::new(send)), format!("|{command}"));
+    let item = Item { site: remote.site, errand, source, destination: remote.show(), inside: None };
+    let job = ui.begin(Job::Batch(Batch::new("put", vec![item])));
+    let outcome = ui.wait(job).map(drop);
+    neighbour.finish(ui, outcome)
 }
 
 /// `mget PATTERN...`
@@ -142,6 +143,9 @@ fn start(ui: &mut Ui, title: &str, items: Vec<Item>) -> Result<(), Trouble> {
 pub fn put(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let arguments = wanted(ui, arguments, 1, &["local-file"])?;
     let here = here(ui)?;
+    if let Some(command) = arguments.first().and_then(|first| first.strip_prefix('|')) {
+        return send_from(ui, command, arguments.get(1), false);
+    }
     let plain = ui.options.output.is_none() && arguments.len() <= 2;
     let target = match (ui.options.output.clone(), arguments.get(1).filter(|_| plain)) {
         (Some(name), _) => Some(name),
@@ -156,6 +160,9 @@ pub fn put(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
 pub fn append(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let arguments = wanted(ui, arguments, 1, &["local-file"])?;
     let here = here(ui)?;
+    if let Some(command) = arguments.first().and_then(|first| first.strip_prefix('|')) {
+        return send_from(ui, command, arguments.get(1), true);
+    }
     let sources = arguments.get(..1).unwrap_or_default().to_vec();
     verbs::send(ui, &here.at, sources, arguments.get(1).map(String::as_str), true)
 }

@@ -1,13 +1,10 @@
 //! Switches, jobs, bookmarks, help.
 
-use std::os::unix::process::ExitStatusExt;
-
-use signal_hook::consts::signal::SIGINT;
-
 use crate::user::crew::{Cause, Trouble};
 use crate::user::interface::files::Bookmarks;
 use crate::user::interface::job::JobId;
 use crate::user::interface::options::usage;
+use crate::user::interface::pipe::Neighbour;
 use crate::user::interface::ui::Ui;
 use crate::user::interface::words;
 use crate::user::text::Shown;
@@ -156,7 +153,10 @@ pub fn help(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         let mut names: Vec<&str> = words::all_shell().map(|word| word.name).collect();
         names.sort_unstable();
         let rows: String = names.chunks(COLUMNS).map(row).collect();
-        return ui.screen.data(format!("{rows}help WORD tells more; !COMMAND runs one here\n").as_bytes());
+        return ui.screen.data(
+            format!("{rows}help WORD tells more; !COMMAND runs one here, VERB |COMMAND gives it what the verb shows\n")
+                .as_bytes(),
+        );
     };
     let word = words::find(name).map_err(|why| usage(&why))?;
     let syntax = word.syntax.replace("URL", "PATH");
@@ -170,10 +170,5 @@ pub fn system_shell(ui: &mut Ui, command: &str) -> Result<(), Trouble> {
     if !command.is_empty() {
         child.args(["-c", command]);
     }
-    let status = child.status().map_err(|error| Trouble::new(Cause::Local, format!("{command}: {error}")))?;
-    // Ctrl-C at a terminal is told to both. A shell between may turn the signal into a code.
-    if status.signal() == Some(SIGINT) || status.code() == Some(128 + SIGINT) {
-        ui.forgive_interrupt();
-    }
-    if status.success() { Ok(()) } else { Err(Trouble::new(Cause::Local, format!("{command}: {status}"))) }
+    Neighbour::guest(command, &mut child)?.finish(ui, Ok(()))
 }
