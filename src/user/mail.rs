@@ -165,6 +165,8 @@ pub enum Order {
     Drop,
     /// Close the data connection now; a [`News::Done`] answers.
     Cut,
+    /// The same if nothing has come over it; nothing answers if something has.
+    CutIfBare,
 }
 
 /// Up: from a User-DTP to its User-PI.

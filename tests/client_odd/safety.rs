@@ -234,3 +234,24 @@ fn a_mirror_that_was_stored_in_part_is_no_success() {
         assert_eq!(across != 0, code != 0, "{options:?}");
     }
 }
+
+/// An incoming directory that empties itself, or a server that keeps nothing: nobody can tell which.
+#[test]
+fn what_is_sent_and_not_listed_is_told() {
+    let keeps_nothing = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "STOR" && {
+            talk.say("150 go on");
+            talk.receive();
+            talk.say("226 stored");
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[("other", b"x")], keeps_nothing), Client::new());
+    std::fs::create_dir(client.path("tree")).unwrap();
+    client.write("tree/a", b"hello");
+    client.write("tree/.hidden", b"hello");
+    let output = client.run(&["-t", "5", "mirror", "tree", &fake.url("")]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("files sent that are not listed there: 1"), "{text}");
+}

@@ -210,6 +210,8 @@ impl List {
             }
             Form::ListAll => self.ask(Form::List),
             Form::List if unknown => self.ask(Form::Nlst),
+            // What LIST brought is all there is to go by.
+            Form::Nlst if self.best.is_some() => done(self.best.take().unwrap_or_default()),
             // 450 and 550 also say "nothing in there".
             _ if moved == 0 && may_mean_empty(reply) && (form != Form::Mlsd || !self.is_top() || says_empty(reply)) => {
                 self.doubt(reply);
