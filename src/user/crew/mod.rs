@@ -33,6 +33,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::guard::Trust;
 use super::mail::{Answer, Death, Ticket, Wish};
+use super::pi::Login;
 use super::profile::Profile;
 use super::{Client, Event, Message};
 use crate::reactor::{Key, Moment};
@@ -214,7 +215,9 @@ impl Crew {
         let Some(duty) = self.duties.get_mut(&id) else { return };
         duty.cancelled = true;
         match duty.at {
-            Some(session) => self.client.abort(session),
+            Some(session) if self.client.abort(session) => {}
+            // It waits for an answer, and that may take as long as the server likes.
+            Some(session) => self.client.drop_session(session, &Death::Abandoned),
             None => {
                 let site = duty.site;
                 if let Some(site) = self.sites.get_mut(site.0) {
@@ -240,6 +243,12 @@ impl Crew {
     /// What is known about a site's host.
     pub fn with_profile<R>(&self, site: SiteId, look: impl FnOnce(&Profile) -> R) -> Option<R> {
         self.sites.get(site.0).map(|site| look(&site.profile.borrow()))
+    }
+
+    /// Who logs in at a site, unless it is the guest.
+    pub fn user(&self, site: SiteId) -> Option<Vec<u8>> {
+        let login = self.sites.get(site.0).map(|site| &site.target.login)?;
+        (*login != Login::anonymous()).then(|| login.user.clone())
     }
 
     /// The server's address, while a session with it is open.
@@ -425,7 +434,11 @@ impl Crew {
             }
         }
         self.forget_tickets(id);
+        let cancelled = self.duties.get(&id).is_some_and(|duty| duty.cancelled);
         match result {
+            Err(trouble) if cancelled && trouble.again == Again::Untried => {
+                self.close(id, Err(Trouble::new(Cause::Interrupted, "interrupted")));
+            }
             Err(trouble) if self.may_retry(id, &trouble) => self.retry(id, trouble),
             result => self.close(id, result),
         }

@@ -5,16 +5,22 @@ use super::state::Owed;
 use super::{Session, Stage};
 use crate::user::mail::Ticket;
 
+/// What leaves TYPE alone. Anything else makes it be said anew.
+const HARMLESS: [&[u8]; 13] = [
+    b"SIZE", b"MDTM", b"MLST", b"STAT", b"HELP", b"SYST", b"FEAT", b"PWD", b"NOOP", b"HASH", b"DELE", b"REST", b"MODE",
+];
+
 impl Session {
     /// The user speaks to the server himself. Where names lead is no matter of CWD: whoever lets users speak sends whole
     /// paths.
     pub(super) fn doubt(&mut self, line: &[u8]) {
         let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default().to_ascii_uppercase();
-        // Said anew at the cost of one command, whatever it was.
-        self.text = None;
+        if !HARMLESS.contains(&verb.as_slice()) {
+            self.text = None;
+        }
         let usual: &[u8] = match verb.as_slice() {
             b"REST" => {
-                self.marked = true;
+                self.marked = !line.ends_with(b" 0");
                 return;
             }
             b"MODE" => b"MODE S",

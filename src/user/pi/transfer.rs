@@ -438,6 +438,11 @@ impl Session {
         stage.out.push(Output::Answer(ticket, Answer::Moved(Box::new(outcome))));
     }
 
+    /// Whether there are transfers.
+    pub(in crate::user) fn moves(&self) -> bool {
+        !self.transfers.is_empty()
+    }
+
     /// The user has had enough: data connections are closed, the server is told.
     pub(super) fn abort(&mut self, stage: &mut Stage<'_>) {
         let mut verbs_out = false;
