@@ -127,7 +127,8 @@ fn one_that_dies_takes_its_sessions_only_and_comes_back() {
     let ports = listening(victim);
     let lost = (ports.iter().find(|port| (low..low + 3 * EACH).contains(port)).unwrap() - low) / EACH;
     send(victim, Signal::KILL);
-    server.wait_for("the worker crashed");
+    let told = server.wait_for("the worker crashed");
+    assert!(told.contains(&format!("process {victim}, number {} of {WORKERS}", lost + 1)), "{told}");
     for (worker, mut transfer) in transfers.into_iter().filter(|(worker, _)| *worker != lost) {
         assert_eq!(read_some(&mut transfer, 8 << 20), server.get("big"), "{worker}");
         drop(transfer);

@@ -4,7 +4,7 @@
  *
  * Prints "listening on 127.0.0.1:PORT" and serves until it is killed, so that the generator (load.c: noop, pipe, login, retr, stor) runs
  * against it as against any server. It is no server: it believes every name, checks nothing, forgets errors, and answers only what the
- * generator says. One thread, one level-triggered epoll loop; a turn of a transfer is one call of `piece` bytes (default 1 MiB down, 256 KiB up).
+ * generator says. One thread, one level-triggered epoll loop; a turn of a transfer is one call of `piece` bytes (default 1 MiB).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DOWN_PIECE = 1 << 20, UP_PIECE = 256 << 10, LINES = 8192, EVENTS = 256, DESCRIPTORS = 1 << 16 };
+enum { PIECE = 1 << 20, LINES = 8192, EVENTS = 256, DESCRIPTORS = 1 << 16 };
 
 /* A descriptor's part: a control connection, or the data connection of one. */
 struct part {
@@ -36,7 +36,7 @@ struct part {
 
 static struct part parts[DESCRIPTORS];
 static int poller;
-static size_t down_piece = DOWN_PIECE, up_piece = UP_PIECE;
+static size_t piece = PIECE;
 static char *buffer;
 
 static void say(int fd, const char *text) {
@@ -90,14 +90,14 @@ static void begin(int control, int kind, const char *path) {
 
 static void down(int fd) {
     struct part *part = &parts[fd];
-    ssize_t sent = sendfile(fd, part->file, &part->at, down_piece);
+    ssize_t sent = sendfile(fd, part->file, &part->at, piece);
     if (sent < 0 ? errno != EAGAIN : part->at >= part->size)
         end(fd);
 }
 
 static void up(int fd) {
     struct part *part = &parts[fd];
-    ssize_t got = recv(fd, buffer, up_piece, 0);
+    ssize_t got = recv(fd, buffer, piece, 0);
     if (got < 0 ? errno != EAGAIN : got == 0)
         end(fd);
     else if (got > 0 && pwrite(part->file, buffer, got, part->at) == got)
@@ -159,9 +159,9 @@ int main(int count, char **words) {
         return 2;
     }
     if (count > 2 && !strncmp(words[2], "piece=", 6))
-        down_piece = up_piece = strtoul(words[2] + 6, NULL, 10);
+        piece = strtoul(words[2] + 6, NULL, 10);
     signal(SIGPIPE, SIG_IGN);
-    buffer = malloc(up_piece);
+    buffer = malloc(piece);
     poller = epoll_create1(EPOLL_CLOEXEC);
     int port, door = listener(&port);
     watch(door, EPOLLIN);

@@ -4,7 +4,7 @@
 //!   parent ── starts ──▶ parts: gather, say "standing"
 //!          ◀───────────
 //!          ── "go" ────▶ measure, say counts and histograms, end
-//!          ── SIGINT ──▶ end early, with the counts; a parent that dies sends it too
+//!          ── SIGINT ──▶ end early, with the counts, also while they gather; a parent that dies sends it too
 //! ```
 //!
 //! A part is this program again with one more option, so nothing is shared but two pipes.
@@ -48,6 +48,8 @@ struct Part {
 pub struct Family {
     parts: Vec<Part>,
     interrupted: Arc<AtomicBool>,
+    /// The parts were told to end: only their counts are to be waited for.
+    told: bool,
 }
 
 impl Family {
@@ -57,7 +59,7 @@ impl Family {
     /// When one cannot be started or ends early.
     pub fn start(options: &Options, arguments: &[OsString]) -> Result<Self, String> {
         let program = env::current_exe().map_err(|error| error.to_string())?;
-        let mut family = Self { parts: Vec::new(), interrupted: Arc::default() };
+        let mut family = Self { parts: Vec::new(), interrupted: Arc::default(), told: false };
         for signal in [SIGINT, SIGTERM] {
             let flag = Arc::clone(&family.interrupted);
             signal_hook::flag::register(signal, flag).map_err(|error| error.to_string())?;
@@ -70,11 +72,15 @@ impl Family {
             let Some(says) = child.stdout.take().map(BufReader::new) else { continue };
             family.parts.push(Part { child, says });
         }
-        for at in 0..family.parts.len() {
+        // From the last one, so that leaving one out does not move those that are still to be heard.
+        for at in (0..family.parts.len()).rev() {
             let mut line = Vec::new();
             family.hear(at, &mut line, |said| said.ends_with(b"\n"))?;
-            if line.trim_ascii() != STANDING.as_bytes() {
-                return Err("a process ended early".into());
+            match line.trim_ascii() == STANDING.as_bytes() {
+                true => {}
+                // The interrupt has reached it before it listened to such: it has counted nothing.
+                false if family.told => family.parts.remove(at).end(),
+                false => return Err("a process ended early".into()),
             }
         }
         Ok(family)
@@ -93,9 +99,10 @@ impl Family {
     }
 
     /// Lets so much time pass; less when interrupted.
-    pub fn last(&self, span: Duration) {
+    pub fn last(&mut self, span: Duration) {
         let until = Instant::now() + span;
-        while Instant::now() < until && !self.pass_on() {
+        while Instant::now() < until && !self.told {
+            self.pass_on();
             thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
         }
     }
@@ -135,15 +142,24 @@ impl Family {
         }
     }
 
-    /// Tells the parts of an interrupt; whether there was one.
-    fn pass_on(&self) -> bool {
+    /// Tells the parts of an interrupt.
+    fn pass_on(&mut self) {
         let interrupted = self.interrupted.swap(false, Ordering::Relaxed);
         for part in self.parts.iter().filter(|_| interrupted) {
             // Not yet waited for, so the number is its own.
             let told = kill_process(Pid::from_child(&part.child), Signal::INT);
             log::debug!("interrupt: {told:?}");
         }
-        interrupted
+        self.told |= interrupted;
+    }
+}
+
+impl Part {
+    /// Whatever happened, it does not stay.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        log::debug!("part: {ended:?}");
     }
 }
 
@@ -158,13 +174,8 @@ fn speaks(says: &ChildStdout) -> Result<bool, String> {
 }
 
 impl Drop for Family {
-    /// Whatever happened, none of them stays.
     fn drop(&mut self) {
-        for part in &mut self.parts {
-            drop(part.child.stdin.take());
-            let ended = part.child.kill().and_then(|()| part.child.wait());
-            log::debug!("part: {ended:?}");
-        }
+        self.parts.drain(..).for_each(Part::end);
     }
 }
 
@@ -195,6 +206,7 @@ pub fn tell(tally: &Tally, began: SystemTime) -> io::Result<()> {
     writeln!(out, "standing {}", tally.standing)?;
     writeln!(out, "seconds {}", tally.seconds)?;
     writeln!(out, "cpu {}", tally.cpu)?;
+    writeln!(out, "waited {}", tally.waited)?;
     for (class, count) in &tally.errors {
         let said = tally.samples.get(class).map(String::as_str).unwrap_or_default().replace(['\n', '\t'], " ");
         writeln!(out, "error {count}\t{class}\t{said}")?;
@@ -229,6 +241,7 @@ fn note(name: &str, value: &str, tally: &mut Tally) {
         "standing" => tally.standing = number(),
         "seconds" => tally.seconds = value.parse().unwrap_or(0.0),
         "cpu" => tally.cpu = value.parse().unwrap_or(0.0),
+        "waited" => tally.waited = value.parse().unwrap_or(0.0),
         "error" => {
             let mut parts = value.splitn(3, '\t');
             let count = parts.next().and_then(|count| count.parse().ok()).unwrap_or(0);

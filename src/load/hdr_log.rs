@@ -1,6 +1,8 @@
 //! Histograms in the HDR log format, in which they also travel from a process to the one that merges them.
 
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -10,6 +12,62 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLog
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use super::tally::Tally;
+
+/// The file that a run's histograms go to, opened before the run and written after it.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    /// Made by this run, and empty: it does not stay so when the run comes to nothing.
+    blank: bool,
+}
+
+impl Log {
+    /// Opens a file, which may be there; it keeps what it holds until there is something to write.
+    ///
+    /// # Errors
+    /// For a person.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
+        let (file, blank) = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (OpenOptions::new().write(true).open(path), false)
+            }
+            made => (made, true),
+        };
+        let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, blank })
+    }
+
+    /// Writes the log.
+    ///
+    /// # Errors
+    /// For a person.
+    pub fn keep(mut self, tally: &Tally, began: SystemTime) -> Result<(), String> {
+        self.blank = false;
+        self.put(tally, began).map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+
+    fn put(&self, tally: &Tally, began: SystemTime) -> io::Result<()> {
+        // A pipe or a terminal has no length.
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        let mut out = BufWriter::new(&self.file);
+        write(tally, began, &mut out)?;
+        out.flush()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.blank
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::debug!("{}: {error}", self.path.display());
+        }
+    }
+}
 
 /// Writes each histogram that has anything in it, tagged with its name (a space is an underscore there).
 ///

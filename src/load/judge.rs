@@ -1,6 +1,6 @@
 //! Whether an operation succeeded, and what it is called when it did not.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -53,10 +53,15 @@ pub struct Files {
     uploads: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+/// Of a file whose length nobody has said.
+const UNKNOWN: u64 = u64::MAX;
+
+#[derive(Debug)]
 struct Known {
     print: Rc<RefCell<Print>>,
-    length: Option<u64>,
+    /// What comes beyond it is wrong at once: a server that never ends would never be found out. [`UNKNOWN`] until the
+    /// answer to SIZE, or the first download.
+    length: Rc<Cell<u64>>,
 }
 
 impl Files {
@@ -100,15 +105,18 @@ impl Files {
     fn download(&mut self, path: &[u8]) -> Vec<(Ticket, Wish)> {
         let mut wishes = Vec::new();
         if !self.known.contains_key(path) {
-            self.known.insert(path.to_vec(), Known { print: Rc::default(), length: self.size });
+            let length = Rc::new(Cell::new(self.size.unwrap_or(UNKNOWN)));
+            self.known.insert(path.to_vec(), Known { print: Rc::default(), length });
             if self.size.is_none() {
                 let ask = |line: Vec<u8>| (PRELUDE, Wish::Ask { line, alone: true });
                 wishes.extend([ask(b"TYPE I".to_vec()), ask([b"SIZE ", path].concat())]);
             }
         }
-        let print = self.known.get(path).map(|known| Rc::clone(&known.print)).unwrap_or_default();
-        let audit = Audit::sampling(print, self.verify);
-        wishes.push(transfer(Verb::Retr, path.to_vec(), Pump::In(Box::new(Intake::nowhere(audit)))));
+        if let Some(known) = self.known.get(path) {
+            let audit = Audit::sampling(Rc::clone(&known.print), self.verify);
+            let intake = Intake::nowhere(audit).below(Rc::clone(&known.length));
+            wishes.push(transfer(Verb::Retr, path.to_vec(), Pump::In(Box::new(intake))));
+        }
         wishes
     }
 
@@ -116,9 +124,10 @@ impl Files {
     pub fn learn(&mut self, act: &Act, answer: &Answer) {
         if let (Act::Get(path), Answer::Reply(reply)) = (act, answer)
             && reply.code == 213
-            && let Some(known) = self.known.get_mut(path)
+            && let Some(known) = self.known.get(path)
+            && let Some(length) = std::str::from_utf8(reply.text()).ok().and_then(|text| text.trim().parse().ok())
         {
-            known.length = std::str::from_utf8(reply.text()).ok().and_then(|text| text.trim().parse().ok());
+            known.length.set(length);
         }
     }
 
@@ -138,6 +147,7 @@ impl Files {
         let (class, said) = match &outcome.result {
             Ok(reply) if !matches!(reply.code, 226 | 250) => return bad(tally::MISSING, reply),
             Ok(_) => return self.compare(act, &mut outcome),
+            Err(Failure::Snag(Snag::Endless)) => (tally::WRONG, self.excess(act, outcome.moved).unwrap_or_default()),
             Err(Failure::Snag(Snag::Differs)) => (tally::WRONG, "not what was there before".to_owned()),
             Err(failure @ Failure::Snag(_)) => (tally::BROKEN, failure.to_string()),
             Err(failure @ Failure::NoChannel(..)) => (tally::DATA, failure.to_string()),
@@ -146,11 +156,23 @@ impl Files {
         Verdict::Bad { class, said }
     }
 
+    /// What is wrong with a download of so many bytes that has no end yet.
+    pub fn excess(&self, act: &Act, bytes: u64) -> Option<String> {
+        let Act::Get(path) = act else { return None };
+        let wanted = self.known.get(path)?.length.get();
+        (bytes > wanted).then(|| format!("{bytes} bytes and no end instead of {wanted}"))
+    }
+
     /// The server is content. Are we?
     fn compare(&mut self, act: &Act, outcome: &mut Outcome) -> Verdict {
         let bytes = outcome.moved;
         let wanted = match act {
-            Act::Get(path) => self.known.get_mut(path).map(|known| *known.length.get_or_insert(bytes)),
+            Act::Get(path) => self.known.get(path).map(|known| {
+                if known.length.get() == UNKNOWN {
+                    known.length.set(bytes);
+                }
+                known.length.get()
+            }),
             Act::Put(_, size) => Some(*size),
             _ => None,
         };
@@ -181,7 +203,7 @@ pub fn arrival(track: &Track, death: &Death) -> (&'static str, String) {
         Death::Connect(why) => connecting(why),
         Death::Insecure(_) => tally::TLS,
         Death::Login(_) => tally::LOGIN,
-        Death::Garbage(_) => tally::GARBAGE,
+        Death::Garbage(_) | Death::NoFtp => tally::GARBAGE,
         _ if !track.is_connected() => tally::CONNECT,
         _ if !track.is_greeted() => tally::GREETING,
         Death::TimedOut(_) => tally::TIMED_OUT,

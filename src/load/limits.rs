@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::options::Options;
+use super::options::{MOST_PROCESSES, Options};
 use super::source::Sources;
 
 /// Descriptors beside the sessions': standard streams, the poller, pipes, files of /proc while they are read.
@@ -22,7 +22,7 @@ pub fn make_room(options: &Options) -> Result<(), String> {
     let (_, most) =
         (0..options.processes).map(|part| options.share(part)).max_by_key(|share| share.1).unwrap_or((0, 0));
     let each = if options.scenario.transfers() { 2 } else { 1 };
-    descriptors(most as u64 * each + OWN, options.processes)?;
+    descriptors(most as u64 * each + OWN, |allowed| enough_processes(options.clients, each, allowed))?;
     ports(options, ephemeral())?;
     options.sources.map_or(Ok(()), |sources| ours(sources, options.clients))
 }
@@ -40,7 +40,14 @@ fn ours(sources: Sources, clients: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn descriptors(needed: u64, processes: usize) -> Result<(), String> {
+/// In how many processes so many descriptors would do for each. `None`: in no number of them.
+fn enough_processes(clients: usize, each: u64, allowed: u64) -> Option<usize> {
+    let share = usize::try_from(allowed.saturating_sub(OWN) / each).unwrap_or(usize::MAX);
+    let processes = clients.checked_div(share)? + usize::from(!clients.is_multiple_of(share));
+    (processes <= MOST_PROCESSES).then_some(processes)
+}
+
+fn descriptors(needed: u64, spread: impl Fn(u64) -> Option<usize>) -> Result<(), String> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(errno) = setrlimit(Resource::Nofile, raised) {
@@ -49,8 +56,9 @@ fn descriptors(needed: u64, processes: usize) -> Result<(), String> {
     match getrlimit(Resource::Nofile).current {
         Some(allowed) if allowed < needed => Err(format!(
             "{needed} descriptors are needed in one process and {allowed} are allowed: raise the limit \
-             (ulimit -Hn {needed} as root, LimitNOFILE= of a unit), or spread the sessions with --processes {}",
-            processes as u64 * needed.div_ceil(allowed.max(1))
+             (ulimit -Hn {needed} as root, LimitNOFILE= of a unit){}",
+            spread(allowed)
+                .map_or_else(String::new, |some| format!(", or spread the sessions with --processes {some}"))
         )),
         _ => Ok(()),
     }

@@ -25,18 +25,17 @@ mod tally;
 mod track;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
 use std::time::SystemTime;
 
 use crowd::Crowd;
 use family::Family;
+use hdr_log::Log;
 use observe::Sight;
 use options::{Asked, Options};
 use report::Report;
-use tally::Tally;
+use tally::{GONE, Tally};
 
 /// No errors.
 const FINE: u8 = 0;
@@ -76,21 +75,19 @@ fn obey(options: &Options, arguments: &[OsString]) -> Result<u8, String> {
     let server = options.server_pid.map(|pid| observe::look(pid).ok_or(format!("--server-pid: no process {pid}")));
     server.transpose()?;
     // A name that cannot be written to is found out before the run, not after it.
-    let log = options.histogram.as_deref().map(|path| open(path).map(|file| (path, file))).transpose()?;
+    let log = options.histogram.as_deref().map(Log::open).transpose()?;
     let began = SystemTime::now();
-    let (tally, server) =
+    let (mut tally, server) =
         if options.processes == 1 { alone(options, addresses)? } else { together(options, arguments)? };
+    if let (Some(pid), None) = (options.server_pid, server) {
+        tally.failed(GONE, format!("there is no process {pid} any more"));
+    }
     let report = Report { options, tally: &tally, server };
     say(&if options.json { report.json() } else { report.text() })?;
-    if let Some((path, mut file)) = log {
-        let written = hdr_log::write(&tally, began, &mut file).and_then(|()| file.flush());
-        written.map_err(|error| format!("{}: {error}", path.display()))?;
+    if let Some(log) = log {
+        log.keep(&tally, began)?;
     }
     Ok(if tally.error_count() == 0 { FINE } else { ERRORS })
-}
-
-fn open(path: &Path) -> Result<BufWriter<File>, String> {
-    File::create(path).map(BufWriter::new).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn serve_part(options: &Options, addresses: Vec<SocketAddr>, part: usize) -> Result<u8, String> {

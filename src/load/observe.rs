@@ -41,6 +41,12 @@ pub fn own_cpu() -> f64 {
     Stat::of(std::process::id()).map_or(0.0, |stat| stat.cpu)
 }
 
+/// Seconds for which this thread could have run and had no core; 0 where the kernel does not count them.
+pub fn own_wait() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|nanoseconds| nanoseconds.parse::<u64>().ok()).unwrap_or(0) as f64 / 1e9
+}
+
 struct Stat {
     parent: u32,
     cpu: f64,

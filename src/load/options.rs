@@ -106,7 +106,7 @@ pub enum Asked {
 const LONGEST: f64 = 86_400.0;
 
 /// More processes than any machine has cores for.
-const MOST_PROCESSES: usize = 256;
+pub const MOST_PROCESSES: usize = 256;
 
 /// More sessions than a machine has descriptors for.
 const MOST_CLIENTS: usize = 10_000_000;

@@ -7,10 +7,17 @@ use hdrhistogram::Histogram;
 use super::limits;
 use super::observe::Sight;
 use super::options::Options;
-use super::tally::{Phase, Tally};
+use super::tally::{Limit, Phase, Tally};
 
 /// Quantiles of the report, by their names.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
+/// An operation waits for the loop several times, to begin and for each reply: with three other programs on its core a 99th
+/// percentile that was all the client's own was three to four times the lag's.
+const WAITS: u64 = 4;
+
+/// Microseconds of lag, at the 99th percentile, below which nothing is said of it: a loop that has a core has a tenth.
+const LITTLE: u64 = 1000;
 
 /// What is printed.
 pub struct Report<'a> {
@@ -49,7 +56,7 @@ impl Report<'_> {
             tally.bytes,
             phases.collect::<Vec<_>>().join(","),
             ms(tally.lag().map_or(0, Histogram::max)),
-            tally.is_limited(),
+            tally.limit().is_some(),
         )
     }
 
@@ -77,6 +84,9 @@ impl Report<'_> {
             if options.processes == 1 { "" } else { "es" },
             tally.seconds,
         )?;
+        if tally.seconds <= 0.0 {
+            return writeln!(text, "interrupted before all sessions stood: nothing was measured");
+        }
         writeln!(text, "{} operations, {:.1} a second", tally.operations, tally.operations as f64 / seconds)?;
         if tally.bytes > 0 {
             let rate = tally.bytes as f64 / seconds / 1e6;
@@ -120,12 +130,41 @@ impl Report<'_> {
             )?;
         }
         let lag = |at| ms(tally.lag().map_or(0, |lag| lag.value_at_quantile(at)));
-        let share = 100.0 * tally.cpu / tally.seconds.max(1e-9);
-        writeln!(text, "client: loop lag p99 {} ms, max {} ms, {share:.0} % of a core", lag(0.99), lag(1.0))?;
-        if tally.is_limited() {
-            writeln!(text, "the client is the bottleneck: the server may do more (more --processes, another machine)")?;
+        let [ran, waited] = [tally.cpu, tally.waited].map(|of| 100.0 * of / tally.seconds.max(1e-9));
+        writeln!(
+            text,
+            "client: loop lag p99 {} ms, max {} ms; {ran:.0} % of a core, and {waited:.0} % of the time it waited for one",
+            lag(0.99),
+            lag(1.0)
+        )?;
+        match tally.limit() {
+            Some(limit) => writeln!(text, "the client is the bottleneck: {}", advice(limit)),
+            None if self.is_near_lag() => {
+                writeln!(
+                    text,
+                    "the 99th percentile of operations is so near the loop lag's that it may be the client's own"
+                )
+            }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn is_near_lag(&self) -> bool {
+        let at_99 = |histogram: Option<&Histogram<u64>>| histogram.map_or(0, |it| it.value_at_quantile(0.99));
+        let (lag, operation) = (at_99(self.tally.lag()), at_99(self.tally.phase(Phase::Operation)));
+        lag >= LITTLE && operation > 0 && operation <= WAITS * lag
+    }
+}
+
+const fn advice(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Busy => "it used up its core, and the server may do more (more --processes, another machine)",
+        Limit::Crowded => {
+            "it had no core most of the time, and that is in the figures (fewer programs beside it, another machine)"
+        }
+        Limit::Late => {
+            "its loop was late, and that is in the times (fewer sessions a process, fewer programs beside it, another machine)"
+        }
     }
 }
 
@@ -140,4 +179,26 @@ fn ms(micros: u64) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.escape_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::load::options::{Asked, parse};
+
+    #[test]
+    fn what_may_be_the_client_s_own_is_said_to_be() {
+        let asked = parse(["ftp://127.0.0.1/".into()].into_iter());
+        let Ok(Asked::Run(options)) = asked else { panic!("{asked:?}") };
+        for (lag, operation, told) in [(3000, 11_000, true), (3000, 13_000, false), (80, 90, false), (0, 0, false)] {
+            let mut tally = Tally { seconds: 1.0, ..Tally::new().expect("histograms") };
+            tally.lagged(Duration::from_micros(lag));
+            tally.passed(Phase::Operation, Duration::from_micros(operation));
+            let text = Report { options: &options, tally: &tally, server: None }.text();
+            assert_eq!(text.contains("may be the client's own"), told, "{text}");
+            assert!(!text.contains("bottleneck"), "{text}");
+        }
+    }
 }

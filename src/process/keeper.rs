@@ -370,6 +370,7 @@ impl Keeper {
                 self.hear(Who::Worker(number));
             }
         }
+        let process = self.posts[number].worker().process();
         let status = self.posts[number].worker().reap(now)?;
         let failures = self.posts[number].worker().failures();
         if !self.posts[number].vacate() {
@@ -385,7 +386,11 @@ impl Keeper {
             (Some(code), Phase::Serving) if self.posts.len() == 1 => Some(code),
             (None, Phase::Starting) if failures >= STARTS => Some(FAILURE),
             _ => {
-                log::error!("the worker crashed ({status}); starting another");
+                let (process, of) = (process.unwrap_or_default(), self.posts.len());
+                log::error!(
+                    "the worker crashed ({status}; process {process}, number {} of {of}); starting another",
+                    number + 1
+                );
                 None
             }
         }

@@ -70,6 +70,14 @@ impl Place {
         matches!(self.state, State::Running { .. })
     }
 
+    /// The child's process, if there is one.
+    pub fn process(&self) -> Option<u32> {
+        match &self.state {
+            State::Running { child, .. } | State::Leaving { child, .. } => Some(child.id()),
+            State::Absent { .. } => None,
+        }
+    }
+
     /// The socket to a running child.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ use crate::process::packet::FromWorker;
 use crate::process::sandbox::{self, Needs};
 use crate::process::secret::LONGEST_PASSWORD;
 use crate::reactor::{Hush, Key, Reactor, Weight};
-use crate::transfer::{Places, Scratch};
+use crate::transfer::Scratch;
 
 impl Server {
     /// Everything that must work before the first client comes.
@@ -47,45 +46,8 @@ impl Server {
         // A file over the size limit of the process is an error of that upload, not the end of the server.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let transfers = transfer_log(&settings, transfers);
-        let mut reactor = Reactor::new()?;
-        let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
-        let world = World {
-            owners: Rc::new(Owners::load()),
-            anonymous: None,
-            accounts: HashMap::new(),
-            draining: false,
-            digests: Rc::default(),
-            compressors: Places::default(),
-            doors: Vec::new(),
-            guesses: RandomState::new(),
-            #[cfg(feature = "tls")]
-            keyring: None,
-            settings: Rc::new(settings),
-        };
-        let mut server = Self {
-            reactor,
-            world,
-            pool: Pool::default(),
-            census: Census::default(),
-            bans: BanList::default(),
-            scratch: Scratch::default(),
-            scribe: Scribe::new(transfers),
-            invocation,
-            walls: Rc::default(),
-            course: Course::Running,
-            master,
-            clerk: None,
-            scans: HashMap::new(),
-            quota_check: None,
-            tallies: Tallies::default(),
-            crowds: Hush::default(),
-            strangers: Hush::default(),
-            mail: VecDeque::new(),
-            wishes: Vec::new(),
-            touched: Vec::new(),
-            closing: Vec::new(),
-            writers: Rc::default(),
-        };
+        let world = World { owners: Rc::new(Owners::load()), ..World::empty(settings) };
+        let mut server = Self { invocation, ..Self::vacant(master, Scribe::new(transfers), world)? };
         server.forge()?;
         server.people(&accounts)?;
         server.sweep();
@@ -103,6 +65,36 @@ impl Server {
             addresses.iter().for_each(|address| super::logging::announce(address));
         }
         Ok(server)
+    }
+
+    /// A server that nobody can reach yet.
+    pub(super) fn vacant(master: MasterLink, scribe: Scribe, world: World) -> io::Result<Self> {
+        let mut reactor = Reactor::new()?;
+        let master = reactor.insert(Conn::Master(Box::new(master)), Weight::Light);
+        Ok(Self {
+            reactor,
+            world,
+            pool: Pool::default(),
+            census: Census::default(),
+            bans: BanList::default(),
+            scratch: Scratch::default(),
+            scribe,
+            invocation: None,
+            walls: Rc::default(),
+            course: Course::Running,
+            master,
+            clerk: None,
+            scans: HashMap::new(),
+            quota_check: None,
+            tallies: Tallies::default(),
+            crowds: Hush::default(),
+            strangers: Hush::default(),
+            mail: VecDeque::new(),
+            wishes: Vec::new(),
+            touched: Vec::new(),
+            closing: Vec::new(),
+            writers: Rc::default(),
+        })
     }
 
     /// Begins to look for what an earlier run left half-uploaded; the loop does it between its other work.

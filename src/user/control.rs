@@ -312,7 +312,8 @@ impl Control {
                     return;
                 }
                 self.wait = Wait::from(turn.now);
-                self.feed(Input::Expired, turn);
+                let input = if open.talks_nonsense() { Input::Gone(Death::NoFtp) } else { Input::Expired };
+                self.feed(input, turn);
             }
             Phase::Over => {}
         }
@@ -453,6 +454,7 @@ impl Control {
     fn gone(&mut self, death: Death, turn: &mut Turn<'_>) {
         let Phase::Open(open) = &mut self.phase else { return };
         if open.greeted || open.left.is_empty() {
+            let death = if open.talks_nonsense() { Death::NoFtp } else { death };
             return self.feed(Input::Gone(death), turn);
         }
         log::debug!("{}: closed without a greeting", open.session.peer());
@@ -473,6 +475,13 @@ impl Control {
         if before {
             self.wait = Wait::from(turn.now);
         }
+    }
+}
+
+impl Open {
+    /// Whether it has said something where the greeting should be, and that was none.
+    fn talks_nonsense(&self) -> bool {
+        self.session.state() == State::Greeting && self.replies.holds_nonsense()
     }
 }
 

@@ -138,6 +138,8 @@ pub enum Death {
     OutOfStep(Reply),
     /// The server sends what no memory should hold.
     Garbage(Overlong),
+    /// Something was said, and no greeting of an FTP server.
+    NoFtp,
     /// The server wants data connections to resume the session and does not accept how; in an older TLS it may.
     Unresumed(Reply),
     /// The server has no TLS 1.2, in which its data connections could have resumed the session.
@@ -243,6 +245,7 @@ impl fmt::Display for Death {
             Self::NotOld => f.write_str("the server does not speak TLS 1.2"),
             Self::OutOfStep(reply) => write!(f, "commands were lost behind a transfer: {}", Spoken(reply)),
             Self::Garbage(_) => f.write_str("the server's reply has no end"),
+            Self::NoFtp => f.write_str("what the server says is no FTP greeting"),
             Self::Abandoned => f.write_str("the session was given up"),
             Self::Left => f.write_str("the session was closed"),
         }

@@ -1,6 +1,6 @@
 //! A server that does what a test wants of it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,6 +24,10 @@ pub enum Move {
     Send(Vec<u8>, Option<&'static str>),
     /// Sends these bytes at once, then a few of them every so often, as many times, with 226 at the end.
     Trickle(Vec<u8>, Duration, usize),
+    /// Sends a download that has no end, until the peer has had enough.
+    Endless,
+    /// Sends these bytes as a download, after a while some more of them, and no end until the peer ends it.
+    Hold(Vec<u8>, Duration, usize),
     /// Is busy for a while, with all of its sessions, then says so.
     Stall(Duration, &'static str),
     /// What a decent server does.
@@ -72,6 +76,23 @@ fn talk(mut stream: TcpStream, answer: &Answer, heard: &Mutex<Vec<String>>) -> O
                 say("150 here it comes")?;
                 accept(&passive.take()?).write_all(&bytes).ok()?;
                 say(reply?)?;
+            }
+            Move::Endless => {
+                drop(all);
+                say("150 here it comes")?;
+                let mut data = accept(&passive.take()?);
+                while data.write_all(&[7; 65_536]).is_ok() {}
+                say("426 you left")?;
+            }
+            Move::Hold(bytes, pause, more) => {
+                drop(all);
+                say("150 here it comes")?;
+                let mut data = accept(&passive.take()?);
+                data.write_all(&bytes).ok()?;
+                thread::sleep(pause);
+                data.write_all(bytes.get(..more)?).ok()?;
+                let _ = data.read(&mut [0]);
+                say("426 you left")?;
             }
             Move::Trickle(bytes, pause, times) => {
                 drop(all);

@@ -10,6 +10,7 @@
 //!
 //! What the run itself goes through stands in [`stage`].
 
+mod pulse;
 mod stage;
 
 use std::cell::RefCell;
@@ -85,6 +86,8 @@ pub struct Crowd<'a> {
     timers: BinaryHeap<Reverse<(Moment, usize)>>,
     stage: Stage,
     plan: Option<Plan>,
+    /// What the precise timer is set to.
+    armed: Option<Moment>,
     tally: Tally,
     files: Files,
     random: u64,
@@ -126,6 +129,7 @@ impl<'a> Crowd<'a> {
             timers: BinaryHeap::new(),
             stage: Stage::Gathering,
             plan: None,
+            armed: None,
             tally: Tally::new()?,
             files: Files::new(options),
             random: 0x9e37_79b9_7f4a_7c15 ^ (part as u64 + 1),
@@ -141,8 +145,7 @@ impl<'a> Crowd<'a> {
     fn step(&mut self) -> Result<(), String> {
         self.arm()?;
         let event = self.client.next_event().map_err(|error| error.to_string())?;
-        let late = self.clock().since(self.client.now());
-        self.tally.lagged(late);
+        self.feel_pulse();
         self.handle(event);
         while let Some(event) = self.client.pending_event() {
             self.handle(event);
@@ -151,19 +154,32 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
+    fn feel_pulse(&mut self) {
+        let now = self.clock();
+        if let Stage::Measuring { pulse, .. } = &mut self.stage {
+            std::iter::from_fn(|| pulse.take(now)).for_each(|late| self.tally.lagged(late));
+        }
+    }
+
     /// Has the loop woken for the next thing that is due.
     fn arm(&mut self) -> Result<(), String> {
         let timer = self.timers.peek().map(|Reverse((when, _))| *when);
         let end = match self.stage {
-            Stage::Measuring { until } | Stage::Ending { until } => Some(until),
+            Stage::Measuring { until, .. } | Stage::Ending { until } => Some(until),
             Stage::Gathering | Stage::Over => None,
         };
         self.client.wake_at([timer, end].into_iter().flatten().min());
-        let Some(plan) = &self.plan else { return Ok(()) };
-        match plan.next() {
-            Some(next) if !self.free.is_empty() => {
-                let soon = self.client.now().after(PLAN_STEP);
-                self.client.wake_precisely(next.max(soon)).map_err(|error| error.to_string())
+        let beat = match self.stage {
+            Stage::Measuring { pulse, .. } => Some(pulse.due()),
+            _ => None,
+        };
+        let planned = self.plan.as_ref().filter(|_| !self.free.is_empty()).and_then(Plan::next);
+        let planned = planned.map(|next| next.max(self.client.now().after(PLAN_STEP)));
+        let next = [beat, planned].into_iter().flatten().min();
+        match next {
+            Some(when) if next != self.armed => {
+                self.armed = next;
+                self.client.wake_precisely(when).map_err(|error| error.to_string())
             }
             _ => Ok(()),
         }
@@ -181,7 +197,10 @@ impl<'a> Crowd<'a> {
             Event::Ready(key) => self.arrived(key),
             Event::Answered(key, ticket, answer) => self.answered(key, ticket, answer),
             Event::Gone(key, death) => self.gone(key, &death),
-            Event::Woken => self.due(),
+            Event::Woken => {
+                self.armed = None;
+                self.due();
+            }
             Event::InTheClear(_) | Event::Heard(..) | Event::Helped(_) | Event::ChildEnded => {}
             Event::Interrupted => self.cut_short(),
         }

@@ -5,7 +5,7 @@
 //!     each session      until the time is up,        until nothing is under way,
 //!     stands or has     or Ctrl-C                    a bounded while, or Ctrl-C
 //!     failed once
-//!       └── Ctrl-C ───────────────────────────────────────────────────────────────────▲
+//!       └── Ctrl-C: what there is so far is reported ─────────────────────────────────▲
 //! ```
 //!
 //! What is under way at the end is waited for, since only then is it known whether a server owes a 226.
@@ -13,6 +13,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::pulse::Pulse;
 use super::{Crowd, State, User};
 use crate::load::observe;
 use crate::load::plan::Plan;
@@ -27,13 +28,13 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Gathering,
-    Measuring { until: Moment },
+    Measuring { until: Moment, pulse: Pulse },
     Ending { until: Moment },
     Over,
 }
 
 impl Crowd<'_> {
-    /// Lets the sessions begin, until each of them stands or has failed.
+    /// Lets the sessions begin, until each of them stands or has failed, or Ctrl-C.
     ///
     /// # Errors
     /// When the loop itself fails.
@@ -42,36 +43,39 @@ impl Crowd<'_> {
             return Ok(());
         }
         self.line_up();
-        while self.settled < self.users.len() {
+        while self.settled < self.users.len() && self.stage == Stage::Gathering {
             self.step()?;
-            if self.stage == Stage::Over {
-                return Err("interrupted before all sessions stood".into());
-            }
         }
         Ok(())
     }
 
     /// Measures, waits for what is under way at the end, and gives the counts. `at_the_end` is called between the two,
-    /// while the sessions still stand.
+    /// while the sessions still stand. After an interrupt there is nothing more to do than to give them.
     ///
     /// # Errors
     /// When the loop itself fails.
     pub fn measure(mut self, at_the_end: impl FnOnce()) -> Result<Tally, String> {
-        let began = self.clock();
-        let cpu = observe::own_cpu();
-        self.tally.forget_lag();
         self.tally.standing = self.users.iter().filter(|user| matches!(user.state, State::Standing)).count() as u64;
+        if self.stage == Stage::Over {
+            at_the_end();
+            return Ok(self.tally);
+        }
+        let began = self.clock();
+        let (cpu, waited) = (observe::own_cpu(), observe::own_wait());
         let until = began.after(self.options.duration);
         self.plan = self.options.rate.map(|rate| Plan::new(began, rate / self.options.processes as f64, until));
-        self.stage = Stage::Measuring { until };
+        self.stage = Stage::Measuring { until, pulse: Pulse::new(began) };
         self.set_to_work();
         while matches!(self.stage, Stage::Measuring { .. }) {
             self.step()?;
         }
         self.tally.seconds = self.clock().since(began).as_secs_f64();
         self.tally.cpu = observe::own_cpu() - cpu;
+        self.tally.waited = observe::own_wait() - waited;
         at_the_end();
         self.leave_what_flows();
+        // Perhaps nothing is under way, and then nothing would wake the loop before its time is up.
+        self.turn_page();
         while self.stage != Stage::Over {
             self.step()?;
         }
@@ -118,7 +122,7 @@ impl Crowd<'_> {
         self.follow_plan();
         let now = self.clock();
         match self.stage {
-            Stage::Measuring { until } if now >= until => self.end(now),
+            Stage::Measuring { until, .. } if now >= until => self.end(now),
             Stage::Ending { until } => {
                 let over = self.busy == 0 && self.plan.as_ref().is_none_or(|plan| plan.left() == 0);
                 if over || now >= until {
@@ -141,7 +145,12 @@ impl Crowd<'_> {
             let Some(user) = self.users.get(index) else { continue };
             let (Some(key), State::Working(track)) = (user.key, user.state) else { continue };
             if track.flows() {
-                self.tally.bytes += self.client.progress(key).iter().map(|(_, bytes)| bytes).sum::<u64>();
+                let bytes: u64 = self.client.progress(key).iter().map(|(_, bytes)| bytes).sum();
+                let act = track.step.and_then(|step| self.options.scenario.step(step)).map(|step| &step.act);
+                match act.and_then(|act| self.files.excess(act, bytes)) {
+                    Some(said) => self.tally.failed(tally::WRONG, said),
+                    None => self.tally.bytes += bytes,
+                }
                 self.by_key.remove(&key);
                 self.client.drop_session(key, &Death::Left);
                 self.rest(index, State::Away);

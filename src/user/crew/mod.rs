@@ -33,7 +33,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::guard::Trust;
 use super::mail::{Answer, Death, Ticket, Wish};
-use super::pi::Login;
 use super::profile::Profile;
 use super::{Client, Event, Message};
 use crate::reactor::{Key, Moment};
@@ -243,12 +242,6 @@ impl Crew {
     /// What is known about a site's host.
     pub fn with_profile<R>(&self, site: SiteId, look: impl FnOnce(&Profile) -> R) -> Option<R> {
         self.sites.get(site.0).map(|site| look(&site.profile.borrow()))
-    }
-
-    /// Who logs in at a site, unless it is the guest.
-    pub fn user(&self, site: SiteId) -> Option<Vec<u8>> {
-        let login = self.sites.get(site.0).map(|site| &site.target.login)?;
-        (*login != Login::anonymous()).then(|| login.user.clone())
     }
 
     /// The server's address, while a session with it is open.

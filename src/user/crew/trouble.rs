@@ -180,6 +180,8 @@ impl Trouble {
                 Self { code: Some(reply.code), ..Self::new(Cause::Transfer, text).again(Again::Otherwise) }
             }
             Death::Garbage(_) => Self::new(Cause::Transfer, text),
+            // Perhaps a word of somebody in between who has no room now.
+            Death::NoFtp => Self::new(Cause::Connect, text).again(Again::Later),
             Death::Insecure(_) => Self::new(Cause::Tls, text),
             Death::Unresumed(reply) => {
                 Self { code: Some(reply.code), ..Self::new(Cause::Tls, text).again(Again::Otherwise) }

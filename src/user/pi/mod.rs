@@ -440,7 +440,10 @@ impl Session {
             // Nothing in a 2yz tells that REST was meant, unless it says so or this server never said more than it was
             // asked for.
             Owed::Rest(..) => code >= 300 || names_restart(reply) || (self.strays == 0 && !self.is_echo(reply)),
-            Owed::Ask(_, meant) => !self.is_echo(reply) && (code >= 400 || meant.fits(reply)),
+            // Who is terse asks one thing at a time, and judges by itself what the answer is worth.
+            Owed::Ask(_, meant) => {
+                !self.is_echo(reply) && (code >= 400 || self.manners.guise.terse || meant.fits(reply))
+            }
             Owed::Way(..) | Owed::Pret(_) | Owed::Doubt(_) | Owed::Courtesy | Owed::Login => !self.is_echo(reply),
             Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
         }

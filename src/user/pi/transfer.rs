@@ -439,7 +439,7 @@ impl Session {
     }
 
     /// Whether there are transfers.
-    pub(in crate::user) fn moves(&self) -> bool {
+    pub fn moves(&self) -> bool {
         !self.transfers.is_empty()
     }
 

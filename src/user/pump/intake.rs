@@ -251,7 +251,7 @@ impl Intake {
                     left = left.saturating_sub(count.max(LEAST_COST));
                     match piece.get(..count) {
                         Some(bytes) => self.take(bytes)?,
-                        None => self.forget(count),
+                        None => self.forget(count)?,
                     }
                     if self.satisfied() {
                         return Ok(Step::Done);
@@ -302,12 +302,18 @@ impl Intake {
         rare && set_low_water(link.socket(), 1)
     }
 
-    fn forget(&mut self, count: usize) {
-        self.moved += count as u64;
-        self.at += count as u64;
+    fn forget(&mut self, count: usize) -> Result<(), Snag> {
         if let Place::Nowhere(audit) = &mut self.place {
             audit.dropped(count);
         }
+        self.advance(count)
+    }
+
+    fn advance(&mut self, count: usize) -> Result<(), Snag> {
+        self.moved += count as u64;
+        self.at += count as u64;
+        let too_far = self.ceiling.as_ref().is_some_and(|ceiling| self.at > ceiling.get());
+        if too_far { Err(Snag::Endless) } else { Ok(()) }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Snag> {
@@ -316,11 +322,7 @@ impl Intake {
             let wanted = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
             bytes = bytes.get(..wanted.min(bytes.len())).unwrap_or_default();
         }
-        self.moved += bytes.len() as u64;
-        self.at += bytes.len() as u64;
-        if self.ceiling.as_ref().is_some_and(|ceiling| self.at > ceiling.get()) {
-            return Err(Snag::Endless);
-        }
+        self.advance(bytes.len())?;
         let bytes = self.prove(bytes)?;
         self.store(bytes)?;
         if let Some(reached) = &self.reached {

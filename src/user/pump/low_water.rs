@@ -7,6 +7,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 #[derive(Debug, Clone, Copy)]
 struct LowWater;
 
+// The macro is nix's way to an option that it has not: what of it is unsafe stays in its crate, and this one forbids that.
 nix::setsockopt_impl!(LowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, u32, sockopt::SetStruct<u32>);
 
 /// Has the kernel tell of received bytes only when there are so many, so that a fast stream is few wakings. False: it stays.

@@ -38,6 +38,8 @@ pub struct ReplyReader {
     /// A reply that was ended by [`ReplyReader::end`] and waits to be taken.
     ended: Option<Reply>,
     failed: Option<Overlong>,
+    /// A line was dropped.
+    nonsense: bool,
 }
 
 /// A reply of several lines whose last has not come.
@@ -61,6 +63,7 @@ impl ReplyReader {
             open: None,
             ended: None,
             failed: None,
+            nonsense: false,
         }
     }
 
@@ -82,6 +85,12 @@ impl ReplyReader {
     /// Whether a reply has begun and not ended.
     pub fn partial(&self) -> bool {
         self.open.is_some() || self.held.len() > self.head
+    }
+
+    /// Whether something has come that begins no reply.
+    pub fn holds_nonsense(&self) -> bool {
+        let begun = self.held.get(self.head).filter(|_| self.open.is_none());
+        self.nonsense || begun.is_some_and(|first| !first.is_ascii_digit())
     }
 
     /// Whether what was read so far would be a whole reply if its last line's code were believed although it is not the
@@ -160,7 +169,10 @@ impl ReplyReader {
                     self.open = Some(Open { code, size: first.len(), first, body: Vec::new() });
                     None
                 }
-                Start::Text => None,
+                Start::Text => {
+                    self.nonsense |= !line.is_empty();
+                    None
+                }
             }),
         }
     }

@@ -21,6 +21,26 @@ fn read(segments: &[&[u8]]) -> Vec<Result<Reply, Overlong>> {
 }
 
 #[test]
+fn what_begins_no_reply_is_nonsense() {
+    let holds = |segments: &[&[u8]]| {
+        let mut reader = ReplyReader::new();
+        for segment in segments {
+            reader.feed(segment, &mut Vec::new());
+            assert!(reader.next().is_none());
+        }
+        reader.holds_nonsense()
+    };
+    for slow in
+        [&[&b""[..]][..], &[b"22"], &[b"\xff\xfb\x01\r\n"], &[b"220-Welcome\r\n", b" to a long\r\ngreeting\r\nx"]]
+    {
+        assert!(!holds(slow), "{slow:?}");
+    }
+    for wrong in [&[&b"SSH-2.0-x\r\n"[..]][..], &[b"\x16\x03"], &[b"\r\n", b"hello\n", b"220-a\r\n"]] {
+        assert!(holds(wrong), "{wrong:?}");
+    }
+}
+
+#[test]
 fn one_line() {
     assert_eq!(wire(&Reply::new(200, "NOOP ok.")), b"200 NOOP ok.\r\n");
     assert_eq!(wire(&Reply::new(200, "")), b"200 \r\n");
