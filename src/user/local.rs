@@ -19,6 +19,23 @@ use rustix::io::Errno;
 /// What a download is called until it is complete.
 pub const PART: &str = ".part";
 
+/// The longest name that Linux's file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// What a file is called while it is not whole: its name with an ending, or, where that would be too long, the beginning
+/// of its name and a number that is the same each time, so that it is found again.
+pub fn unfinished(name: &OsStr, ending: &str) -> OsString {
+    // FNV-1a. Nothing but chance is to be kept out: of a clash both files know, since each proves what it goes on with.
+    let mix = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    let whole = name.as_bytes();
+    if whole.len() + ending.len() <= LONGEST_NAME {
+        return [name, OsStr::new(ending)].into_iter().collect();
+    }
+    let number = format!("~{:016x}{ending}", whole.iter().fold(0xcbf2_9ce4_8422_2325, mix));
+    let kept = whole.get(..LONGEST_NAME - number.len()).unwrap_or_default();
+    OsString::from_vec([kept, number.as_bytes()].concat())
+}
+
 /// Why a server's name is not used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsafe {
@@ -48,13 +65,11 @@ impl fmt::Display for Unsafe {
 /// # Errors
 /// Why not.
 pub fn safe_name(name: &[u8]) -> Result<(), Unsafe> {
-    /// With room for the suffix of an unfinished download.
-    const LONGEST: usize = 255 - PART.len();
     match name {
         b"" | b"." | b".." => Err(Unsafe::NoName),
         _ if name.iter().any(|byte| matches!(byte, b'/' | b'\\')) => Err(Unsafe::Separator),
         _ if name.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) => Err(Unsafe::Control),
-        _ if name.len() > LONGEST => Err(Unsafe::TooLong),
+        _ if name.len() > LONGEST_NAME => Err(Unsafe::TooLong),
         _ => Ok(()),
     }
 }
@@ -351,7 +366,7 @@ mod tests {
             (b"a\\b", Err(Unsafe::Separator)),
             (b"a\0", Err(Unsafe::Control)),
             (b"a\r\nb", Err(Unsafe::Control)),
-            (&[b'a'; 251], Err(Unsafe::TooLong)),
+            (&[b'a'; 256], Err(Unsafe::TooLong)),
         ] {
             assert_eq!(safe_name(name), want, "{}", name.escape_ascii());
         }

@@ -489,3 +489,22 @@ fn a_download_without_end_does_not_fill_the_disk() {
     let sent = sent.load(Ordering::Relaxed);
     assert!(sent < 200, "{sent} MiB were taken");
 }
+
+#[test]
+fn an_upload_that_was_not_let_begin_is_none() {
+    let at_once = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "STOR" && {
+            talk.say("226 done");
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[], at_once), Client::new());
+    std::fs::create_dir(client.path("tree")).unwrap();
+    for name in ["up", "tree/b", "tree/c"] {
+        client.write(name, b"hello");
+    }
+    let options = ["-t", "3", "--retries", "0"];
+    for arguments in [&["put", "up", &fake.url("x")][..], &["mirror", "tree", &fake.url("")]] {
+        assert_eq!(client.code(&[&options[..], arguments].concat()), 6, "{arguments:?}");
+    }
+}

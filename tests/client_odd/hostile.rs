@@ -339,3 +339,21 @@ fn a_listing_without_end_is_left() {
     let (fake, client) = (Fake::start(&[], drips), Client::new());
     assert_eq!(client.code(&["-t", "1", "--retries", "0", "ls", &fake.url("")]), 8);
 }
+
+#[test]
+fn names_as_long_as_they_may_be() {
+    let (long, alike) = ("n".repeat(255), "n".repeat(254) + "m");
+    let file = content(3 << 20);
+    let (fake, client) = (Fake::start(&[(&long, &file), (&alike, b"1")], plain), Client::new());
+    assert_eq!(client.code(&["get", &fake.url(&long)]), 0);
+    assert_eq!((client.names(), client.read(&long)), (vec![long.clone()], Some(file.clone())));
+    std::fs::remove_file(client.path(&long)).unwrap();
+    assert_eq!(client.code(&["-n", "3", "get", &fake.url(&long)]), 0);
+    assert_eq!((client.names(), client.read(&long)), (vec![long.clone()], Some(file.clone())));
+    assert_eq!(client.code(&["mirror", &fake.url(""), "tree"]), 0);
+    assert_eq!(client.read(&format!("tree/{long}")), Some(file.clone()));
+    assert_eq!(client.read(&format!("tree/{alike}")), Some(b"1".to_vec()));
+    let target = Fake::start(&[], plain);
+    assert_eq!(client.code(&["mirror", "tree", &target.url("")]), 0);
+    assert_eq!(target.shared.files.lock().unwrap().get(&long), Some(&file));
+}

@@ -296,6 +296,13 @@ fn replies_are_judged_by_their_first_digit() {
         assert_eq!(client.code(&[&options[..], arguments].concat()), 0, "{arguments:?}");
     }
     assert_eq!(client.read("a"), Some(b"hello".to_vec()));
+    // A server that wants to know more has done nothing yet.
+    let asks =
+        crate::fake::says(&[("RNTO", "350 and then?\r\n"), ("DELE", "350 sure?\r\n"), ("RNFR", "350 go on\r\n")]);
+    let (fake_asking, client_asking) = (Fake::start(&[("a", b"hello")], asks), Client::new());
+    for arguments in [&["mv", &fake_asking.url("a"), &fake_asking.url("b")][..], &["rm", &fake_asking.url("a")]] {
+        assert_eq!(client_asking.code(&[&options[..], arguments].concat()), 5, "{arguments:?}");
+    }
     // What was begun is gone on with.
     let file = crate::content(200_000);
     let (fake, client) = (

@@ -44,8 +44,10 @@ impl Ask {
 
     pub(super) fn heard(&mut self, answer: Answer) -> Move {
         let Answer::Reply(reply) = answer else { return Move::Wishes(Vec::new()) };
-        let refused = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
-        if refused && !self.raw {
+        // 350 leads to the next command; behind the last one it says that something is missing, and nothing is done.
+        let last = self.replies.len() + 1 == self.lines.len();
+        let well = reply.kind() == Kind::Completion || (reply.kind() == Kind::Intermediate && !last);
+        if !well && !self.raw {
             return Move::Done(Err(Trouble::refused(&reply)));
         }
         self.replies.push(reply);

@@ -12,20 +12,14 @@
 //! noticed before a wrong byte is written.
 
 use std::cell::Cell;
-use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
-use std::time::Duration;
-
-use rustix::io::Errno;
 
 use super::errand::{Move, Moved, Scene, Yield, ask};
+use super::goal::Goal;
 use super::proof::PROOF;
 use super::stat::{questions, size_in, time_in};
 use super::trouble::{Again, Cause, Trouble};
 use super::verify::Verify;
-use crate::user::local::{Folder, PART, Present, set_time};
 use crate::user::mail::{Answer, Failure, Outcome, Transfer, Wish};
 use crate::user::profile::Standing;
 use crate::user::pump::{Intake, Pump, Snag};
@@ -64,31 +58,6 @@ pub struct Fetch {
     begun: bool,
     outcome: Option<Box<Outcome>>,
     verifying: Option<Box<Verify>>,
-}
-
-/// Where a file goes.
-#[derive(Debug)]
-pub enum Goal {
-    /// A file of this name in a folder, and what it is called until it is whole.
-    File {
-        /// The folder.
-        folder: Rc<Folder>,
-        /// The final name.
-        name: OsString,
-        /// The name while it is not whole.
-        part: OsString,
-    },
-    /// Standard output or a pipe. Emptied once it is used.
-    Stream(Option<OwnedFd>),
-}
-
-impl Goal {
-    /// A file, unfinished as `NAME.part`.
-    pub fn file(folder: Rc<Folder>, name: OsString) -> Self {
-        let mut part = name.clone();
-        part.push(PART);
-        Self::File { folder, name, part }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,13 +200,13 @@ impl Fetch {
             Err(trouble) => return Move::Done(Err(trouble)),
         };
         let Some(there) = self.size else { return self.transfer(Vec::new()) };
-        if let Err(trouble) = self.take_back(there) {
+        if let Err(trouble) = self.goal.take_back(there) {
             return Move::Done(Err(trouble));
         }
         if here > there {
             return self.transfer(Vec::new());
         }
-        match self.whole_here(there) {
+        match self.goal.whole_here(there) {
             // What has changed there since is fetched anew, though it may be as long.
             Some(present) if self.modify.is_some_and(|modify| modify > present.modify) => {
                 return self.transfer(Vec::new());
@@ -249,46 +218,13 @@ impl Fetch {
             None => {}
         }
         let proof = here.min(PROOF);
-        match self.tail(here, proof) {
+        match self.goal.tail(here, proof) {
             Ok(tail) => {
                 self.offset = here - proof;
                 self.transfer(tail)
             }
             Err(trouble) => Move::Done(Err(trouble)),
         }
-    }
-
-    /// A shorter file under the final name is what is gone on with: it becomes the unfinished one.
-    fn take_back(&self, there: u64) -> Result<(), Trouble> {
-        let Goal::File { folder, name, part } = &self.goal else { return Ok(()) };
-        let failed = |errno| Trouble::local(&folder.path().join(name), errno);
-        let absent = folder.look(part).map_err(failed)?.is_none();
-        let shorter = folder.look(name).map_err(failed)?.is_some_and(|now| now.sole && now.size < there);
-        if absent && shorter { folder.rename(name, part).map_err(failed) } else { Ok(()) }
-    }
-
-    /// The file of the final name, if it has that size and there is nothing unfinished.
-    fn whole_here(&self, there: u64) -> Option<Present> {
-        let Goal::File { folder, name, part } = &self.goal else { return None };
-        let whole = folder.look(name).ok().flatten().filter(|now| now.kind.is_file() && now.size == there);
-        whole.filter(|_| folder.look(part).ok().flatten().is_none())
-    }
-
-    /// The last bytes of the unfinished file.
-    fn tail(&self, here: u64, length: u64) -> Result<Vec<u8>, Trouble> {
-        let Goal::File { folder, part, .. } = &self.goal else { return Ok(Vec::new()) };
-        let failed = |errno| Trouble::local(&folder.path().join(part), errno);
-        let (file, _) = folder.open(part).map_err(failed)?;
-        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
-        let mut filled = 0;
-        while let Some(rest) = tail.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = here - length + filled as u64;
-            match rustix::io::pread(&file, rest, at).map_err(failed)? {
-                0 => return Err(failed(Errno::IO)),
-                count => filled += count,
-            }
-        }
-        Ok(tail)
     }
 
     fn transfer(&mut self, proof: Vec<u8>) -> Move {
@@ -424,11 +360,7 @@ impl Fetch {
 
     /// What is here cannot be right: away with it, and from the first byte next time.
     fn forget(&mut self) {
-        if let Goal::File { folder, part, .. } = &self.goal
-            && let Err(errno) = folder.remove(part)
-        {
-            log::debug!("cannot remove an unfinished file: {errno}");
-        }
+        self.goal.remove(|_| true);
         self.resume = false;
         self.begun = false;
         self.offset = 0;
@@ -436,12 +368,8 @@ impl Fetch {
 
     /// An unfinished file without a byte in it says nothing: away with it, if it is ours.
     pub(super) fn tidy(&self) {
-        let Goal::File { folder, part, .. } = &self.goal else { return };
-        if self.begun
-            && folder.look(part).ok().flatten().is_some_and(|present| present.size == 0)
-            && let Err(errno) = folder.remove(part)
-        {
-            log::debug!("cannot remove an empty unfinished file: {errno}");
+        if self.begun {
+            self.goal.remove(|present| present.size == 0);
         }
     }
 
@@ -472,44 +400,11 @@ impl Fetch {
         let Some(outcome) = self.outcome.take() else { return Move::Wishes(Vec::new()) };
         let Outcome { pump, moved, elapsed, result, .. } = *outcome;
         let code = result.ok().map(|reply| reply.code);
-        if let (Goal::File { folder, name, part }, Some(Pump::In(intake))) = (&self.goal, pump) {
-            let placed = match intake.into_file() {
-                Some(file) => self.place(file, folder, name, part),
-                None => Err(Errno::IO),
-            };
-            if let Err(errno) = placed {
-                return Move::Done(Err(Trouble::local(&folder.path().join(name), errno)));
-            }
+        if let Some(Pump::In(intake)) = pump
+            && let Err(trouble) = self.goal.place(*intake, self.modify.filter(|_| self.keep_time))
+        {
+            return Move::Done(Err(trouble));
         }
         Move::Done(Ok(Yield::Moved(Moved { bytes: moved, offset: self.offset, elapsed, skipped: false, code })))
     }
-
-    fn place(&self, file: OwnedFd, folder: &Folder, name: &OsString, part: &OsString) -> Result<(), Errno> {
-        if let Some(modify) = self.modify.filter(|_| self.keep_time)
-            && let Err(errno) = set_time(file.as_fd(), modify)
-        {
-            log::debug!("cannot keep the time of a file: {errno}");
-        }
-        folder.rename(part, name)
-    }
-}
-
-/// A name for an unfinished file that no other entry of the directory has.
-pub fn part_name(name: &[u8], taken: impl Fn(&[u8]) -> bool) -> OsString {
-    let mut part = [name, PART.as_bytes()].concat();
-    if taken(&part) {
-        part = [name, b".unfinished".as_slice()].concat();
-        part.truncate(255);
-    }
-    OsString::from_vec(part)
-}
-
-/// How long nothing is, for callers that have no transfer to time.
-pub const NO_TIME: Duration = Duration::ZERO;
-
-/// The last component of a server's path, as a local name.
-pub fn local_name(remote: &[u8]) -> OsString {
-    let trimmed = remote.strip_suffix(b"/").unwrap_or(remote);
-    let name = trimmed.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    std::ffi::OsStr::from_bytes(name).to_owned()
 }

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -113,7 +114,7 @@ impl Send {
             offset: 0,
             begun: false,
             modify: None,
-            moved: Moved { bytes: 0, offset: 0, elapsed: super::fetch::NO_TIME, skipped: false, code: None },
+            moved: Moved { bytes: 0, offset: 0, elapsed: Duration::ZERO, skipped: false, code: None },
         }
     }
 

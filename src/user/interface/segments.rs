@@ -29,7 +29,7 @@ use super::ui::Remote;
 use crate::user::crew::{
     Behind, Cause, Crew, Errand, ErrandId, Fetch, Goal, Moved, Piece, Proof, Stat, Trouble, Verify, Yield,
 };
-use crate::user::local::{Folder, PART, set_time};
+use crate::user::local::{Folder, PART, set_time, unfinished};
 use crate::user::profile::Standing;
 
 /// Pieces smaller than this are not worth a session.
@@ -39,7 +39,7 @@ const SMALLEST: u64 = 1024 * 1024;
 const ROUNDS: u32 = 3;
 
 /// What is appended to the name while there are holes.
-const HOLES: &str = ".seg";
+const HOLES: &str = ".part.seg";
 
 /// How a file is fetched.
 #[derive(Debug, Clone, Copy)]
@@ -430,11 +430,11 @@ impl Segments {
 }
 
 fn part(name: &OsStr) -> OsString {
-    [name, OsStr::new(PART)].into_iter().collect()
+    unfinished(name, PART)
 }
 
 fn holed(name: &OsStr) -> OsString {
-    [part(name).as_os_str(), OsStr::new(HOLES)].into_iter().collect()
+    unfinished(name, HOLES)
 }
 
 /// Removes what a run that crashed has left of a file; one that is still at it holds the lock.

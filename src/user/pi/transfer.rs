@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
 use super::{Output, Session, Stage, port_in};
+use crate::transfer::Fault;
 use crate::user::mail::{Answer, Death, Failure, Missed, News, Order, Outcome, Spoken, Ticket, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
 use crate::user::pump::{Pump, Snag};
@@ -280,8 +281,10 @@ impl Session {
         let failed = matches!(reply.kind(), Kind::Transient | Kind::Permanent);
         // After 1yz, what was sent before it went wrong is still on its way, and worth having.
         let arriving = running.incoming() && matches!((&running.word, &running.channel), (Word::Opened, Channel::Up));
+        // An upload that was not let begin: whatever it is that the server calls done, our file is not.
+        let unbegun = !running.incoming() && matches!(running.word, Word::Sent);
         running.word = Word::Answered(reply);
-        if failed && !arriving && matches!(running.channel, Channel::Up | Channel::Coming(_)) {
+        if (unbegun || failed && !arriving) && matches!(running.channel, Channel::Up | Channel::Coming(_)) {
             // No more data is to come; what has come is in the pump, which the DTP gives back.
             stage.out.push(Output::Order(ticket, Order::Cut));
             return;
@@ -393,6 +396,9 @@ impl Session {
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
             Err(Snag::Unclosed) if !refused => Err(Failure::Unclosed(reply)),
+            Err(Snag::Fault(Fault::Aborted)) if !refused => {
+                Err(Failure::NoChannel("the server ended the upload before it had begun".into(), None))
+            }
             // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
             Err(snag) if snag.is_loss() && listing && moved == 0 && !refused => {
                 if secured {

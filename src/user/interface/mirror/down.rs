@@ -14,7 +14,7 @@ use super::trail::{DIRECTORIES, Trail, endless};
 use super::{Bench, DEPTH_LIMIT, FILES_WAITING, Task};
 use crate::user::crew::{Cause, Errand, Fetch, Goal, List, Trouble, Yield, part_name};
 use crate::user::interface::screen::Deed;
-use crate::user::local::{Folder, PART, Present, safe_name};
+use crate::user::local::{Folder, PART, Present, safe_name, unfinished};
 use crate::user::text::{Shown, join};
 use crate::wire::directory::{End, Found, FoundKind, Grain, Parsed};
 
@@ -189,8 +189,9 @@ impl Down {
             bench.screen.did(Deed::Get, &bench.remote.place.show(&join(&node.path, &found.name)), false);
             return;
         }
-        let part = part_name(&found.name, |name| taken.contains(name));
-        let usual = part.as_bytes() == [&found.name[..], PART.as_bytes()].concat();
+        let name = OsStr::from_bytes(&found.name);
+        let part = part_name(name, |name| taken.contains(name.as_bytes()));
+        let usual = part == unfinished(name, PART);
         self.files.push_back(Waiting {
             directory: Rc::clone(node),
             name: found.name.into(),
@@ -240,8 +241,8 @@ fn prepare(node: &Node, dry_run: bool) -> Result<HashMap<OsString, Present>, Err
 fn remove_extra(node: &Node, here: &HashMap<OsString, Present>, there: &HashSet<&[u8]>, bench: &mut Bench<'_>) {
     for (name, present) in here {
         let bytes = name.as_bytes();
-        let unfinished = bytes.strip_suffix(PART.as_bytes()).is_some_and(|whole| there.contains(whole));
-        if !there.contains(bytes) && !unfinished {
+        let begun = bytes.strip_suffix(PART.as_bytes()).is_some_and(|whole| there.contains(whole));
+        if !there.contains(bytes) && !begun {
             let within = join(&node.within, bytes);
             // What stays has been said, or is none of ours.
             clear(&Extra { folder: &node.folder, name, kind: present.kind, within }, 0, bench);
