@@ -43,7 +43,7 @@ pub enum Wish {
     Ask {
         /// The command as it goes over the wire, without its end and before FF is doubled.
         line: Vec<u8>,
-        /// Whether it may leave while replies to earlier commands are still owed.
+        /// Whether it is the user's own, which may change anything: it leaves when no reply to an earlier one is owed.
         alone: bool,
     },
     /// One command with a data connection.

@@ -284,10 +284,12 @@ impl Client {
         self.settle();
     }
 
-    /// Stops the transfers of a session (ABOR).
-    pub fn abort(&mut self, session: Key) {
+    /// Stops the transfers of a session (ABOR). Whether there were any.
+    pub fn abort(&mut self, session: Key) -> bool {
+        let moving = self.control(session).and_then(|control| control.session()).is_some_and(pi::Session::moves);
         self.tell(session, Input::Abort);
         self.settle();
+        moving
     }
 
     /// Ends a session at once, with whatever it is doing; what is said about it to those who wished something.

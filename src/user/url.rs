@@ -162,8 +162,20 @@ impl Place {
         let user = self.user.as_ref().map(|user| encode(user) + "@").unwrap_or_default();
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let port = if self.port == self.scheme.port() { String::new() } else { format!(":{}", self.port) };
-        // An absolute path keeps its first slash as %2F's modern form, a second slash.
-        format!("{scheme}://{user}{host}{port}/{}", encode(path))
+        // The first slash of an absolute path is no separator (RFC 1738 3.2.2).
+        let (root, rest) = path.strip_prefix(b"/").map_or(("", path), |rest| ("%2F", rest));
+        format!("{scheme}://{user}{host}{port}/{root}{}", encode(rest))
+    }
+}
+
+/// What was meant for an address, as it was written but for the password, fit to be complained about.
+pub fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@').map(|(login, host)| (login.split_once(':').map_or(login, |(user, _)| user), host))
+    {
+        Some((user, host)) => format!("{scheme}://{user}@{host}{path}"),
+        None => text.to_owned(),
     }
 }
 
@@ -242,6 +254,11 @@ mod tests {
         assert_eq!((&place.path[..], place.text), (b"pub/a b".as_slice(), Some(true)));
         assert_eq!(place.show(&place.path), "ftp://ann@host.example:2121/pub/a%20b");
         assert!(!format!("{place:?}").contains("ss"));
+        for path in ["/", "/a b", "//a", "a/b", "a;type=i", "a%2F", ""] {
+            let shown = place.show(path.as_bytes());
+            assert_eq!(url(&shown).path, path.as_bytes(), "{shown}");
+        }
+        assert_eq!(place.show(b"/pub/a"), "ftp://ann@host.example:2121/%2Fpub/a");
         assert_eq!(url("ftp://h//abs").path, b"/abs");
         assert_eq!(url("ftp://h/%2Fabs").path, b"/abs");
         assert_eq!((url("ftp://[::1]:2121/x").host.as_str(), url("ftp://[::1]").port), ("::1", 21));
@@ -264,6 +281,14 @@ mod tests {
             assert_eq!(Place::url(text), Err(why), "{text}");
         }
         assert_eq!(Place::url("not a url"), Ok(None));
+        for (text, shown) in [
+            ("ftp://u:p@ss@h:0/a", "ftp://u@h:0/a"),
+            ("ftp://u@h/a@b", "ftp://u@h/a@b"),
+            ("ftp://h:0/u:p@x", "ftp://h:0/u:p@x"),
+            ("h:a@b", "h:a@b"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
     }
 
     #[test]

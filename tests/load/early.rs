@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -47,6 +48,19 @@ fn a_silent_server_is_reported() {
         assert_eq!((number(&report["ops"]), number(&report["duration_s"])), (0.0, 0.0), "{report}");
         assert!(std::fs::read_to_string(log).unwrap().starts_with('#'));
     }
+}
+
+#[test]
+fn an_interrupt_that_reaches_a_process_before_it_listens_is_no_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let load = start(&["--clients", "2", "--processes", "2"], &url(listener.local_addr().unwrap(), ""));
+    let end = Instant::now() + PATIENCE;
+    while children(&load).len() < 2 {
+        assert!(Instant::now() < end, "it starts none");
+        std::thread::yield_now();
+    }
+    let (code, report, said) = interrupt(load);
+    assert_eq!((code, said.as_str(), report["errors"].to_string().as_str()), (0, "", "{}"), "{report}");
 }
 
 #[test]

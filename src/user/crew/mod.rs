@@ -216,7 +216,9 @@ impl Crew {
         let Some(duty) = self.duties.get_mut(&id) else { return };
         duty.cancelled = true;
         match duty.at {
-            Some(session) => self.client.abort(session),
+            Some(session) if self.client.abort(session) => {}
+            // It waits for an answer, and that may take as long as the server likes.
+            Some(session) => self.client.drop_session(session, &Death::Abandoned),
             None => {
                 let site = duty.site;
                 if let Some(site) = self.sites.get_mut(site.0) {
@@ -427,7 +429,11 @@ impl Crew {
             }
         }
         self.forget_tickets(id);
+        let cancelled = self.duties.get(&id).is_some_and(|duty| duty.cancelled);
         match result {
+            Err(trouble) if cancelled && trouble.again == Again::Untried => {
+                self.close(id, Err(Trouble::new(Cause::Interrupted, "interrupted")));
+            }
             Err(trouble) if self.may_retry(id, &trouble) => self.retry(id, trouble),
             result => self.close(id, result),
         }

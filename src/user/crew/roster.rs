@@ -8,9 +8,15 @@ use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
 use crate::reactor::Key;
 use crate::user::guard::Guard;
 use crate::user::mail::{Death, Ticket, Wish};
-use crate::user::pi::Guise;
+use crate::user::pi::{Guise, Login};
 
 impl Crew {
+    /// Who logs in at a site, unless it is the guest.
+    pub fn user(&self, site: SiteId) -> Option<Vec<u8>> {
+        let login = self.sites.get(site.0).map(|site| &site.target.login)?;
+        (*login != Login::anonymous()).then(|| login.user.clone())
+    }
+
     pub(super) fn ready(&mut self, session: Key) {
         if let Some(id) = self.site_of(session) {
             if let Some(site) = self.sites.get_mut(id.0) {

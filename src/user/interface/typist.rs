@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LOCAL: [&str; 5] = ["put", "mput", "lcd", "append", "check"];
 
 /// Verbs whose arguments are patterns.
-const PATTERNS: [&str; 4] = ["mget", "mput", "mdelete", "mls"];
+const PATTERNS: [&str; 7] = ["mget", "mput", "mdelete", "mls", "ls", "dir", "nlist"];
 
 /// What names can be completed to: the loop brings those of the server, the editor reads them.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ use super::voice;
 use crate::user::crew::{Cause, Crew, Errand, ErrandId, List, Rules, SiteId, Target, Told, Trouble, Yield};
 use crate::user::guard::{Protection, Trust};
 use crate::user::mail::Spoken;
-use crate::user::url::{Place, Scheme};
+use crate::user::url::{Place, Scheme, without_password};
 use crate::user::{Client, Terms};
 
 /// A path on a server.
@@ -141,7 +141,18 @@ impl Ui {
     /// # Errors
     /// It is neither, or no login can be made up for it.
     pub fn remote(&mut self, text: &str) -> Result<Remote, Trouble> {
-        let malformed = |why| Trouble::new(Cause::Usage, format!("{text}: {why}"));
+        self.find(text).map_err(|trouble| {
+            if !self.screen.json() || text.is_empty() || trouble.cause == Cause::Interrupted {
+                return trouble;
+            }
+            // Whoever reads objects wants to know which of the arguments it was.
+            self.screen.trouble(&without_password(text), &trouble);
+            Trouble { text: String::new(), ..trouble }
+        })
+    }
+
+    fn find(&mut self, text: &str) -> Result<Remote, Trouble> {
+        let malformed = |why| Trouble::new(Cause::Usage, format!("{}: {why}", without_password(text)));
         if let Some(place) = Place::url(text).map_err(malformed)? {
             return self.visit(place);
         }

@@ -14,7 +14,9 @@ use super::mirror::Mirror;
 use super::options::usage;
 use super::screen::Columns;
 use super::segments::{How, Segments, clear_crashed};
+use super::shell_words::{matching, none_fits};
 use super::ui::{Remote, Ui};
+use crate::filesystem::Pattern;
 use crate::user::crew::{
     Ask, Cause, Digest, Errand, Fetch, Goal, List, Moved, Origin, Send, Stat, Trouble, Verify, Yield, local_name,
 };
@@ -206,6 +208,10 @@ pub fn ls(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let arguments = if arguments.is_empty() { vec![String::new()] } else { arguments };
     let columns = if ui.options.long { Columns::Long } else { Columns::Names };
     for argument in &arguments {
+        if let Some(entries) = fitting(ui, argument)? {
+            ui.screen.entries(&entries, columns)?;
+            continue;
+        }
         let remote = ui.remote(argument)?;
         let entries = list(ui, &remote).map_err(|trouble| about(ui, &remote, trouble))?;
         let directory = argument.trim_end_matches('/');
@@ -214,6 +220,23 @@ pub fn ls(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         ui.screen.entries(&entries, columns)?;
     }
     Ok(())
+}
+
+/// What a pattern of the shell's user fits; servers have their own idea of patterns, or none. `None`: it is no pattern, or
+/// something is called just so.
+fn fitting(ui: &mut Ui, argument: &str) -> Result<Option<Vec<Found>>, Trouble> {
+    let last = argument.rsplit('/').next().unwrap_or_default();
+    if ui.shell.here().is_none() || !Pattern::is_special(last.as_bytes()) || argument.contains("://") {
+        return Ok(None);
+    }
+    let (_, found) = matching(ui, argument).map_err(|trouble| named(ui, argument, trouble))?;
+    if found.iter().any(|entry| entry.name == last.as_bytes() && entry.kind == FoundKind::Dir) {
+        return Ok(None);
+    }
+    if found.is_empty() {
+        return Err(named(ui, argument, none_fits(argument)));
+    }
+    Ok(Some(found))
 }
 
 /// The entries of a directory in the order of their names; a path that is a file is listed as itself.
@@ -330,7 +353,8 @@ pub fn check(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let path = PathBuf::from(file);
     let name = path.file_name().ok_or_else(|| usage(&format!("{file}: no file")))?.to_owned();
     let folder = Folder::named(path.parent().unwrap_or(Path::new(".")));
-    let (_, here) = folder.open(&name).map_err(|errno| Trouble::local(&path, errno))?;
+    let opened = folder.open(&name).map_err(|errno| Trouble::local(&path, errno));
+    let (_, here) = opened.map_err(|trouble| named(ui, file, trouble))?;
     let found = ui.run(remote.site, Errand::Stat(Box::new(Stat::new(remote.path.clone()))));
     if let Yield::Entry(Found { size: Some(there), .. }) = found.map_err(|trouble| about(ui, &remote, trouble))?
         && there != here.size
@@ -406,7 +430,11 @@ fn about(ui: &mut Ui, remote: &Remote, trouble: Trouble) -> Trouble {
     if trouble.cause == Cause::Interrupted {
         return trouble;
     }
-    ui.screen.trouble(&remote.show(), &trouble);
+    named(ui, &remote.show(), trouble)
+}
+
+fn named(ui: &mut Ui, what: &str, trouble: Trouble) -> Trouble {
+    ui.screen.trouble(what, &trouble);
     Trouble { text: String::new(), ..trouble }
 }
 

@@ -5,6 +5,7 @@
 //! [`Stage::out`]. The diagram stands in [`state`]. Wishes wait in an agenda until the dialogue is ready for them:
 //! that is where commands are sent ahead of their replies, and where it is decided when they must not be.
 
+mod doubt;
 mod end;
 mod login;
 mod patience;
@@ -140,6 +141,8 @@ pub struct Session {
     text: Option<bool>,
     /// A restart marker was sent: some servers keep it for every transfer that follows, so it is taken back.
     marked: bool,
+    /// What is said before the next transfer, since the user may have said otherwise.
+    doubts: Vec<&'static [u8]>,
     strays: usize,
     /// Replies that took the dialogue further: those that were waited for.
     heeded: usize,
@@ -165,6 +168,7 @@ impl Session {
             transfers: VecDeque::new(),
             text: None,
             marked: false,
+            doubts: Vec::new(),
             strays: 0,
             heeded: 0,
             echoing: false,
@@ -317,7 +321,10 @@ impl Session {
             }
             let Some((ticket, wish)) = self.agenda.pop_front() else { return };
             match wish {
-                Wish::Ask { line, .. } => {
+                Wish::Ask { line, alone } => {
+                    if alone {
+                        self.doubt(&line);
+                    }
                     let meant = Meant::of(&line);
                     self.command(line, Owed::Ask(ticket, meant), stage);
                 }
@@ -409,6 +416,7 @@ impl Session {
             Owed::Type(text, ticket) => self.typed(text, ticket, reply, stage),
             Owed::Ask(ticket, _) => stage.out.push(Output::Answer(ticket, Answer::Reply(reply))),
             Owed::Pret(ticket) => self.after_pret(ticket, stage),
+            Owed::Doubt(ticket) => self.prepare(ticket, stage),
             Owed::Way(ticket, way) => self.way_answered(ticket, way, &reply, stage),
             Owed::Rest(ticket, restart) => self.rest_answered(ticket, restart, reply, stage),
             Owed::Verb(ticket) => self.verb_answered(ticket, reply, stage),
@@ -429,7 +437,7 @@ impl Session {
             Owed::Ask(_, meant) => {
                 !self.is_echo(reply) && (code >= 400 || self.manners.guise.terse || meant.fits(reply))
             }
-            Owed::Way(..) | Owed::Pret(_) | Owed::Courtesy | Owed::Login => !self.is_echo(reply),
+            Owed::Way(..) | Owed::Pret(_) | Owed::Doubt(_) | Owed::Courtesy | Owed::Login => !self.is_echo(reply),
             Owed::Type(..) | Owed::Verb(_) | Owed::Abort | Owed::Quit => true,
         }
     }

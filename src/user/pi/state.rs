@@ -98,6 +98,8 @@ pub enum Owed {
     Ask(Ticket, Meant),
     /// To PRET, EPSV, PASV, PORT or EPRT for a transfer.
     Pret(Ticket),
+    /// To what is said because a user's own command may have changed it.
+    Doubt(Ticket),
     /// As above.
     Way(Ticket, Way),
     /// To REST, with the offset.

@@ -1,5 +1,6 @@
 //! The dialogue in memory: replies in, commands and orders out.
 
+mod doubt;
 mod odd;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

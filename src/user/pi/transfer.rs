@@ -40,14 +40,22 @@ impl Running {
 
 impl Session {
     pub(super) fn begin(&mut self, ticket: Ticket, transfer: Transfer, stage: &mut Stage<'_>) {
-        let (text, verb) = (transfer.text, transfer.verb);
-        let running = Running::new(ticket, transfer);
+        self.transfers.push_back(Running::new(ticket, transfer));
+        self.prepare(ticket, stage);
+    }
+
+    /// Sets the scene for a transfer, and again when a part of it is set.
+    pub(super) fn prepare(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+        let Some(running) = self.index(ticket).and_then(|at| self.transfers.get(at)) else { return };
+        let (text, verb) = (running.text, running.verb);
         // A listing comes as lines whatever the TYPE is, and switching would cost two commands a directory.
         let switch = self.text != Some(text) && !(running.listing() && self.text.is_some());
         let pret = stage.profile.has("PRET").then(|| with_argument("PRET", rule(verb).name.as_bytes()));
         let pret = pret
             .map(|line| if running.argument.is_empty() { line } else { [&line[..], b" ", &running.argument].concat() });
-        self.transfers.push_back(running);
+        if self.dispel(ticket, stage) {
+            return;
+        }
         if switch {
             let line: &[u8] = if text { b"TYPE A" } else { b"TYPE I" };
             self.command(line.to_vec(), Owed::Type(text, Some(ticket)), stage);
@@ -419,6 +427,11 @@ impl Session {
         let announced = running.and_then(|running| running.announced);
         let outcome = Outcome { pump, moved, announced, elapsed, result };
         stage.out.push(Output::Answer(ticket, Answer::Moved(Box::new(outcome))));
+    }
+
+    /// Whether there are transfers.
+    pub fn moves(&self) -> bool {
+        !self.transfers.is_empty()
     }
 
     /// The user has had enough: data connections are closed, the server is told.

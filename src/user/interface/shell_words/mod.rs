@@ -96,17 +96,22 @@ fn agreed(ui: &mut Ui, asking: &mut bool, verb: &str, name: &[u8]) -> Result<boo
 
 /// The entries that a pattern of the user's fits: its last component is held against names here, so that no server's
 /// idea of patterns matters.
-fn matching(ui: &mut Ui, argument: &str) -> Result<(Remote, Vec<Found>), Trouble> {
+pub(super) fn matching(ui: &mut Ui, argument: &str) -> Result<(Remote, Vec<Found>), Trouble> {
     let (folder, last) = argument.rfind('/').map_or(("", argument), |slash| argument.split_at(slash + 1));
     let directory = ui.remote(folder.strip_suffix('/').filter(|folder| !folder.is_empty()).unwrap_or(folder))?;
     let pattern = Pattern::parse(last.as_bytes());
     let mut entries = verbs::list(ui, &directory)?;
     let hidden = pattern.wants_hidden();
+    // As a shell has it: what fits nothing may be a name.
+    let called_so = entries.iter().find(|found| found.name == last.as_bytes()).cloned();
     entries.retain(|found| (hidden || !found.name.starts_with(b".")) && fits(&pattern, &found.name));
+    if entries.is_empty() {
+        entries.extend(called_so);
+    }
     Ok((directory, entries))
 }
 
-fn none_fits(argument: &str) -> Trouble {
+pub(super) fn none_fits(argument: &str) -> Trouble {
     Trouble::new(Cause::Denied, format!("{argument}: no such files"))
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::user::crew::Trouble;
+use crate::user::crew::{Cause, Trouble};
 use crate::user::interface::files::Bookmarks;
 use crate::user::interface::options::usage;
 use crate::user::interface::screen::Columns;
@@ -40,8 +40,17 @@ pub fn open(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         ui.shell.go(Whereabouts::AtTheDoor(place));
         return Ok(());
     }
-    let remote = ui.visit(place)?;
-    enter(ui, remote)
+    knock(ui, place)
+}
+
+/// Logs in at a place. Who is refused stays at its door, where another name may be let in.
+fn knock(ui: &mut Ui, place: Place) -> Result<(), Trouble> {
+    let entered = ui.visit(place.clone()).and_then(|remote| enter(ui, remote));
+    if entered.as_ref().is_err_and(|trouble| trouble.cause == Cause::Login) {
+        close(ui, Vec::new())?;
+        ui.shell.go(Whereabouts::AtTheDoor(place));
+    }
+    entered
 }
 
 /// Goes to a place for the first time: logs in, and finds out where that is.
@@ -64,15 +73,13 @@ fn enter(ui: &mut Ui, remote: Remote) -> Result<(), Trouble> {
 pub fn user(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
     let arguments = wanted(ui, arguments, 1, &["username"])?;
     let mut place = match &ui.shell.place {
-        Whereabouts::Inside(here) => here.at.place.clone(),
+        Whereabouts::Inside(here) => Place { path: Vec::new(), ..here.at.place.clone() },
         Whereabouts::AtTheDoor(place) => place.clone(),
         Whereabouts::Outside | Whereabouts::Nowhere => return Err(usage("not connected; open HOST first")),
     };
     place.user = arguments.first().map(|name| name.as_bytes().to_vec());
     place.password = arguments.get(1).map(|password| password.as_bytes().to_vec());
-    place.path = Vec::new();
-    let remote = ui.visit(place)?;
-    enter(ui, remote)
+    knock(ui, place)
 }
 
 /// `close`

@@ -8,6 +8,7 @@ use crate::user::interface::pipe::Neighbour;
 use crate::user::interface::ui::Ui;
 use crate::user::interface::words;
 use crate::user::text::Shown;
+use crate::user::url::Place;
 
 use super::here;
 
@@ -127,8 +128,12 @@ pub fn bookmark(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
             }
             return Ok(());
         }
-        ["add", name] if !name.contains(' ') => marks.set(name, &here(ui)?.at.show()),
-        ["add", name, url] if !name.contains(' ') => marks.set(name, url),
+        ["add", name] if !name.contains(' ') => {
+            let at = here(ui)?.at;
+            let user = at.place.user.clone().or_else(|| ui.crew.user(at.site));
+            marks.set(name, &Place { user, ..at.place }.show(&at.path));
+        }
+        ["add", name, url] if !name.contains(' ') => marks.set(name, &address(url)?),
         ["delete" | "del", name] => {
             if !marks.remove(name) {
                 return Err(usage("no such bookmark"));
@@ -137,6 +142,16 @@ pub fn bookmark(ui: &mut Ui, arguments: Vec<String>) -> Result<(), Trouble> {
         _ => return Err(usage("bookmark [add NAME [URL] | delete NAME | list]")),
     }
     marks.save().map_err(|error| Trouble::new(Cause::Local, format!("bookmarks: {error}")))
+}
+
+/// An address fit to be kept: without the password, which belongs into `~/.netrc`.
+fn address(text: &str) -> Result<String, Trouble> {
+    let malformed = |why| usage(&format!("no address: {why}"));
+    let place = match Place::url(text).map_err(malformed)? {
+        Some(place) => place,
+        None => Place::door(text).map_err(malformed)?,
+    };
+    Ok(place.show(&place.path))
 }
 
 /// Words that stand beside each other: six of them are no wider than the narrowest terminal.
