@@ -267,7 +267,9 @@ impl Session {
         match (&front.channel, &front.word) {
             (Channel::Up, Word::Sent) if !front.incoming() => Some(self.brief(PATIENCE_FOR_1YZ)),
             (Channel::Up, Word::Unsent) => Some(Patience::ordinary(timeout)),
-            (Channel::Up, _) if front.is_done_unbegun() => Some(self.brief(PATIENCE_WITH_THE_EMPTY)),
+            (Channel::Up, _) if front.is_done_unbegun() => {
+                Some(Patience::short(PATIENCE_WITH_THE_EMPTY.min(self.manners.timeout / 2)))
+            }
             (Channel::Up | Channel::Coming(_), _) => None,
             _ if front.has_enough() || front.is_spoilt() => Some(self.brief(PATIENCE_WITH_THE_CUT)),
             _ => Some(Patience::ordinary(timeout)),

@@ -456,13 +456,13 @@ fn an_empty_directory_may_need_no_connection() {
     desk.transfer(1, Verb::List, "", 0);
     desk.hear("229 (|||4000|)\r\n226 nothing to list\r\n");
     desk.never(1);
-    assert_eq!(desk.said.last().map(String::as_str), Some("moved 226 for 1"));
+    assert_eq!(desk.said.last().map(String::as_str), Some("failed: nothing came for 1"));
 }
 
 #[test]
 fn a_connection_thrown_away_may_be_an_empty_directory_and_never_a_file() {
     let reset = || Missed::Failed(std::io::ErrorKind::ConnectionReset);
-    for (verb, said) in [(Verb::Mlsd, "moved 226 for 1"), (Verb::Retr, "hang up")] {
+    for (verb, said) in [(Verb::Mlsd, "failed: nothing came for 1"), (Verb::Retr, "hang up")] {
         let mut desk = Desk::member("x");
         desk.transfer(1, verb, "a", 0);
         desk.hear("229 (|||4000|)\r\n");

@@ -364,7 +364,7 @@ impl Session {
                 let result = match (refused, listing) {
                     (true, _) => Err(Failure::Refused(reply)),
                     // An empty directory is not worth a connection to some servers.
-                    (false, true) => Ok(reply),
+                    (false, true) => Err(Failure::Bare(reply)),
                     (false, false) => Err(Failure::NoChannel(running.why.clone(), running.refusal)),
                 };
                 return self.finish(ticket, pump, 0, Duration::ZERO, result, stage);
@@ -386,7 +386,7 @@ impl Session {
                 if secured {
                     Err(Failure::Unclosed(reply))
                 } else {
-                    Ok(reply)
+                    Err(Failure::Bare(reply))
                 }
             }
             Err(snag) if snag.is_cut() && !refused => {
