@@ -473,3 +473,21 @@ fn a_connection_thrown_away_may_be_an_empty_directory_and_never_a_file() {
         assert_eq!(desk.said.last().map(String::as_str), Some(said));
     }
 }
+
+#[test]
+fn an_upload_that_was_ended_before_its_connection_is_there_is_cut() {
+    use crate::user::pump::Outlet;
+    for ended in ["226 done\r\n", "150 go\r\n226 done\r\n"] {
+        let mut desk = Desk::member("x");
+        desk.profile.note_way(Way::Epsv, Standing::Works);
+        let file = std::fs::File::open("/dev/null").expect("a file").into();
+        let pump = Pump::Out(Box::new(Outlet::image(file, 0, 0)));
+        let transfer =
+            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
+        desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
+        desk.hear("229 (|||4000|)\r\n");
+        desk.hear(ended);
+        desk.up(1);
+        assert_eq!(desk.said.last().map(String::as_str), Some("cut 1"), "{ended}");
+    }
+}

@@ -303,6 +303,8 @@ impl Session {
         match running.word {
             Word::Unsent if !port_owed => self.send_rest_or_verb(ticket, stage),
             Word::Opened if !running.incoming() => stage.out.push(Output::Order(ticket, Order::Go)),
+            // The server has ended the upload already, 1yz and all: nothing may be sent any more, and nobody else would end it.
+            Word::Answered(_) if !running.incoming() => stage.out.push(Output::Order(ticket, Order::Cut)),
             // What is sent before the 1yz waits in the server's socket: a round trip less for each small file.
             Word::Sent if running.eager && stage.profile.pipelines() => {
                 running.word = Word::Opened;
