@@ -33,6 +33,12 @@ impl Client {
                     self.cut(by, key);
                 }
             }
+            Order::CutIfBare => {
+                let key = self.data_of(by, ticket);
+                if key.and_then(|key| self.with_data(key, |data| data.moved() == 0)) == Some(true) {
+                    self.ordered(by, ticket, Order::Cut);
+                }
+            }
             Order::Cut => {
                 if let Some(key) = self.data_of(by, ticket)
                     && let Some(news) = self.cut(by, key)

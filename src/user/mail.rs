@@ -111,6 +111,9 @@ pub enum Failure {
     /// The server says that it went well, but TLS does not confirm that these were all the bytes. Whoever knows how many
     /// there should be may believe it.
     Unclosed(Reply),
+    /// A listing that went well, says the server, of which nothing came and which no data connection ended: perhaps there is
+    /// nothing to list.
+    Bare(Reply),
     /// The wish was withdrawn.
     Aborted,
     /// It could not be put into a line: a control character in a path.
@@ -165,6 +168,8 @@ pub enum Order {
     Drop,
     /// Close the data connection now; a [`News::Done`] answers.
     Cut,
+    /// The same if nothing has come over it; nothing answers if something has.
+    CutIfBare,
 }
 
 /// Up: from a User-DTP to its User-PI.
@@ -225,6 +230,7 @@ impl fmt::Display for Failure {
             Self::NoChannel(why, _) => write!(f, "no data connection: {why}"),
             Self::Snag(snag) => write!(f, "{snag}"),
             Self::Unclosed(_) => write!(f, "{}", Snag::Unclosed),
+            Self::Bare(_) => f.write_str("nothing came"),
             Self::Aborted => f.write_str("aborted"),
             Self::Unsendable => f.write_str("a name with a line break or NUL in it cannot be sent"),
         }

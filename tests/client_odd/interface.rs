@@ -249,6 +249,30 @@ fn directories_that_are_empty_by_a_refusal() {
     }
 }
 
+/// The connection stays in the queue of the port, which is open until the next EPSV.
+#[test]
+fn directories_that_are_empty_and_not_worth_a_connection() {
+    for modern in [true, false] {
+        let rule = move |talk: &mut Talk, verb: &str, _: &str| match verb {
+            "MLSD" | "LIST" | "NLST" => {
+                talk.say("226 done");
+                true
+            }
+            "FEAT" if !modern => {
+                talk.say("500 what");
+                true
+            }
+            _ => false,
+        };
+        let (fake, client) = (Fake::start(&[], rule), Client::new());
+        assert_eq!(
+            client.code(&["-t", "3", "--retries", "0", "mirror", &fake.url("dir"), "tree"]),
+            0,
+            "MLSD: {modern}"
+        );
+    }
+}
+
 #[test]
 fn a_server_that_loses_what_is_sent_ahead_is_reached_step_by_step() {
     // From the login on it forgets whatever is behind a command.

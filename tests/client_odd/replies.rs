@@ -27,6 +27,7 @@ fn forms_of_replies_that_are_understood() {
     for (what, table) in [
         ("empty inner lines", &[("", "220-\r\n\r\n220-\r\n220 \r\n"), ("PASS", "230-\r\n\r\n \r\n230\r\n")][..]),
         ("bare LF", &[("", "220-a\n b\n220 c\n"), ("USER", "331 x\n"), ("PASS", "230 x\n"), ("SIZE", "213 5\n")]),
+        ("LF CR", &[("", "220-x\n\r y\n\r220 z\n\r"), ("USER", "331 x\n\r"), ("SIZE", "213 5\n\r")]),
         ("CR CR LF", &[("", "220 x\r\r\n"), ("SIZE", "213 5\r\r\n"), ("MDTM", "213 20240309170509\r\r\n")]),
         ("inner lines that look like ends", &[("", "220-a\r\n530 b\r\n221 c\r\n220-d\r\n220 e\r\n")]),
         ("code repeated before each feature", &[("FEAT", "211-Features\r\n211-EPSV\r\n211-SIZE\r\n211 End\r\n")]),

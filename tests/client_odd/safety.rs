@@ -1,5 +1,7 @@
 //! What must not be lost: files that a doubtful listing does not show, and files that two transfers meet at.
 
+use std::time::Duration;
+
 use crate::fake::{Client, Fake, Talk, says};
 
 /// A server without MLSD that answers LIST of every directory, which is there, in these words.
@@ -232,5 +234,55 @@ fn a_mirror_that_was_stored_in_part_is_no_success() {
         let (from, to) = (source.url(""), target.url(""));
         let across = client.code(&[&["-t", "5", "--retries", "0"], options, &["mirror", &from, &to]].concat());
         assert_eq!(across != 0, code != 0, "{options:?}");
+    }
+}
+
+/// An incoming directory that empties itself, or a server that keeps nothing: nobody can tell which.
+#[test]
+fn what_is_sent_and_not_listed_is_told() {
+    let keeps_nothing = |talk: &mut Talk, verb: &str, _: &str| {
+        verb == "STOR" && {
+            talk.say("150 go on");
+            talk.receive();
+            talk.say("226 stored");
+            true
+        }
+    };
+    let (fake, client) = (Fake::start(&[("other", b"x")], keeps_nothing), Client::new());
+    std::fs::create_dir(client.path("tree")).unwrap();
+    client.write("tree/a", b"hello");
+    client.write("tree/.hidden", b"hello");
+    let output = client.run(&["-t", "5", "mirror", "tree", &fake.url("")]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("files sent that are not listed there: 1"), "{text}");
+}
+
+/// No data connection ended these listings: whether there is nothing to list is not known.
+#[test]
+fn nothing_is_deleted_because_nothing_came() {
+    let never: fn(&mut Talk, &str, &str) -> bool = |talk, verb, _| {
+        matches!(verb, "MLSD" | "LIST" | "NLST") && {
+            talk.say("226 done");
+            true
+        }
+    };
+    let thrown_away: fn(&mut Talk, &str, &str) -> bool = |talk, verb, _| {
+        matches!(verb, "MLSD" | "LIST" | "NLST") && {
+            talk.say("150 here it comes");
+            let data = talk.data().unwrap();
+            rustix::net::sockopt::set_socket_linger(&data, Some(Duration::ZERO)).unwrap();
+            drop(data);
+            talk.say("226 done");
+            true
+        }
+    };
+    for (what, rule) in [("never", never), ("thrown away", thrown_away)] {
+        for path in ["", "dir"] {
+            let (fake, client) = (Fake::start(&[], rule), Client::new());
+            client.write("mine", b"hello");
+            client.run(&["-t", "3", "--retries", "0", "--delete", "mirror", &fake.url(path), "."]);
+            assert_eq!(client.read("mine"), Some(b"hello".to_vec()), "{what}, in {path:?}");
+        }
     }
 }

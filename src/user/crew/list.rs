@@ -156,6 +156,11 @@ impl List {
                 parsed.doubt = Some(b"the end of the listing, which TLS did not confirm: there may be more".to_vec());
                 self.parsed(form, parsed, scene)
             }
+            Err(Failure::Bare(_)) if form == Form::ListAll => self.ask(Form::List),
+            Err(Failure::Bare(reply)) => {
+                self.doubt(&reply);
+                self.check_emptiness(None)
+            }
             Err(Failure::Refused(reply)) => self.refused(form, &reply, moved, scene),
             Err(failure) => Move::Done(Err(Trouble::of_transfer(&failure, moved))),
         }
@@ -210,6 +215,8 @@ impl List {
             }
             Form::ListAll => self.ask(Form::List),
             Form::List if unknown => self.ask(Form::Nlst),
+            // What LIST brought is all there is to go by.
+            Form::Nlst if self.best.is_some() => done(self.best.take().unwrap_or_default()),
             // 450 and 550 also say "nothing in there".
             _ if moved == 0 && may_mean_empty(reply) && (form != Form::Mlsd || !self.is_top() || says_empty(reply)) => {
                 self.doubt(reply);
@@ -219,7 +226,7 @@ impl List {
         }
     }
 
-    /// A refusal that may mean "nothing in there" and does not say so is no reason to delete anything.
+    /// A reply that may mean "nothing in there" and does not say so is no reason to delete anything.
     fn doubt(&mut self, reply: &Reply) {
         let doubt = (!says_empty(reply)).then(|| reply.text().to_vec());
         self.best = Some(Parsed { doubt, ..Parsed::default() });

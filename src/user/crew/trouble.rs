@@ -130,6 +130,7 @@ impl Trouble {
             }
             Failure::Snag(snag) => Self::of_snag(*snag),
             Failure::Unclosed(_) => Self::of_snag(Snag::Unclosed),
+            Failure::Bare(_) => Self::new(Cause::Transfer, failure.to_string()),
             Failure::Aborted => Self::new(Cause::Interrupted, "aborted"),
             Failure::Unsendable => Self::new(Cause::Usage, failure.to_string()),
         }

@@ -7,6 +7,12 @@ use crate::user::profile::Standing;
 use crate::wire::reply::{Kind, Reply};
 
 impl Running {
+    /// Whether it is a listing that has its final reply without a 1yz, and a data connection that is not over.
+    pub(super) fn is_done_unbegun(&self) -> bool {
+        let done = matches!(&self.word, Word::Answered(reply) if reply.kind() == Kind::Completion);
+        done && self.listing() && self.preliminaries == 0 && matches!(self.channel, Channel::Up)
+    }
+
     /// Whether the server has said that it went well, and only its last bytes are still on their way.
     fn awaits_only_data(&self) -> bool {
         let praised = matches!(&self.word, Word::Answered(reply) if reply.kind() == Kind::Completion);
@@ -35,7 +41,7 @@ impl Session {
     }
 
     pub(super) fn expired(&mut self, stage: &mut Stage<'_>) {
-        if self.state == State::Member && self.begin_without_1yz(stage) {
+        if self.state == State::Member && (self.begin_without_1yz(stage) || self.cut_what_is_empty(stage)) {
             return;
         }
         match self.state {
@@ -62,6 +68,39 @@ impl Session {
             | State::Buffering
             | State::Protecting => self.die(Death::TimedOut("logging in"), stage),
         }
+    }
+
+    /// A transfer that has all it wanted, or had more than it wanted, is over, whether the server has a word to say about
+    /// it or not.
+    pub(super) fn close_without_reply(&mut self, stage: &mut Stage<'_>) {
+        let Some(front) = self.transfers.front_mut() else { return };
+        let reply = match (front.has_enough(), front.is_spoilt()) {
+            (true, _) => Reply::new(226, "enough"),
+            (_, true) => Reply::new(426, "enough"),
+            _ => return,
+        };
+        front.word = Word::Answered(reply);
+        let ticket = front.ticket;
+        self.conclude(ticket, stage);
+    }
+
+    /// An upload whose 1yz does not come begins without it. False: there is none.
+    pub(super) fn begin_without_1yz(&mut self, stage: &mut Stage<'_>) -> bool {
+        let Some(front) = self.transfers.front_mut() else { return false };
+        if front.incoming() || front.aborted || !matches!((&front.word, &front.channel), (Word::Sent, Channel::Up)) {
+            return false;
+        }
+        front.word = Word::Opened;
+        stage.out.push(Output::Order(front.ticket, Order::Go));
+        true
+    }
+
+    /// A listing that the server calls done without having begun it, and of which nothing comes: there is nothing to list.
+    /// False: it is no such listing.
+    fn cut_what_is_empty(&self, stage: &mut Stage<'_>) -> bool {
+        let empty = self.transfers.front().filter(|front| front.is_done_unbegun());
+        stage.out.extend(empty.map(|front| Output::Order(front.ticket, Order::CutIfBare)));
+        empty.is_some()
     }
 
     /// Who did not insist on TLS may not know that it is what takes so long.

@@ -28,6 +28,7 @@ use state::{Channel, Meant, Owed, Running, State, Word};
 
 pub use login::Login;
 pub use patience::Patience;
+use patience::{PATIENCE_FOR_1YZ, PATIENCE_FOR_ABORT, PATIENCE_WITH_THE_CUT, PATIENCE_WITH_THE_EMPTY};
 
 /// Commands that may be out without a reply. Servers hold a few dozen lines at least; more would only make their
 /// buffers the judge.
@@ -41,15 +42,6 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// And so many times; then it may be forgotten.
 const KEEPALIVES: usize = 60;
-
-/// How long an upload waits for 1yz before it begins without: some servers never send one.
-const PATIENCE_FOR_1YZ: Duration = Duration::from_secs(5);
-
-/// How long a server that was cut short may take to say so: when there was enough, or too much.
-const PATIENCE_WITH_THE_CUT: Duration = Duration::from_secs(5);
-
-/// How long an aborted transfer's replies are waited for.
-const PATIENCE_FOR_ABORT: Duration = Duration::from_secs(10);
 
 /// What happens to a session.
 #[derive(Debug)]
@@ -275,6 +267,9 @@ impl Session {
         match (&front.channel, &front.word) {
             (Channel::Up, Word::Sent) if !front.incoming() => Some(self.brief(PATIENCE_FOR_1YZ)),
             (Channel::Up, Word::Unsent) => Some(Patience::ordinary(timeout)),
+            (Channel::Up, _) if front.is_done_unbegun() => {
+                Some(Patience::short(PATIENCE_WITH_THE_EMPTY.min(self.manners.timeout / 2)))
+            }
             (Channel::Up | Channel::Coming(_), _) => None,
             _ if front.has_enough() || front.is_spoilt() => Some(self.brief(PATIENCE_WITH_THE_CUT)),
             _ => Some(Patience::ordinary(timeout)),

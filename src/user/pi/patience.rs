@@ -5,6 +5,19 @@
 
 use std::time::Duration;
 
+/// How long an upload waits for 1yz before it begins without: some servers never send one.
+pub(super) const PATIENCE_FOR_1YZ: Duration = Duration::from_secs(5);
+
+/// How long a server that was cut short may take to say so: when there was enough, or too much.
+pub(super) const PATIENCE_WITH_THE_CUT: Duration = Duration::from_secs(5);
+
+/// How long an aborted transfer's replies are waited for.
+pub(super) const PATIENCE_FOR_ABORT: Duration = Duration::from_secs(10);
+
+/// How long a listing that is done before it has begun may take to show something; half the time-out at most, so that the
+/// data connection does not run into it first.
+pub(super) const PATIENCE_WITH_THE_EMPTY: Duration = Duration::from_secs(5);
+
 /// How many silences a wait may be drawn out to by 1yz. RFC 959 lets a server say as many as it likes; none in use says more
 /// than two, and who repeats `150 wait` instead of an end would never be left.
 const DRAWN_OUT: u32 = 4;

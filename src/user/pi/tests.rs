@@ -69,6 +69,7 @@ impl Desk {
                 Output::Order(ticket, Order::Go) => format!("go {}", ticket.0),
                 Output::Order(ticket, Order::Drop) => format!("drop {}", ticket.0),
                 Output::Order(ticket, Order::Cut) => format!("cut {}", ticket.0),
+                Output::Order(ticket, Order::CutIfBare) => format!("cut if bare {}", ticket.0),
                 Output::Answer(ticket, answer) => {
                     let word = match &answer {
                         Answer::Reply(reply) => format!("reply {}", reply.code),
@@ -122,9 +123,13 @@ impl Desk {
     }
 
     fn never(&mut self, ticket: u64) {
+        self.never_since(ticket, Missed::Unanswered);
+    }
+
+    fn never_since(&mut self, ticket: u64, missed: Missed) {
         let at = self.pumps.iter().position(|(other, _)| *other == Ticket(ticket)).expect("a pump");
         let (_, pump) = self.pumps.remove(at);
-        self.handle(Input::News(Ticket(ticket), News::Never(pump, Missed::Unanswered)));
+        self.handle(Input::News(Ticket(ticket), News::Never(pump, missed)));
     }
 
     #[track_caller]
@@ -451,5 +456,20 @@ fn an_empty_directory_may_need_no_connection() {
     desk.transfer(1, Verb::List, "", 0);
     desk.hear("229 (|||4000|)\r\n226 nothing to list\r\n");
     desk.never(1);
-    assert_eq!(desk.said.last().map(String::as_str), Some("moved 226 for 1"));
+    assert_eq!(desk.said.last().map(String::as_str), Some("failed: nothing came for 1"));
+}
+
+#[test]
+fn a_connection_thrown_away_may_be_an_empty_directory_and_never_a_file() {
+    let reset = || Missed::Failed(std::io::ErrorKind::ConnectionReset);
+    for (verb, said) in [(Verb::Mlsd, "failed: nothing came for 1"), (Verb::Retr, "hang up")] {
+        let mut desk = Desk::member("x");
+        desk.transfer(1, verb, "a", 0);
+        desk.hear("229 (|||4000|)\r\n");
+        desk.never_since(1, reset());
+        if verb == Verb::Mlsd {
+            desk.hear("150 here\r\n226 done\r\n");
+        }
+        assert_eq!(desk.said.last().map(String::as_str), Some(said));
+    }
 }

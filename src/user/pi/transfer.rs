@@ -1,5 +1,6 @@
 //! A transfer from the wish to the answer: TYPE, a way to a data connection, REST, the verb, and both ends of it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::state::{Channel, Over, Owed, Running, Word};
@@ -246,31 +247,6 @@ impl Session {
         }
     }
 
-    /// A transfer that has all it wanted, or had more than it wanted, is over, whether the server has a word to say about
-    /// it or not.
-    pub(super) fn close_without_reply(&mut self, stage: &mut Stage<'_>) {
-        let Some(front) = self.transfers.front_mut() else { return };
-        let reply = match (front.has_enough(), front.is_spoilt()) {
-            (true, _) => Reply::new(226, "enough"),
-            (_, true) => Reply::new(426, "enough"),
-            _ => return,
-        };
-        front.word = Word::Answered(reply);
-        let ticket = front.ticket;
-        self.conclude(ticket, stage);
-    }
-
-    /// An upload whose 1yz does not come begins without it. False: there is none.
-    pub(super) fn begin_without_1yz(&mut self, stage: &mut Stage<'_>) -> bool {
-        let Some(front) = self.transfers.front_mut() else { return false };
-        if front.incoming() || front.aborted || !matches!((&front.word, &front.channel), (Word::Sent, Channel::Up)) {
-            return false;
-        }
-        front.word = Word::Opened;
-        stage.out.push(Output::Order(front.ticket, Order::Go));
-        true
-    }
-
     pub(super) fn verb_answered(&mut self, ticket: Ticket, reply: Reply, stage: &mut Stage<'_>) {
         let Some(running) = self.running(ticket) else { return };
         if running.again {
@@ -341,6 +317,15 @@ impl Session {
     fn never(&mut self, ticket: Ticket, pump: Pump, missed: Missed, stage: &mut Stage<'_>) {
         let Some(running) = self.running(ticket) else { return };
         let Channel::Coming(way) = running.channel else { return };
+        if let Missed::Failed(kind @ ErrorKind::ConnectionReset) = missed
+            && running.listing()
+            && !matches!(running.word, Word::Unsent)
+        {
+            // Taken and thrown away again before it was seen: some servers do so with nothing to list, and say so.
+            let (moved, elapsed, result) = (0, Duration::ZERO, Err(Snag::Fault(Fault::Lost(kind))));
+            running.channel = Channel::Over(Over { pump, moved, elapsed, result });
+            return self.conclude(ticket, stage);
+        }
         running.channel = Channel::Closed(Some(pump));
         if running.why.is_empty() {
             running.blame(way, &missed.to_string());
@@ -362,7 +347,7 @@ impl Session {
     }
 
     /// Ends the transfer if both sides have ended.
-    fn conclude(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
+    pub(super) fn conclude(&mut self, ticket: Ticket, stage: &mut Stage<'_>) {
         let secured = self.secured;
         let Some(running) = self.running(ticket) else { return };
         let Word::Answered(reply) = &running.word else { return };
@@ -379,7 +364,7 @@ impl Session {
                 let result = match (refused, listing) {
                     (true, _) => Err(Failure::Refused(reply)),
                     // An empty directory is not worth a connection to some servers.
-                    (false, true) => Ok(reply),
+                    (false, true) => Err(Failure::Bare(reply)),
                     (false, false) => Err(Failure::NoChannel(running.why.clone(), running.refusal)),
                 };
                 return self.finish(ticket, pump, 0, Duration::ZERO, result, stage);
@@ -396,16 +381,16 @@ impl Session {
             // A segment that has all it wanted cuts the server short, which is then free to complain.
             Ok(()) if satisfied => Ok(reply),
             Err(Snag::Unclosed) if !refused => Err(Failure::Unclosed(reply)),
-            Err(Snag::Fault(Fault::Aborted)) if !refused => {
-                Err(Failure::NoChannel("the server ended the upload before it had begun".into(), None))
-            }
             // Nothing to list, and the connection for it thrown away: all there is was said by the reply.
-            Err(snag) if snag.is_loss() && listing && moved == 0 && !refused => {
+            Err(snag) if listing && moved == 0 && !refused && (snag.is_loss() || snag.is_cut()) => {
                 if secured {
                     Err(Failure::Unclosed(reply))
                 } else {
-                    Ok(reply)
+                    Err(Failure::Bare(reply))
                 }
+            }
+            Err(snag) if snag.is_cut() && !refused => {
+                Err(Failure::NoChannel("the server ended the upload before it had begun".into(), None))
             }
             // Our own fault is the cause of the server's complaint, not the other way round.
             Err(snag) if !refused || snag.is_ours() => Err(Failure::Snag(snag)),

@@ -53,6 +53,11 @@ impl Snag {
         matches!(self, Self::Fault(Fault::Lost(_)))
     }
 
+    /// Whether the session had the connection closed.
+    pub const fn is_cut(self) -> bool {
+        matches!(self, Self::Fault(Fault::Aborted))
+    }
+
     /// Whether it arose on this side: the file here, or what is compared here. The server's complaint about the
     /// connection that is closed for it is then only an echo.
     pub const fn is_ours(self) -> bool {

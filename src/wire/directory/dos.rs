@@ -8,10 +8,15 @@ pub(super) fn parse(line: &[u8]) -> Option<Found> {
     windows(line, &words).or_else(|| os2(line, &words))
 }
 
-/// `03-09-24  05:05PM       <DIR>          name`, `03-09-2024  17:05  1,234 name`
+/// `03-09-24  05:05PM       <DIR>          name`, `03-09-2024  17:05  1,234 name`, `03/09/2024  05:05 PM  1,234 name`
 fn windows(line: &[u8], words: &[(usize, &[u8])]) -> Option<Found> {
-    let [(_, date), (_, time), (at, what), ..] = words else { return None };
-    let when = day_at(date, time)?;
+    let [(_, date), (_, time), rest @ ..] = words else { return None };
+    let half = rest
+        .first()
+        .map(|(_, half)| *half)
+        .filter(|half| half.eq_ignore_ascii_case(b"AM") || half.eq_ignore_ascii_case(b"PM"));
+    let (at, what) = rest.get(usize::from(half.is_some()))?;
+    let when = day_at(date, &[time, half.unwrap_or_default()].concat())?;
     let rest = line.get(at + what.len()..)?;
     let (kind, size, name) = match (*what, size_of(what)) {
         (b"<DIR>" | b"<dir>", _) => (FoundKind::Dir, None, rest.trim_ascii_start()),

@@ -130,7 +130,9 @@ impl ReplyReader {
         let line = self.held.get(self.head..end).unwrap_or_default();
         // One CR is the rule; servers behind careless line converters send two.
         let bare = line.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last + 1);
-        let line = line.get(..bare).unwrap_or_default();
+        // And some have the two the wrong way round.
+        let begin = line.iter().position(|octet| *octet != b'\r').unwrap_or(0);
+        let line = line.get(begin..bare).unwrap_or_default();
         // A copy of its own size: a line that kept a read's capacity would outgrow the limits unseen.
         let line = if line.len() > LINE_LIMIT { Err(Overlong::Line) } else { Ok(Some(line.to_vec())) };
         self.head = end + 1;

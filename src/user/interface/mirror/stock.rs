@@ -80,9 +80,9 @@ pub(super) fn checked(mut delivery: Delivery, result: Result<Yield, Trouble>, be
         Err(trouble) => return bench.trouble(&bench.remote.place.show(&delivery.directory), trouble),
         Ok(_) => return,
     };
-    for found in parsed.entries.into_iter().filter(|found| found.kind == FoundKind::File) {
-        // What is not listed may have been taken away already, as incoming directories do.
-        let (Some(sent), Some(there)) = (delivery.sizes.remove(&found.name), found.size) else { continue };
+    for found in parsed.entries {
+        let length = found.size.filter(|_| found.kind == FoundKind::File);
+        let (Some(sent), Some(there)) = (delivery.sizes.remove(&found.name), length) else { continue };
         if sent != there {
             let path = bench.remote.place.show(&join(&delivery.directory, &found.name));
             let text = format!("{sent} bytes were sent, the server has {there}");
@@ -91,5 +91,11 @@ pub(super) fn checked(mut delivery: Delivery, result: Result<Yield, Trouble>, be
             bench.summary.done = bench.summary.done.saturating_sub(1);
             bench.summary.failed.push(Trouble::new(Cause::Some, text));
         }
+    }
+    // Incoming directories take files away at once, and names with a dot are shown by few servers.
+    let unseen = delivery.sizes.keys().filter(|name| !name.starts_with(b".")).count();
+    if unseen > 0 {
+        let directory = bench.remote.place.show(&delivery.directory);
+        bench.screen.note(&format!("{directory}: files sent that are not listed there: {unseen}"));
     }
 }
