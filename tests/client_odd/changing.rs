@@ -12,7 +12,7 @@ use crate::{content, plain};
 /// How long what a test waits for may take at most.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn wait_for(child: &mut Child, what: impl Fn() -> bool) {
+pub fn wait_for(child: &mut Child, what: impl Fn() -> bool) {
     let begun = Instant::now();
     while !what() {
         assert_eq!(child.try_wait().unwrap(), None, "it has ended");
@@ -21,7 +21,7 @@ fn wait_for(child: &mut Child, what: impl Fn() -> bool) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 

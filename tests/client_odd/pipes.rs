@@ -1,6 +1,11 @@
 //! Commands of this system at the other end of a pipe: `|COMMAND` where a local name may stand, and behind a verb.
 
-use crate::fake::{Client, Fake};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::changing::{signal, wait_for};
+use crate::fake::{Client, Fake, says};
 use crate::plain;
 
 /// Runs a script with one file on the server: exit code, standard output and standard error.
@@ -75,4 +80,24 @@ fn only_verbs_that_show_something_have_a_command_behind_them() {
         assert_eq!(code, 1, "{line}: {err}");
     }
     assert_eq!((client.read("ran"), fake.heard("DELE"), fake.heard("USER ann")), (None, 0, 0));
+}
+
+#[test]
+fn a_script_that_is_stopped_stops_the_command_beside_it() {
+    // The signal is told to the client alone, as by kill(1) or a service manager.
+    for (line, made) in
+        [("get a \"|cat >got; exec tail -f got\"", "got"), ("put \"|echo x >sent; exec tail -f sent\" b", "sent")]
+    {
+        for stop in [Signal::INT, Signal::TERM] {
+            let (fake, client) = (Fake::start(&[("a", b"hello")], says(&[("ABOR", "226 aborted\r\n")])), Client::new());
+            let mut child =
+                client.command(&["--tls", "off", "-e", line, &fake.url("")]).stdout(Stdio::piped()).spawn().unwrap();
+            wait_for(&mut child, || client.read(made).is_some_and(|held| !held.is_empty()));
+            signal(&child, stop);
+            // The command holds standard output as well, unless it writes to us, and lets it go when it ends.
+            let mut rest = Vec::new();
+            std::io::Read::read_to_end(&mut child.stdout.take().unwrap(), &mut rest).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{line} {stop:?}");
+        }
+    }
 }

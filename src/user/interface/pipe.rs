@@ -76,6 +76,8 @@ pub struct Neighbour {
     child: Child,
     command: String,
     role: Role,
+    /// It was told to end, so that how it ends says nothing about it.
+    stopped: bool,
 }
 
 /// What a command does.
@@ -121,7 +123,7 @@ impl Neighbour {
 
     fn start(command: &str, how: &mut Command, role: Role) -> Result<Self, Trouble> {
         let child = how.spawn().map_err(|error| Trouble::new(Cause::Local, format!("{command}: {error}")))?;
-        Ok(Self { child, command: command.to_owned(), role })
+        Ok(Self { child, command: command.to_owned(), role, stopped: false })
     }
 
     /// Waits for its end, and judges: what became of the verb that it worked with, and of the command itself.
@@ -129,24 +131,25 @@ impl Neighbour {
     /// # Errors
     /// The verb's, or the command's.
     pub fn finish(mut self, ui: &mut Ui, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
-        if outcome.as_ref().is_err_and(|trouble| trouble.cause == Cause::Interrupted) {
+        let heard = outcome.as_ref().is_err_and(|trouble| trouble.cause == Cause::Interrupted);
+        if heard {
             self.signal(Signal::TERM);
         }
-        let status = undisturbed(ui, |ui| self.wait(ui))?;
+        let status = undisturbed(ui, |ui| self.wait(ui, heard))?;
         match outcome {
             // It has seen enough, like head(1). Its own word counts.
             Err(trouble) if trouble.cause == Cause::Local && self.role == Role::Reader => {}
             Err(trouble) => return Err(trouble),
             Ok(()) => {}
         }
-        if was_interrupted(status) {
+        if self.stopped || was_interrupted(status) {
             return Err(Trouble::new(Cause::Interrupted, "interrupted"));
         }
         if status.success() { Ok(()) } else { Err(Trouble::new(Cause::Local, format!("{}: {status}", self.command))) }
     }
 
-    fn wait(&mut self, ui: &mut Ui) -> Result<ExitStatus, Trouble> {
-        let mut told = false;
+    /// Whether Ctrl-C has come to us already is known to whoever waited before.
+    fn wait(&mut self, ui: &mut Ui, mut told: bool) -> Result<ExitStatus, Trouble> {
         loop {
             let status = self.child.try_wait();
             let status = status.map_err(|error| Trouble::new(Cause::Local, format!("{}: {error}", self.command)))?;
@@ -165,6 +168,7 @@ impl Neighbour {
             // Whoever sits at the terminal has told it already, and it may have better to do than to end by it.
             if heard && !ui.shell.interactive() {
                 self.signal(Signal::TERM);
+                self.stopped = true;
             }
             if let Err(trouble) = ui.pump() {
                 self.signal(Signal::KILL);
