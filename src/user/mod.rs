@@ -298,6 +298,8 @@ impl Client {
             self.hang_up(session, death.clone());
         }
         self.settle();
+        // At once: what is wished of it from now on must find nobody, and be answered so.
+        self.reap();
     }
 
     /// Whether a session has used up all it could resume on data connections: the next one would be a stranger.

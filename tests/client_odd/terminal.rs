@@ -292,6 +292,8 @@ fn an_interrupt_ends_a_command_beside_a_verb_and_not_the_shell() {
         "get a \"|cat; exec tail -f note >&2\"",
         "cat a |exec tail -f note",
         "ls |exec tail -f note",
+        // The transfer waits for the command.
+        "put \"|exec tail -f note >&2\" sent",
         "!exec tail -f note",
     ] {
         terminal.sees("> ");
