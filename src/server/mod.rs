@@ -232,7 +232,6 @@ impl Server {
     }
 
     /// One bounded turn of one record, with everything that follows from it.
-    ///
     fn turn(&mut self, key: Key) {
         self.surviving(key, |server| {
             server.advance(key);
