@@ -6,9 +6,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-use rustix::net::sockopt;
-
 use super::guard::{Cloak, Guard, Protection, Secrets};
 use super::mail::Death;
 use super::pi::state::State;
@@ -18,7 +15,6 @@ use super::text::Shown;
 use super::wait::Wait;
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
-
 /// What one read may bring.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -30,9 +26,6 @@ const REPLIES_A_TURN: usize = 256;
 
 /// How long after the last byte a reply that ended with another code than it began counts as ended.
 const QUIET: Duration = Duration::from_secs(3);
-
-/// A vanished server is asked for after this.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A control connection, from the first SYN on.
 #[derive(Debug)]
@@ -358,7 +351,7 @@ impl Control {
         let Phase::Dialling(dialling) = std::mem::replace(&mut self.phase, Phase::Over) else { return Next::Close };
         let Dialling { link, left, login, manners, guard, .. } = *dialling;
         let Some(mut link) = link else { return Next::Close };
-        tune(link.socket());
+        super::dial::tune(link.socket());
         let local = link.socket().local_addr().map_or(peer.ip(), |address| address.ip()).to_canonical();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if let Err(error) = link.register(turn.sockets) {
@@ -488,16 +481,4 @@ impl Open {
 /// Well before the session's own patience ends.
 fn quiet(session: &Session) -> Duration {
     QUIET.min(session.timeout() / 2)
-}
-
-/// Failure of these options costs speed, not correctness.
-fn tune(stream: &TcpStream) {
-    let set = stream
-        .set_nodelay(true)
-        .and_then(|()| Ok(sockopt::set_socket_keepalive(stream, true)?))
-        .and_then(|()| Ok(sockopt::set_tcp_keepidle(stream, KEEPALIVE)?))
-        .and_then(|()| Ok(sockopt::set_socket_oobinline(stream, true)?));
-    if let Err(error) = set {
-        log::debug!("socket options: {error}");
-    }
 }

@@ -1,7 +1,8 @@
-//! A connection from an address of one's choice.
+//! Connections: from an address of one's choice, and tuned for a dialogue.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -25,5 +26,20 @@ pub fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> 
     match rustix::net::connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A vanished server is asked for after this.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Failure of these options costs speed, not correctness.
+pub(super) fn tune(stream: &TcpStream) {
+    let set = stream
+        .set_nodelay(true)
+        .and_then(|()| Ok(rustix::net::sockopt::set_socket_keepalive(stream, true)?))
+        .and_then(|()| Ok(rustix::net::sockopt::set_tcp_keepidle(stream, KEEPALIVE)?))
+        .and_then(|()| Ok(rustix::net::sockopt::set_socket_oobinline(stream, true)?));
+    if let Err(error) = set {
+        log::debug!("socket options: {error}");
     }
 }
