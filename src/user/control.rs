@@ -15,6 +15,7 @@ use super::text::Shown;
 use super::wait::Wait;
 use crate::reactor::{Handshake, Key, Link, Moment, Moved, Next, Ready, Sockets};
 use crate::wire::reply::ReplyReader;
+
 /// What one read may bring.
 const READ_SIZE: usize = 16 * 1024;
 
