@@ -11,10 +11,11 @@ use super::Snag;
 use super::audit::{Appetite, Audit};
 use super::low_water::set_low_water;
 use crate::reactor::{Link, Moved, Ready, Sockets};
-use crate::transfer::{Fault, LEAST_COST, SEND_FILE_BYTES, Step, TURN_BYTES};
+use crate::transfer::{Fault, LEAST_COST, RECEIVED, SEND_FILE_BYTES, Step, TURN_BYTES};
 use crate::wire::text::FromWire;
 
-/// How much is read at once; larger pieces fall out of the second-level cache.
+/// How much is read at once of what is looked at here. What goes to a file as it is comes in pieces of [`RECEIVED`]: a GiB
+/// took curl 0.90 CPU seconds, and this client 0.81 in pieces of 128 KiB, 0.75, 0.60, 0.53 in pieces of 256, 512, 1,024.
 const PIECE: usize = 128 * 1024;
 
 /// What has to be there before the kernel wakes us, once so much has come: a fraction of what its buffer grows to.
@@ -206,7 +207,15 @@ impl Intake {
     pub const fn turn_bytes(&self) -> usize {
         match self.place {
             Place::Nowhere(_) => SEND_FILE_BYTES,
+            Place::File(..) if self.lines.is_none() => RECEIVED,
             _ => TURN_BYTES,
+        }
+    }
+
+    const fn piece(&self) -> usize {
+        match self.place {
+            Place::File(..) if self.lines.is_none() => RECEIVED,
+            _ => PIECE,
         }
     }
 
@@ -222,8 +231,9 @@ impl Intake {
         scratch: &mut Vec<u8>,
         budget: usize,
     ) -> Result<Step, Snag> {
-        if scratch.len() < budget.max(PIECE) {
-            scratch.resize(budget.max(PIECE), 0);
+        let room = budget.max(self.piece());
+        if scratch.len() < room {
+            scratch.resize(room, 0);
         }
         let mut left = budget;
         while left > 0 {
@@ -233,7 +243,7 @@ impl Intake {
             }
             let appetite = match &self.place {
                 Place::Nowhere(audit) => audit.appetite(left),
-                _ => Appetite::Look(left.min(PIECE)),
+                _ => Appetite::Look(left.min(self.piece())),
             };
             let (piece, moved) = match appetite {
                 Appetite::Look(span) => {
