@@ -104,6 +104,8 @@ pub struct Profile {
     pub list_all: Standing,
     /// REST before RETR, proven by what was sent.
     pub rest: Standing,
+    /// 1yz before an upload. Who leaves it out may say 226 to bytes that it never took.
+    pub begins: Standing,
     /// MFMT.
     pub mfmt: Standing,
     /// SIZE.
@@ -121,6 +123,11 @@ impl Profile {
     /// Whether commands may be sent before earlier ones are answered (never across a transfer).
     pub const fn pipelines(&self) -> bool {
         self.modern && !matches!(self.haste, Haste::StepByStep)
+    }
+
+    /// Whether an upload that can be done again may be sent before its 1yz.
+    pub const fn takes_early(&self) -> bool {
+        self.pipelines() && matches!(self.begins, Standing::Works)
     }
 
     /// Whether commands may also wait behind a running transfer. Most servers look at the control connection

@@ -392,8 +392,9 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
 #[test]
 fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
     use crate::user::pump::Outlet;
-    for ahead in [true, false] {
+    for (ahead, begins) in [(true, Standing::Works), (true, Standing::Untried), (false, Standing::Works)] {
         let mut desk = Desk::member("x");
+        desk.profile.begins = begins;
         if !ahead {
             desk.profile.slow_down(false);
         }
@@ -404,9 +405,10 @@ fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
         desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);
-        assert_eq!(desk.said.contains(&"go 1".to_owned()), ahead);
+        assert_eq!(desk.said.contains(&"go 1".to_owned()), ahead && begins == Standing::Works);
         desk.hear("150 go on\r\n");
         assert_eq!(desk.said.iter().filter(|word| *word == "go 1").count(), 1);
+        assert_eq!(desk.profile.begins, Standing::Works);
     }
 }
 

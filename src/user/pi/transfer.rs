@@ -240,6 +240,9 @@ impl Session {
         if matches!(running.word, Word::Sent) {
             running.word = Word::Opened;
             running.announced = announced(reply.text());
+            if !running.incoming() {
+                stage.profile.begins = Standing::Works;
+            }
             if matches!(running.channel, Channel::Up) && !running.incoming() {
                 stage.out.push(Output::Order(ticket, Order::Go));
             }
@@ -306,7 +309,7 @@ impl Session {
             // The server has ended the upload already, 1yz and all: nothing may be sent any more, and nobody else would end it.
             Word::Answered(_) if !running.incoming() => stage.out.push(Output::Order(ticket, Order::Cut)),
             // What is sent before the 1yz waits in the server's socket: a round trip less for each small file.
-            Word::Sent if running.eager && stage.profile.pipelines() => {
+            Word::Sent if running.eager && stage.profile.takes_early() => {
                 running.word = Word::Opened;
                 stage.out.push(Output::Order(ticket, Order::Go));
             }
