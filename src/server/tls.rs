@@ -298,9 +298,10 @@ fn provider() -> Arc<CryptoProvider> {
 /// Whether AES is done in hardware. If not, the client may know better which cipher is fast.
 fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
+    let known = std::arch::is_x86_feature_detected!("aes");
     #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[allow(unreachable_code)] // the two above are all that is known of processors
-    false
+    let known = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    let known = false;
+    known
 }

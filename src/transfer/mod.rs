@@ -47,9 +47,9 @@ pub const LARGE_CHUNK: usize = 128 * 1024;
 pub const LEAST_COST: usize = 1024;
 
 /// The piece that is received and written at once, and so the one buffer of all uploads: about 400 µs. A GiB takes a bare
-/// loop of `recv` and `write` less CPU time the larger its pieces are, since fewer calls wake the sender: in pieces of
-/// 256 KiB, 512 KiB, one and two MiB 0.59, 0.49, 0.45, 0.39 s on tmpfs from one client, 0.64, 0.61, 0.55, 0.52 s from 64,
-/// and 0.40, 0.30, 0.26, 0.25 s on ext4, which takes pages in larger lots then. Two MiB would hold everybody else up for
+/// loop of `recv` and `write` less CPU time the larger its pieces are. The least of several runs, in pieces of 256 KiB,
+/// 512 KiB, one and two MiB: 0.59, 0.49, 0.45, 0.39 s on tmpfs from one client, 0.64, 0.61, 0.55, 0.52 s from 64, and
+/// 0.40, 0.30, 0.26, 0.25 s on ext4, which takes pages in larger lots then. Two MiB would hold everybody else up for
 /// twice as long. `splice` through a pipe was rejected: it took as long as pieces of the same size that are copied (0.49
 /// against 0.48 s of a megabyte each on tmpfs, 0.23 both on ext4), since what costs is a file's fresh pages.
 pub const RECEIVED: usize = 1024 * 1024;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::reactor::Moment;
 
-/// Between beats. What holds the loop up for less is no matter at the times that reports have; a hundred wakings a second
-/// cost nothing that could be measured.
+/// Between beats. What holds the loop up for less is no matter at the times that reports have, and a hundred wakings a second
+/// are few beside those of any load worth the name.
 const BEAT: Duration = Duration::from_millis(10);
 
 /// The next beat.

@@ -318,13 +318,18 @@ pub struct LogSettings {
 /// A log level by its name in files and options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // the names are all there is to say
 pub enum Level {
+    /// Nothing but where the server listens.
     Off,
+    /// What keeps the server from its work.
     Error,
+    /// What an administrator should know of.
     Warn,
+    /// Logins and transfers too.
     Info,
+    /// What each session was refused, and why.
     Debug,
+    /// Each change of a state.
     Trace,
 }
 

@@ -3,8 +3,9 @@
 use std::io;
 use std::rc::Rc;
 
+use super::after::back_off;
 use super::trouble::{self, Again, Cause, Trouble};
-use super::{Crew, ErrandId, Family, SiteId, Told, back_off};
+use super::{Crew, ErrandId, Family, SiteId, Told};
 use crate::reactor::Key;
 use crate::user::guard::Guard;
 use crate::user::mail::{Death, Ticket, Wish};

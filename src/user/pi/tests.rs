@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::*;
 use crate::user::mail::{Failure, Missed, Transfer};
 use crate::user::profile::{Profile, Standing, Way};
-use crate::user::pump::{Intake, Pump};
+use crate::user::pump::{Intake, Outlet, Pump};
 use crate::wire::command::Verb;
 use crate::wire::reply::ReplyReader;
 
@@ -109,6 +109,13 @@ impl Desk {
         let pump = Pump::In(Box::new(Intake::memory(1000)));
         let transfer = Transfer { verb, argument: argument.into(), text: false, restart, pump, only: None };
         self.handle(Input::Wish(Ticket(ticket), Wish::Transfer(Box::new(transfer))));
+    }
+
+    fn upload(&mut self, outlet: Outlet) {
+        let pump = Pump::Out(Box::new(outlet));
+        let transfer =
+            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
+        self.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
     }
 
     fn up(&mut self, ticket: u64) {
@@ -368,14 +375,10 @@ fn a_server_that_leaves_with_its_226_is_not_asked_for_the_data_again() {
 
 #[test]
 fn an_upload_begins_at_1yz_or_after_a_while() {
-    use crate::user::pump::Outlet;
     let stream = || std::fs::File::open("/dev/null").expect("a file").into();
     for late in [false, true] {
         let mut desk = Desk::member("x");
-        let pump = Pump::Out(Box::new(Outlet::stream(stream(), false)));
-        let transfer =
-            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
-        desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
+        desk.upload(Outlet::stream(stream(), false));
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);
         desk.says(&["> EPSV", "> STOR a", "dial 1 192.0.2.7:4000"]);
@@ -391,7 +394,6 @@ fn an_upload_begins_at_1yz_or_after_a_while() {
 
 #[test]
 fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
-    use crate::user::pump::Outlet;
     for (ahead, begins) in [(true, Standing::Works), (true, Standing::Untried), (false, Standing::Works)] {
         let mut desk = Desk::member("x");
         desk.profile.begins = begins;
@@ -399,10 +401,7 @@ fn a_file_need_not_wait_for_1yz_where_commands_are_sent_ahead() {
             desk.profile.slow_down(false);
         }
         let file = std::fs::File::open("/dev/null").expect("a file").into();
-        let pump = Pump::Out(Box::new(Outlet::image(file, 0, 0)));
-        let transfer =
-            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
-        desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
+        desk.upload(Outlet::image(file, 0, 0));
         desk.hear("229 (|||4000|)\r\n");
         desk.up(1);
         assert_eq!(desk.said.contains(&"go 1".to_owned()), ahead && begins == Standing::Works);
@@ -478,15 +477,11 @@ fn a_connection_thrown_away_may_be_an_empty_directory_and_never_a_file() {
 
 #[test]
 fn an_upload_that_was_ended_before_its_connection_is_there_is_cut() {
-    use crate::user::pump::Outlet;
     for ended in ["226 done\r\n", "150 go\r\n226 done\r\n"] {
         let mut desk = Desk::member("x");
         desk.profile.note_way(Way::Epsv, Standing::Works);
         let file = std::fs::File::open("/dev/null").expect("a file").into();
-        let pump = Pump::Out(Box::new(Outlet::image(file, 0, 0)));
-        let transfer =
-            Transfer { verb: Verb::Stor, argument: b"a".to_vec(), text: false, restart: 0, pump, only: None };
-        desk.handle(Input::Wish(Ticket(1), Wish::Transfer(Box::new(transfer))));
+        desk.upload(Outlet::image(file, 0, 0));
         desk.hear("229 (|||4000|)\r\n");
         desk.hear(ended);
         desk.up(1);

@@ -25,7 +25,7 @@ nix::setsockopt_impl!(Unsent, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, u32, s
 /// comes. From a file to a server on loopback CPU times come in two groups, and this makes the lower one, 0.24 s a GiB, the
 /// more frequent; the kernel's own two or three MiB mostly give the upper, 0.41 s. Set when much is under way already it
 /// gains nothing. What is sent and not acknowledged does not count, so long ways are filled all the same, and progress
-/// tells of what has left. With 64 KiB a GiB took 3 % longer, with 256 KiB 20 %.
+/// tells of what has left. With 64 KiB a GiB took 3 % longer, with 256 KiB a tenth.
 const UNSENT_BYTES: u32 = 32 * 1024;
 
 /// Has the kernel keep little that it cannot send yet.
